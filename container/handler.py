@@ -1,0 +1,227 @@
+"""What a model handler is, and how the right one is found.
+
+Three ways to bring a model, in the order in which they are tried:
+1. SageMaker-convention code: a training script, or inference.py with model_fn and its sisters.
+2. `MODEL_HANDLER=package.module:Class` (environment, or the hyperparameter `model_handler`).
+3. The name of an installed handler (entry-point group `byo_container.handlers`): `MODEL_HANDLER=news`.
+A trained model remembers its handler in handler.json, so `serve` needs to be told nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from container.failure import JobError
+from container.hyperparameters import nearest
+from container.job import TrainingJob, read_object
+from container.log import log
+from container.paths import Paths
+
+ENTRY_POINTS = "byo_container.handlers"
+VARIABLE = "MODEL_HANDLER"
+MANIFEST = "handler.json"
+ROOMS = ("container", "training", "serving", "handlers")
+
+
+class InputError(Exception):
+    """One input that cannot be predicted. The client gets status 400 and this message, which should say
+    what would be right. Raise it for a request, or return it in place of one output."""
+
+
+class Handler(Protocol):
+    """A model. `train` may be left out by one that is only served, `load` and `predict` by one that is only
+    trained. A dataclass `Hyperparameters` in the class declares what `job.hyperparameters` will be."""
+
+    def train(self, job: TrainingJob[Any]) -> None:
+        """Trains, and leaves in job.model_dir what `load` needs."""
+
+    def load(self, model_dir: Path) -> Any:
+        """The model, ready to predict. Called once in every server worker; model_dir is read-only."""
+
+    def predict(self, model: Any, inputs: list[Any]) -> list[Any]:
+        """One output for each input, in order. An output may be an InputError: that input fails alone."""
+
+
+@dataclass(frozen=True)
+class HandlerReference:
+    """A handler class that was asked for: `target` is `package.module:Class`, `told_by` who asked."""
+
+    target: str
+    told_by: str
+
+    def load(self) -> type[Handler]:
+        """The class itself, or JobError that says what is wrong with the reference."""
+        module_name, _, class_name = self.target.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+                raise JobError(
+                    f"{self.told_by} asks for {self.target}, but there is no module {error.name!r}; "
+                    f"looked in {', '.join(sys.path)}"
+                ) from None
+            raise
+        found = getattr(module, class_name, None)
+        if not isinstance(found, type):
+            classes = [name for name, thing in vars(module).items() if isinstance(thing, type)]
+            raise JobError(
+                f"{self.told_by} asks for {self.target}, but {module.__file__} has no class {class_name!r}; "
+                f"{nearest(class_name, classes)}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class InferenceScript:
+    """A file with SageMaker's serving functions (model_fn, input_fn, predict_fn, output_fn, transform_fn)."""
+
+    path: Path
+
+
+def find_for_training(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> HandlerReference:
+    """The handler that a job asks for; script mode has been ruled out before. Raises JobError."""
+    if job.handler_name:
+        return resolve(job.handler_name, f"the hyperparameter model_handler in {job.paths.hyperparameters}")
+    if environ.get(VARIABLE):
+        return resolve(environ[VARIABLE], f"the environment variable {VARIABLE}")
+    return _only_installed(
+        "nothing says what to train: set the hyperparameter model_handler (or MODEL_HANDLER) to a handler's "
+        f"name or to package.module:Class, or bring a script (sagemaker_program, or {job.paths.code / 'train.py'})"
+    )
+
+
+def find_for_serving(
+    paths: Paths, environ: Mapping[str, str] = os.environ
+) -> HandlerReference | InferenceScript:
+    """What answers for the model below `paths.root`. Raises JobError when nothing can be found."""
+    script = find_inference_script(paths, environ)
+    if script:
+        return script
+    if environ.get(VARIABLE):
+        return resolve(environ[VARIABLE], f"the environment variable {VARIABLE}")
+    manifest = paths.model / MANIFEST
+    if manifest.exists():
+        target = read_object(manifest).get("handler")
+        if not isinstance(target, str):
+            raise JobError(f'{manifest}: "handler" should be a text such as "package.module:Class"')
+        return resolve(target, str(manifest))
+    return _only_installed(
+        f"nothing says how to serve {paths.model}: it has no {MANIFEST} (a model that `train` made has) and no "
+        f"code/inference.py; set {VARIABLE} to a handler's name or to package.module:Class"
+    )
+
+
+def code_folders(paths: Paths, environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Where a user's serving code may be, best first: in the model archive, then in the image.
+
+    The model folder itself comes last: the SDK's local mode mounts the code there.
+    """
+    submitted = environ.get("SAGEMAKER_SUBMIT_DIRECTORY", "").removeprefix("file://")
+    named = [Path(submitted)] if submitted.startswith("/") else []
+    folders = [paths.model / "code", *named, paths.code, paths.model]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def find_inference_script(paths: Paths, environ: Mapping[str, str] = os.environ) -> InferenceScript | None:
+    """The user's inference.py (or what SAGEMAKER_PROGRAM names), if there is one. Raises JobError where a
+    named one is missing."""
+    program = environ.get("SAGEMAKER_PROGRAM")
+    folders = code_folders(paths, environ)
+    for folder in folders:
+        path = folder / (program or "inference.py")
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            return InferenceScript(path)
+    if program and not environ.get(VARIABLE) and not (paths.model / MANIFEST).exists():
+        looked = ", ".join(map(str, folders)) or f"{paths.model / 'code'}, {paths.code}"
+        raise JobError(f"SAGEMAKER_PROGRAM names {program!r}, which is not in {looked}")
+    return None
+
+
+def resolve(name: str, told_by: str) -> HandlerReference:
+    """A reference from `package.module:Class` or from the name of an installed handler."""
+    if ":" in name:
+        return HandlerReference(name, told_by)
+    known = installed()
+    if name not in known:
+        raise JobError(
+            f"{told_by} asks for the handler {name!r}, which is not installed; {nearest(name, known)}"
+        )
+    return HandlerReference(known[name], told_by)
+
+
+def installed() -> dict[str, str]:
+    """Handlers by name: what packages have registered in the entry-point group."""
+    return {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _only_installed(otherwise: str) -> HandlerReference:
+    known = installed()
+    if len(known) == 1:
+        ((name, target),) = known.items()
+        return HandlerReference(target, f"the only installed handler, {name!r},")
+    raise JobError(f"{otherwise}; installed are: {', '.join(sorted(known)) or 'none'}")
+
+
+def put_on_path(folders: Iterable[Path]) -> None:
+    """Makes a user's code importable, before everything else that is. Raises JobError where it holds a folder
+    that is called like one of ours: which one an import found would be an accident."""
+    ours = Path(__file__).resolve().parent.parent
+    for folder in reversed(list(folders)):
+        for room in ROOMS:
+            for theirs in (folder / room, folder / f"{room}.py"):
+                if theirs.exists() and folder.resolve() != ours:
+                    raise JobError(
+                        f"{theirs} and {ours / room} have the same name, and an import could find either; "
+                        f"rename the first (the names {', '.join(ROOMS)} belong to byo-container)"
+                    )
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+
+def remember(reference: HandlerReference, paths: Paths) -> None:
+    """Leaves in the model folder what `serve` needs to find the handler again: its name, and its code where
+    that came from outside the image."""
+    keep_code(paths)
+    write_atomically(paths.model / MANIFEST, json.dumps({"handler": reference.target}, indent=2) + "\n")
+
+
+def keep_code(paths: Paths) -> None:
+    """A copy of /opt/ml/code in the model folder, unless the training code has put one there itself.
+
+    Built beside it and renamed, so that a model folder never holds half of it.
+    """
+    target = paths.model / "code"
+    if target.exists() or not paths.code.is_dir() or not any(paths.code.iterdir()):
+        return
+    building = paths.model / ".code.new"
+    shutil.rmtree(building, ignore_errors=True)
+    shutil.copytree(
+        paths.code, building, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
+    )
+    building.rename(target)
+    log.info("kept the code of the model in %s", target)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file as a whole: whoever reads it finds the old text or the new one, never a part."""
+    building = path.with_name(f".{path.name}.new")
+    try:
+        with building.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        building.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            building.unlink()
+        raise

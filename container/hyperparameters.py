@@ -1,0 +1,218 @@
+"""Hyperparameters: the platform's strings, made into the types that a handler declares.
+
+A handler declares them as a frozen dataclass, and gets an instance of it:
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        epochs: Annotated[int, Range(1, 1000)] = 3
+        architecture: Literal["mlp", "rnn"] = "mlp"
+        learning_rate: float | None = None
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from container.failure import JobError
+
+PLATFORM_PREFIX = "sagemaker_"
+TUNING_METRIC = "_tuning_objective_metric"
+
+H = TypeVar("H")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The closed interval in which a number must lie; `above=True` leaves the low end out."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+
+    def __contains__(self, number: float) -> bool:
+        return (self.low < number if self.above else self.low <= number) and number <= self.high
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above else 'at least'} {self.low:g}"
+        if self.high == math.inf:
+            return low
+        return f"{low} and at most {self.high:g}"
+
+
+def is_platforms(name: str) -> bool:
+    """Whether a hyperparameter is the platform's own and must never reach a handler."""
+    return name.startswith(PLATFORM_PREFIX) or name == TUNING_METRIC
+
+
+def decode(text: str) -> Any:
+    """JSON where it parses, text where it does not: SageMaker's SDKs send both (`"a"` and `a`)."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError:
+        return text
+
+
+def _refuse_constant(name: str) -> None:
+    # json reads NaN and Infinity, which JSON does not have; `nan` as a text stays a text.
+    raise ValueError(name)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that helps with an unknown name: the nearest known one, and all there are."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.5)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}known are: {', '.join(known) or 'none'}"
+
+
+def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
+    """An instance of the dataclass `declared` from the platform's strings.
+
+    Hyphens in names count as underscores. `source` is named in errors. Raises JobError that lists every
+    fault: an unknown name, a value of the wrong type or out of range, a missing one without a default.
+    """
+    fields = {field.name: field for field in dataclasses.fields(declared)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(declared, include_extras=True)
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for given, text in texts.items():
+        name = given if given in fields else given.replace("-", "_")
+        if name not in fields:
+            faults.append(f"unknown hyperparameter {given!r}; {nearest(given, fields)}")
+        elif name in values:
+            faults.append(f"{name!r} is given twice, with a hyphen and with an underscore")
+        else:
+            try:
+                values[name] = convert(text, hints[name])
+            except ValueError as error:
+                faults.append(f"{given} = {text!r} is not right: it must be {error}")
+    faults += [
+        f"{name!r} is missing: it must be {expectation(hints[name])}"
+        for name, field in fields.items()
+        if name not in texts and name.replace("_", "-") not in texts and _is_required(field)
+    ]
+    if faults:
+        raise JobError(f"{source}: " + "; ".join(faults))
+    return declared(**values)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def convert(text: str, kind: Any) -> Any:
+    """One value as `kind`, or ValueError that says what it must be.
+
+    A text stays as it is, though it look like a number; everything else is decoded first, twice if the
+    first decoding gives a text (`"\\"3\\""`: JSON in JSON, as some SDKs send it).
+    """
+    value = decode(text)
+    if isinstance(value, str) and value != text and _base(kind) is not str:
+        value = decode(value)
+    try:
+        return _fit(value, text, kind)
+    except ValueError:
+        raise ValueError(expectation(kind)) from None
+
+
+def _base(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _fit(value: Any, text: str, kind: Any) -> Any:
+    """`value`, decoded from `text`, as `kind`; ValueError where it does not fit."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _fit_constraints(_fit(value, text, get_args(kind)[0]), get_args(kind)[1:])
+    if origin in (Union, types.UnionType):
+        return _fit_union(value, text, get_args(kind))
+    if origin is Literal:
+        return _fit_literal(value, text, get_args(kind))
+    if origin is list:
+        if not isinstance(value, list):
+            raise ValueError
+        return [
+            _fit(item, item if isinstance(item, str) else json.dumps(item), *get_args(kind)) for item in value
+        ]
+    return _fit_plain(value, text, kind)
+
+
+def _fit_plain(value: Any, text: str, kind: Any) -> Any:
+    if kind is Any:
+        return value
+    if kind is str:
+        return value if isinstance(value, str) else text
+    if kind is bool:
+        return _fit_bool(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    if kind is int and value == int(value):
+        return int(value)
+    if kind is float and math.isfinite(value):
+        return float(value)
+    raise ValueError
+
+
+def _fit_bool(value: Any) -> bool:
+    # V2 of the SDK sends str(True), the others json.dumps(True); a shell user writes 1.
+    words = {"true": True, "1": True, "false": False, "0": False}
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _fit_constraints(value: Any, constraints: tuple[Any, ...]) -> Any:
+    for constraint in constraints:
+        if isinstance(constraint, Range) and value not in constraint:
+            raise ValueError
+    return value
+
+
+def _fit_union(value: Any, text: str, kinds: tuple[Any, ...]) -> Any:
+    if value in (None, "", "None") and type(None) in kinds:
+        return None
+    for kind in kinds:
+        if kind is not type(None):
+            try:
+                return _fit(value, text, kind)
+            except ValueError:
+                continue
+    raise ValueError
+
+
+def _fit_literal(value: Any, text: str, choices: tuple[Any, ...]) -> Any:
+    for choice in choices:
+        if value == choice or text == choice:
+            return choice
+    raise ValueError
+
+
+def expectation(kind: Any) -> str:
+    """What a value of `kind` looks like, in words: `a whole number, at least 1 and at most 9`."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return ", ".join([expectation(args[0]), *(str(c) for c in args[1:] if isinstance(c, Range))])
+    if origin in (Union, types.UnionType):
+        return " or ".join(expectation(kind) for kind in args)
+    if origin is Literal:
+        return "one of " + ", ".join(str(choice) for choice in args)
+    if origin is list:
+        return f"a JSON list, each item {expectation(args[0])}"
+    words = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        type(None): "null",
+    }
+    return words.get(kind, "any JSON value")

@@ -1,0 +1,208 @@
+"""A training job, read from the platform's files and checked once; immutable after.
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from container import hyperparameters as hp
+from container.channels import Channel
+from container.failure import JobError
+from container.paths import Paths
+
+H = TypeVar("H")
+D = TypeVar("D")
+
+CHANNEL_NAME = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
+HANDLER_HYPERPARAMETER = "model_handler"
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Who takes part in the job, from resourceconfig.json."""
+
+    current: str
+    all: tuple[str, ...]
+    network_interface: str = "eth0"
+    instance_type: str = "local"
+    group: str = "homogeneousCluster"
+    groups: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def rank(self) -> int:
+        return self.all.index(self.current)
+
+    @property
+    def master(self) -> str:
+        return self.all[0]
+
+    @property
+    def is_master(self) -> bool:
+        return self.current == self.master
+
+
+@dataclass(frozen=True)
+class TrainingJob(Generic[H]):
+    """What the platform asks for. `hyperparameters` are of the type H that the handler declares.
+
+    `texts` are the same as the platform wrote them, its own (`platform`) left out; `raw` holds the parsed
+    config files as they are, for the SM_* variables.
+    """
+
+    paths: Paths
+    hyperparameters: H
+    channels: Mapping[str, Channel]
+    hosts: Hosts
+    texts: Mapping[str, str] = field(default_factory=dict)
+    platform: Mapping[str, Any] = field(default_factory=dict)
+    handler_name: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, paths: Paths) -> TrainingJob[dict[str, Any]]:
+        """The job below `paths.root`, its hyperparameters decoded but not yet of a handler's type.
+
+        Raises JobError that names file, key and value.
+        """
+        texts = read_hyperparameters(paths.hyperparameters)
+        resources = read_object(paths.resource_config)
+        inputs = read_object(paths.input_data_config)
+        own = {name: text for name, text in texts.items() if not hp.is_platforms(name)}
+        handler_name = own.pop(HANDLER_HYPERPARAMETER, None)
+        return TrainingJob(
+            paths=paths,
+            hyperparameters={name: hp.decode(text) for name, text in own.items()},
+            channels=_channels(inputs, paths),
+            hosts=_hosts(resources, paths.resource_config),
+            texts=own,
+            platform={name: hp.decode(text) for name, text in texts.items() if hp.is_platforms(name)},
+            handler_name=str(hp.decode(handler_name)) if handler_name else None,
+            raw={"resourceconfig": resources, "inputdataconfig": inputs},
+        )
+
+    def declare(self, declared: type[D]) -> TrainingJob[D]:
+        """The same job with hyperparameters of the type that a handler declares. Raises JobError."""
+        typed = hp.parse(declared, self.texts, self.paths.hyperparameters)
+        return cast("TrainingJob[D]", dataclasses.replace(cast(Any, self), hyperparameters=typed))
+
+    def channel(self, name: str) -> Channel:
+        """The channel called `name`, or JobError that says which there are."""
+        if name not in self.channels:
+            close = difflib.get_close_matches(name, self.channels, n=1)
+            meant = f" (is {close[0]!r} meant to be it?)" if close else ""
+            raise JobError(
+                f"this job needs a channel called {name!r}, and {self.paths.input_data_config} names "
+                f"{', '.join(sorted(self.channels)) or 'none'}{meant}"
+            )
+        return self.channels[name]
+
+    @property
+    def model_dir(self) -> Path:
+        return self.paths.model
+
+    @property
+    def output_data_dir(self) -> Path:
+        return self.paths.output_data
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        return self.paths.checkpoints
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        return self.paths.tensorboard
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or JobError that says where it is wrong."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise JobError(f"{path} is missing; the platform writes it, by hand `{{}}` is the least") from None
+    except UnicodeDecodeError as error:
+        raise JobError(f"{path} is not UTF-8 (byte {error.start}); it should hold a JSON object") from None
+    except OSError as error:
+        raise JobError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise JobError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); "
+            "it should hold one JSON object, and may have been cut off"
+        ) from None
+    except RecursionError:
+        raise JobError(f"{path} is nested too deeply to be read") from None
+    if not isinstance(value, dict):
+        raise JobError(f"{path} should hold a JSON object such as {{}}, and holds {_kind(value)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names: dict[type, str] = {list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def read_hyperparameters(path: Path) -> dict[str, str]:
+    """The hyperparameters as texts. The platform writes every value as a text; a file that was written by
+    hand may hold plain numbers, which are taken as if they had been quoted."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in read_object(path).items()
+    }
+
+
+def _channels(config: Mapping[str, Any], paths: Paths) -> dict[str, Channel]:
+    return {name: _channel(name, spec, paths) for name, spec in sorted(config.items())}
+
+
+def _channel(name: str, spec: Any, paths: Paths) -> Channel:
+    source = paths.input_data_config
+    if not CHANNEL_NAME.fullmatch(name) or name in (".", ".."):
+        raise JobError(f"{source}: {name!r} is no channel name; right are 1 to 64 of A-Z a-z 0-9 . - _")
+    if not isinstance(spec, dict):
+        raise JobError(f'{source}: {name} should be an object such as {{"TrainingInputMode": "File"}}')
+    channel = Channel(
+        name=name,
+        path=paths.data / name,
+        mode=_choice(source, name, spec, "TrainingInputMode", ("File", "FastFile", "Pipe")),
+        content_type=spec.get("ContentType"),
+        record_wrapper=_choice(source, name, spec, "RecordWrapperType", ("None", "RecordIO")),
+    )
+    if channel.mode != "Pipe" and not channel.path.is_dir():
+        raise JobError(f"channel {name!r}: {source} names it, but the folder {channel.path} is not there")
+    return channel
+
+
+def _choice(source: Path, channel: str, spec: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> Any:
+    value = spec.get(key, choices[0])
+    if value not in choices:
+        raise JobError(f"{source}: {channel}.{key} is {value!r}; it must be one of {', '.join(choices)}")
+    return value
+
+
+def _hosts(config: Mapping[str, Any], source: Path) -> Hosts:
+    names, current = config.get("hosts"), config.get("current_host")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise JobError(f'{source}: hosts is {names!r}; it must be a list of host names such as ["algo-1"]')
+    if current not in names:
+        raise JobError(f"{source}: current_host is {current!r}; it must be one of hosts, {', '.join(names)}")
+    groups = config.get("instance_groups") or ()
+    if not isinstance(groups, list | tuple) or not all(isinstance(group, dict) for group in groups):
+        raise JobError(f"{source}: instance_groups is {groups!r}; it must be a list of objects")
+    return Hosts(
+        current=str(current),
+        all=tuple(names),
+        network_interface=config.get("network_interface_name") or "eth0",
+        instance_type=config.get("current_instance_type") or "local",
+        group=config.get("current_group_name") or "homogeneousCluster",
+        groups=tuple(groups),
+    )

@@ -1,0 +1,60 @@
+"""One logger for train and serve: a line each, to stderr, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+log = logging.getLogger("byo_container")
+
+_RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON: time (UTC), level, message, and whatever `extra` brought."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "pid": record.process,
+            "message": record.getMessage(),
+        }
+        fields.update({k: v for k, v in vars(record).items() if k not in _RESERVED})
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z INFO [42] message`, on one line also when it holds a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = f"{time.replace('+00:00', 'Z')} {record.levelname} [{record.process}] {record.getMessage()}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        # Log collectors take a line for an event: a traceback must not come apart.
+        return line.replace("\n", " | ")
+
+
+def configure(environ: Mapping[str, str] = os.environ) -> None:
+    """Logs to stderr; SAGEMAKER_CONTAINER_LOG_LEVEL (a number or a name), LOG_FORMAT text or json."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter() if environ.get("LOG_FORMAT", "").lower() == "json" else TextFormatter()
+    )
+    log.handlers[:] = [handler]
+    log.propagate = False
+    set_level(environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL", ""))
+
+
+def set_level(level: str | int) -> None:
+    """A level by number (`20`) or name (`info`); anything else means INFO."""
+    names = logging.getLevelNamesMapping()
+    text = str(level).strip().upper()
+    log.setLevel(int(text) if text.isdigit() else names.get(text, logging.INFO))

@@ -1,0 +1,314 @@
+"""Running children, also as process 1 of a container: signals forwarded, zombies reaped, ends enforced.
+
+The only place where byo-container starts processes. As process 1 the kernel gives us no default for SIGTERM
+and hands us every orphan; as an ordinary process we ask for the orphans (child subreaper), so that both are
+the same and no container needs tini.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from container.failure import JobError
+from container.log import log
+
+TAIL_BYTES = 64 * 1024
+PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is to be run. `env` is added to our own environment; `capture` keeps the end of the output."""
+
+    argv: Sequence[str]
+    name: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    capture: bool = False
+
+
+class Output:
+    """One stream of a captured child: passed on as it comes, its end kept."""
+
+    def __init__(self, stream: IO[bytes], copy_to: int) -> None:
+        self.stream = stream
+        self.copy_to = copy_to
+        self.tail = bytearray()
+        os.set_blocking(stream.fileno(), False)
+
+    def copy(self) -> bool:
+        """Passes on what there is; False when that was nothing, or the end, which closes the stream."""
+        try:
+            data = b"" if self.stream.closed else os.read(self.stream.fileno(), 65536)
+        except BlockingIOError:
+            return True
+        self.tail += data
+        del self.tail[:-TAIL_BYTES]
+        _write_all(self.copy_to, data)
+        return bool(data)
+
+
+class Child:
+    """A running command, the leader of a session and process group of its own."""
+
+    def __init__(self, command: Command, process: subprocess.Popen[bytes]) -> None:
+        self.command = command
+        self.pid = process.pid
+        self.status: int | None = None
+        """The exit status as a shell gives it (128 + N for signal N); None while it runs."""
+        self.outputs = [
+            Output(stream, copy_to)
+            for stream, copy_to in ((process.stdout, 1), (process.stderr, 2))
+            if stream is not None
+        ]
+        self._process = process
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the child and to all in its process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def signal_leader(self, number: int) -> None:
+        """Sends a signal to the child alone, for one that tells its own children what to do."""
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def tail(self) -> str:
+        """The end of what a captured child wrote, stderr where there is any."""
+        tails = [bytes(output.tail) for output in reversed(self.outputs) if output.tail]
+        return tails[0].decode("utf-8", "replace") if tails else ""
+
+    def ended(self, wait_status: int) -> None:
+        code = os.waitstatus_to_exitcode(wait_status)
+        self.status = code if code >= 0 else 128 - code
+        self._process.returncode = code  # it is reaped here, and Popen must not try again
+
+
+class Supervisor:
+    """Starts children and sees what becomes of them. A context manager, used in the main thread:
+
+    with Supervisor() as supervisor:
+        child = supervisor.start(command)
+        while child.status is None and not supervisor.stop_requested:
+            supervisor.poll(1.0)
+    """
+
+    def __init__(self) -> None:
+        self.stop_requested = False
+        self.hangup_requested = False
+        self.children: dict[int, Child] = {}
+        self._selector = selectors.DefaultSelector()
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Supervisor:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._old_wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        for number in (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD):
+            self._handlers[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end_all()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_wakeup)
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number in STOP_SIGNALS:
+            self.stop_requested = True
+        elif number == signal.SIGHUP:
+            self.hangup_requested = True
+
+    def start(self, command: Command) -> Child:
+        """Starts a command. Raises JobError where it cannot be run at all."""
+        pipe = subprocess.PIPE if command.capture else None
+        try:
+            process = subprocess.Popen(
+                list(command.argv),
+                env={**os.environ, **command.env},
+                cwd=command.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=pipe,
+                stderr=pipe,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        except OSError as error:
+            raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error.strerror}") from error
+        child = Child(command, process)
+        self.children[child.pid] = child
+        for output in child.outputs:
+            self._selector.register(output.stream, selectors.EVENT_READ, output)
+        return child
+
+    def poll(self, timeout_s: float) -> None:
+        """Waits for the next event, at most `timeout_s`: output is copied, ended children are reaped."""
+        for key, _ in self._selector.select(max(0.0, timeout_s)):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+            elif not key.data.copy():
+                self._close(key.data)
+        self._reap()
+
+    def _close(self, output: Output) -> None:
+        if not output.stream.closed:
+            self._selector.unregister(output.stream)
+            output.stream.close()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, wait_status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self.children:
+                child = self.children.pop(pid)
+                self._drain(child)
+                child.ended(wait_status)
+
+    def _drain(self, child: Child) -> None:
+        """The last words of a child: what its pipes hold now, for a daemon of its may keep them open."""
+        for output in child.outputs:
+            for _ in range(PIPE_READS):
+                if not output.copy():
+                    break
+            self._close(output)
+
+    def wait(self, children: Iterable[Child], timeout_s: float) -> bool:
+        """Waits until all `children` have ended, at most `timeout_s`; says whether they have."""
+        children = list(children)
+        deadline = time.monotonic() + timeout_s
+        while any(child.status is None for child in children):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self.poll(min(left, 1.0))
+        return True
+
+    def end_all(self, grace_s: float = 2.0) -> None:
+        """Ends every child and every orphan of theirs: SIGTERM, then SIGKILL after `grace_s`."""
+        deadline = time.monotonic() + grace_s
+        number = signal.SIGTERM
+        told: set[int] = set()
+        while pids := list(descendants(os.getpid())):
+            for pid in pids:
+                if pid not in told:
+                    told.add(pid)
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, number)
+            self.poll(0.05)
+            if time.monotonic() > deadline and number is signal.SIGTERM:
+                number, told = signal.SIGKILL, set()
+            elif time.monotonic() > deadline + 5:
+                log.warning("processes %s do not end, not even by SIGKILL", pids)
+                return
+
+
+def run(commands: Sequence[Command], grace_s: float) -> list[Child]:
+    """Runs commands side by side until all have ended, and gives them back with their statuses.
+
+    The first that fails ends the others. SIGTERM goes on to all of them; who still runs `grace_s` seconds
+    later is killed. Nothing that they started outlives this call.
+    """
+    with Supervisor() as supervisor:
+        children = [supervisor.start(command) for command in commands]
+        while any(child.status is None for child in children):
+            supervisor.poll(1.0)
+            if supervisor.stop_requested or any(child.status for child in children):
+                _stop(supervisor, children, grace_s)
+        supervisor.end_all()
+    return children
+
+
+def _stop(supervisor: Supervisor, children: list[Child], grace_s: float) -> None:
+    running = [child for child in children if child.status is None]
+    for child in running:
+        log.info("sending SIGTERM to %s; it has %.0f s to save and end", child.command.name, grace_s)
+        child.signal(signal.SIGTERM)
+    if not supervisor.wait(running, grace_s):
+        for child in running:
+            if child.status is None:
+                log.warning("%s still runs after %.0f s: SIGKILL", child.command.name, grace_s)
+                child.signal(signal.SIGKILL)
+        supervisor.wait(running, 5)
+
+
+class StopFlag:
+    """SIGTERM as a question instead of the exception JobStopped, for a training loop that would save first:
+
+    with StopFlag() as stop:
+        for batch in batches:
+            if stop.requested:
+                break
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> StopFlag:
+        self._old = signal.signal(signal.SIGTERM, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._old)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes below `pid` that are not zombies, from /proc."""
+    children: dict[int, list[int]] = {}
+    zombies = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                # The name stands in parentheses and may hold any character: read behind the last one.
+                state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
+                children.setdefault(int(parent), []).append(int(entry))
+                if state == "Z":
+                    zombies.add(int(entry))
+    waiting = [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            waiting.append(child)
+            if child not in zombies:
+                yield child
+
+
+def _die_with_parent() -> None:
+    # In the child, before exec: a supervisor that is killed outright must not leave a server behind.
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # nobody reads our output: no reason to stop a training
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]

@@ -1,0 +1,1 @@
+"""`train`: the life of a training job."""

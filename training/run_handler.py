@@ -1,0 +1,49 @@
+"""`python -m training.run_handler package.module:Class`: a handler's `train`, in the process that a launcher
+starts for it. The exception that ends it becomes the failure file here, where it is known best."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from typing import Any
+
+from container import log
+from container.failure import STOPPED_STATUS, JobError, JobStopped, describe, write_failure
+from container.handler import Handler, HandlerReference, put_on_path
+from container.job import TrainingJob
+from container.paths import Paths
+
+
+def main(target: str) -> int:
+    """Trains by the handler `target` and returns the exit status."""
+    log.configure()
+    paths = Paths.from_environment()
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        put_on_path([paths.code] if paths.code.is_dir() else [])
+        handler_class = HandlerReference(target, "train").load()
+        job = declare_for(handler_class, TrainingJob.read(paths))
+        handler_class().train(job)
+    except (Exception, JobStopped) as error:
+        if not isinstance(error, JobError | JobStopped):
+            traceback.print_exc()
+        write_failure(paths.failure, describe(error))
+        return STOPPED_STATUS if isinstance(error, JobStopped) else 1
+    return 0
+
+
+def declare_for(handler_class: type[Handler], job: TrainingJob[Any]) -> TrainingJob[Any]:
+    """The job with the hyperparameters that a handler class declares; all of them where it declares none."""
+    if not hasattr(handler_class, "train"):
+        raise JobError(f"{handler_class.__module__}:{handler_class.__qualname__} has no method train(job)")
+    declared = getattr(handler_class, "Hyperparameters", None)
+    return job.declare(declared) if declared else job
+
+
+def _stop(*_: object) -> None:
+    raise JobStopped("the handler had no time to say how far it came")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
