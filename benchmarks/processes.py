@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 GRACE = 30.0  # seconds from SIGTERM to SIGKILL, the platform's own
 
 
-class Failed(Exception):
+class BenchmarkError(Exception):
     """A process that did not do what the benchmark needs; the message says which and why."""
 
 
@@ -71,28 +71,52 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """Every living process below `pid`, parents before their children."""
-    children = defaultdict(list)
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    """Every living process below `pid`, parents before their children.
+
+    What is in a session belongs to its leader, too: multi-model-server orphans its Java process.
+    """
+    below = defaultdict(list)
+    for stat in sorted(Path("/proc").glob("[0-9]*/stat")):
         with suppress(OSError):
-            after_name = stat.read_text(errors="replace").rpartition(")")[2].split()
-            children[int(after_name[1])].append(int(stat.parent.name))
+            _, parent, _, session, *_ = after_name(stat)
+            child = int(stat.parent.name)
+            below[int(parent)].append(child)
+            below[int(session)].append(child)
     found = [pid]
-    for parent in found:  # the list grows while it is walked: breadth first
-        found += sorted(children[parent])
+    for one in found:  # the list grows while it is walked: breadth first
+        found += [child for child in dict.fromkeys(below[one]) if child not in found]
     return found[1:]
 
 
+def cpu_seconds(processes: Iterable[subprocess.Popen[bytes]]) -> float:
+    """Processor time that these processes and all below them have used so far."""
+    ticks = 0
+    for process in processes:
+        for pid in (process.pid, *descendants(process.pid)):
+            with suppress(OSError):
+                ticks += sum(map(int, after_name(Path(f"/proc/{pid}/stat"))[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def after_name(stat: Path) -> list[str]:
+    """The fields of a /proc/PID/stat from the state on: the name before it may hold anything."""
+    return stat.read_text(errors="replace").rpartition(")")[2].split()
+
+
 def wait_until(
-    ready: Callable[[], bool], process: subprocess.Popen[bytes], timeout: float, every: float = 0.1
+    ready: Callable[[], bool],
+    processes: Sequence[subprocess.Popen[bytes]],
+    timeout: float,
+    every: float = 0.1,
 ) -> None:
-    """Ask `ready` every `every` seconds; Failed when `process` ends or `timeout` seconds pass."""
+    """Ask `ready` every `every` seconds; BenchmarkError when a process ends or `timeout` seconds pass."""
     deadline = time.monotonic() + timeout
     while not ready():
-        if process.poll() is not None:
-            raise Failed(f"ended with status {process.returncode} before it was ready")
+        for process in processes:
+            if process.poll() is not None:
+                raise BenchmarkError(f"ended with status {process.returncode} before it was ready")
         if time.monotonic() > deadline:
-            raise Failed(f"was not ready within {timeout:.0f} s")
+            raise BenchmarkError(f"was not ready within {timeout:.0f} s")
         time.sleep(every)
 
 
@@ -106,4 +130,4 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise Failed("no free port between 20,000 and 30,000")
+    raise BenchmarkError("no free port between 20,000 and 30,000")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -21,8 +22,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def machine() -> str:
     """Cores, load and versions of what every run shares."""
     packages = ", ".join(f"{name} {version(name)}" for name in OURS)
-    nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr.split("/")[-1]
+    nginx = shutil.which("nginx") or "nginx"
+    told = subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr.strip().split("/")[-1]
     return (
         f"{os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f} at the end), "
-        f"Python {platform.python_version()}, {packages}, nginx {nginx.strip()}."
+        f"Python {platform.python_version()}, {packages}, nginx {told}."
     )

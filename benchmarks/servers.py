@@ -14,12 +14,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from processes import Command, Failed, free_port, running, wait_until
+from benchmarks.processes import BenchmarkError, Command, free_port, running, wait_until
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
@@ -36,7 +36,7 @@ class Place:
 
     folder: Path  # empty, its own, readable by nginx's user
     port: int
-    bin: Path  # of the virtual environment that holds it
+    programs: Path  # the bin folder of its virtual environment
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Served:
 
     port: int
     launch: Launch
-    process: subprocess.Popen[bytes]  # the first of its commands
+    processes: tuple[subprocess.Popen[bytes], ...]  # one for each of its commands
 
     @property
     def url(self) -> str:
@@ -87,7 +87,7 @@ def ours(place: Place, env: dict[str, str], model_dir: Path | None = None) -> La
         "MODEL_SERVER_ACCESS_LOG": "false",
         **env,
     }
-    return Launch((Command((str(place.bin / "serve"),), env=told),))
+    return Launch((Command((str(place.programs / "serve"),), env=told),))
 
 
 def our_server(handler: str, label: str = "", **env: str) -> Server:
@@ -98,7 +98,11 @@ def our_server(handler: str, label: str = "", **env: str) -> Server:
 
 def our_model(model_dir: Path) -> Server:
     """A trained model behind `serve`, which finds the handler that the model remembers."""
-    return Server(f"serve, {model_dir.name}", partial(ours, env={}, model_dir=model_dir))
+
+    def launch(place: Place) -> Launch:
+        return replace(ours(place, env={}, model_dir=model_dir), expected=None)
+
+    return Server("serve, a trained model", launch)
 
 
 # --- references, in our own virtual environment ---------------------------------------------------
@@ -134,7 +138,7 @@ http {
 
 def gunicorn(place: Place, application: str, bind: str) -> Command:
     options = ("-k", "gevent", "-w", WORKERS, "-b", bind, "--chdir", str(PEERS))
-    python = str(place.bin / "python")
+    python = str(place.programs / "python")
     return Command((python, "-m", "gunicorn", *options, "--no-control-socket", application))
 
 
@@ -158,12 +162,12 @@ def inference_server(place: Place) -> Launch:
 def multi_model_server(place: Place) -> Launch:
     """Its programs are looked up on PATH; logs and pid file would land outside its folder."""
     if not shutil.which("java"):
-        raise Failed("needs Java: apt-get install -y openjdk-17-jre-headless")
+        raise BenchmarkError("needs Java: apt-get install -y openjdk-17-jre-headless")
     code = place.folder / "model" / "code"
     code.mkdir(parents=True)
     shutil.copy(PEERS / "mms_inference.py", code / "inference.py")
     told = {
-        "PATH": f"{place.bin}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{place.programs}:/usr/local/bin:/usr/bin:/bin",
         "SAGEMAKER_BASE_DIR": str(place.folder),
         "SAGEMAKER_BIND_TO_PORT": str(place.port),
         "SAGEMAKER_MODEL_SERVER_WORKERS": WORKERS,
@@ -171,7 +175,7 @@ def multi_model_server(place: Place) -> Launch:
         "LOG_LOCATION": str(place.folder),
         "METRICS_LOCATION": str(place.folder),
     }
-    return Launch((Command((str(place.bin / "python"), str(PEERS / "mms_start.py")), env=told),))
+    return Launch((Command((str(place.programs / "python"), str(PEERS / "mms_start.py")), env=told),))
 
 
 def mlserver(place: Place) -> Launch:
@@ -181,7 +185,7 @@ def mlserver(place: Place) -> Launch:
     model = {"name": "echo", "implementation": "mlserver_echo.Echo"}
     (place.folder / "settings.json").write_text(json.dumps(settings))
     (place.folder / "model-settings.json").write_text(json.dumps(model))
-    start = (str(place.bin / "mlserver"), "start", str(place.folder))
+    start = (str(place.programs / "mlserver"), "start", str(place.folder))
     tensor = {"name": "input", "shape": [1], "datatype": "BYTES", "data": [HEADLINE]}
     return Launch(
         (Command(start, env={"PYTHONPATH": str(PEERS)}),),
@@ -192,7 +196,7 @@ def mlserver(place: Place) -> Launch:
 
 
 def litserve(place: Place) -> Launch:
-    start = (str(place.bin / "python"), str(PEERS / "litserve_echo.py"), str(place.port))
+    start = (str(place.programs / "python"), str(PEERS / "litserve_echo.py"), str(place.port))
     return Launch((Command(start),))
 
 
@@ -212,25 +216,25 @@ SERVERS = {
 
 
 @contextmanager
-def serving(server: Server, bin: Path = OUR_BIN) -> Iterator[Served]:
-    """The server, started in a folder of its own, once it has answered; Failed with its log."""
+def serving(server: Server, programs: Path = OUR_BIN) -> Iterator[Served]:
+    """The server, started in a folder of its own, once it has answered; BenchmarkError with its log."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         folder.chmod(0o755)  # nginx's workers are another user when its master is root
-        place = Place(folder, free_port(), bin)
+        place = Place(folder, free_port(), programs)
         launch = server.launch(place)
         log = folder / "log"
         try:
-            started = [stack.enter_context(running(c, log)) for c in launch.commands]
-            served = Served(place.port, launch, started[0])
-            wait_until(partial(answers, served), served.process, START_TIMEOUT)
-        except (Failed, OSError) as error:
-            raise Failed(f"{server.label}: {error}\n{tail(log)}") from None
+            started = tuple(stack.enter_context(running(c, log)) for c in launch.commands)
+            served = Served(place.port, launch, started)
+            wait_until(partial(answers, served), started, START_TIMEOUT)
+        except (BenchmarkError, OSError) as error:
+            raise BenchmarkError(f"{server.label}: {error}\n{tail(log)}") from None
         yield served
 
 
 def answers(served: Served) -> bool:
-    """Whether it answers yet. Failed when it answers something else than it should."""
+    """Whether it answers yet. BenchmarkError when it answers something else than it should."""
     try:
         status, body = ask(served.port, served.launch.path, served.launch.body)
     except (OSError, http.client.HTTPException):
@@ -239,13 +243,11 @@ def answers(served: Served) -> bool:
         return False  # most servers answer before they are ready
     answer = served.launch.answer(json.loads(body))
     if served.launch.expected not in (answer, None):
-        raise Failed(f"answered {body[:200]!r}")
+        raise BenchmarkError(f"answered {body[:200]!r}")
     return True
 
 
-def ask(
-    port: int, path: str, body: bytes | None = None, timeout: float = 10.0
-) -> tuple[int, bytes]:
+def ask(port: int, path: str, body: bytes | None = None, timeout: float = 10.0) -> tuple[int, bytes]:
     """One request on a connection of its own (GET without a body): status and answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
@@ -269,7 +271,7 @@ def tail(log: Path, lines: int = 15) -> str:
 def environment(server: Server, cache: Path) -> Path:
     """The bin folder of the server's virtual environment, made on first use from its pins.
 
-    Pins are in the folder's name, so changed pins make a new one. Failed when pip fails.
+    Pins are in the folder's name, so changed pins make a new one. BenchmarkError when pip fails.
     """
     if server.peer is None:
         return OUR_BIN
@@ -287,7 +289,7 @@ def run(argv: list[str]) -> None:
     ran = subprocess.run(argv, capture_output=True, text=True)
     if ran.returncode:
         last = (ran.stderr or ran.stdout).strip().splitlines()[-1:]
-        raise Failed(f"{Path(argv[0]).name} {argv[1]}: {' '.join(last)}")
+        raise BenchmarkError(f"{Path(argv[0]).name} {argv[1]}: {' '.join(last)}")
 
 
 def versions(server: Server) -> str:

@@ -1,6 +1,6 @@
 """What the house costs: an echo through `serve`, through bare WSGI and through its peers.
 
-    python benchmarks/serving_echo.py [--only ours,bare,mms] [--rounds 3] [--seconds 5]
+    python -m benchmarks.serving_echo [--only ours,bare,mms] [--rounds 3] [--seconds 5]
 
 Every round starts each server in turn, checks its answer, warms it up and measures it. Figures
 are medians over the rounds, ratios medians of the ratios within a round. Peers are installed
@@ -16,19 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-import wrk
-from processes import Failed
-from report import machine, table
-from servers import SERVERS, Server, environment, serving, versions
+from benchmarks import wrk
+from benchmarks.processes import BenchmarkError, cpu_seconds
+from benchmarks.report import machine, table
+from benchmarks.servers import SERVERS, Server, environment, serving, versions
 
 TARGETS = {"bare": 0.75, "mms": 2.5, "mlserver": 3.0, "litserve": 4.0, "inference-server": 1.0}
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """One server in one round."""
+
+    load: wrk.Load
+    cpu: float  # microseconds of processor time, of all the server's processes, for a request
+
+
 @dataclass
 class Result:
-    """One server's loads, a round each, or why there are none."""
+    """One server's measurements, one a round, or why there are none."""
 
-    loads: list[wrk.Load] = field(default_factory=list)
+    rounds: list[Measurement] = field(default_factory=list)
     failure: str = ""
 
 
@@ -40,13 +48,14 @@ def main() -> int:
             if result.failure:
                 continue
             try:
-                load = measure(SERVERS[name], options.cache, options.seconds)
-            except Failed as failure:
+                measured = measure(SERVERS[name], options.cache, options.seconds)
+            except BenchmarkError as failure:
                 result.failure = str(failure)
                 print(f"{name}: {failure}", file=sys.stderr, flush=True)
                 continue
-            result.loads.append(load)
-            progress = f"round {number}/{options.rounds}  {name:<18}{load.rate:8,.0f} requests/s"
+            result.rounds.append(measured)
+            rate = f"{measured.load.rate:8,.0f} requests/s {measured.cpu:6.0f} µs of CPU each"
+            progress = f"round {number}/{options.rounds}  {name:<18}{rate}"
             print(progress, file=sys.stderr, flush=True)
     print(report(results, options))
     return 1 if any(result.failure for result in results.values()) else 0
@@ -70,20 +79,24 @@ def names(text: str) -> list[str]:
     return chosen
 
 
-def measure(server: Server, cache: Path, seconds: float) -> wrk.Load:
-    """One start, one second or two to get warm (Java compiles late), one measurement."""
+def measure(server: Server, cache: Path, seconds: float) -> Measurement:
+    """One start, two seconds to get warm (Java compiles late), one measurement."""
     with serving(server, environment(server, cache)) as served:
         wrk.measure(served.url, served.launch.body, seconds=2)
-        return wrk.measure(served.url, served.launch.body, seconds)
+        before = cpu_seconds(served.processes)
+        load = wrk.measure(served.url, served.launch.body, seconds)
+        used = cpu_seconds(served.processes) - before
+        return Measurement(load, used * 1e6 / load.requests)
 
 
 def report(results: dict[str, Result], options: argparse.Namespace) -> str:
-    head = ["server", "requests/s", "p50 ms", "p99 ms", "ours ÷ it", "target"]
+    head = ["server", "requests/s", "p50 ms", "p99 ms", "CPU µs", "ours ÷ it", "target", "by CPU"]
     rows = [row(name, result, results.get("ours")) for name, result in results.items()]
     seen = [versions(SERVERS[name]) for name in results]
     how = (
-        f"`wrk -t1 -c{wrk.CONNECTIONS} -d{options.seconds:.0f}s`, one server after another, 2 "
-        f"workers each, medians of {options.rounds} rounds. {machine()} Peers: "
+        f"`wrk -t1 -c{wrk.CONNECTIONS} -d{options.seconds:.0f}s`, one server after another, 2 workers each, "
+        f"medians of {options.rounds} rounds. CPU: what a request takes of the processors' time in all of "
+        f"the server's processes; that ratio holds on a busy machine too. {machine()} Peers: "
     )
     return f"{table(head, rows)}\n\n{how}{'; '.join(filter(None, seen)) or 'none'}."
 
@@ -91,17 +104,17 @@ def report(results: dict[str, Result], options: argparse.Namespace) -> str:
 def row(name: str, result: Result, ours: Result | None) -> list[str]:
     label = SERVERS[name].label
     if result.failure:
-        return [label, f"not measured: {result.failure.splitlines()[0]}", "", "", "", ""]
-    rate = median(load.rate for load in result.loads)
-    p50, p99 = (median(getattr(load, p) for load in result.loads) for p in ("p50", "p99"))
+        return [label, f"not measured: {result.failure.splitlines()[0]}", *[""] * 6]
+    figures = [median(getattr(one.load, name) for one in result.rounds) for name in ("rate", "p50", "p99")]
+    cells = [label, *(f"{figure:,.{digits}f}" for figure, digits in zip(figures, (0, 2, 2), strict=True))]
+    cells.append(f"{median(one.cpu for one in result.rounds):.0f}")
+    if ours is None or not ours.rounds or ours is result:
+        return [*cells, "", "", ""]
+    pairs = list(zip(ours.rounds, result.rounds, strict=False))  # ours may have failed halfway
+    by_rate = median(mine.load.rate / theirs.load.rate for mine, theirs in pairs)
+    by_cpu = median(theirs.cpu / mine.cpu for mine, theirs in pairs)
     target = f"≥ {TARGETS[name]:.2f}" if name in TARGETS else ""
-    ratio = f"{ratio_of(ours, result):.2f}" if ours and ours.loads and name != "ours" else ""
-    return [label, f"{rate:,.0f}", f"{p50:.2f}", f"{p99:.2f}", ratio, target]
-
-
-def ratio_of(ours: Result, other: Result) -> float:
-    pairs = zip(ours.loads, other.loads, strict=False)  # one of them may have failed halfway
-    return median(mine.rate / theirs.rate for mine, theirs in pairs)
+    return [*cells, f"{by_rate:.2f}", target, f"{by_cpu:.2f}"]
 
 
 if __name__ == "__main__":

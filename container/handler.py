@@ -96,13 +96,12 @@ def find_for_training(job: TrainingJob[Any], environ: Mapping[str, str] = os.env
         return resolve(environ[VARIABLE], f"the environment variable {VARIABLE}")
     return _only_installed(
         "nothing says what to train: set the hyperparameter model_handler (or MODEL_HANDLER) to a handler's "
-        f"name or to package.module:Class, or bring a script (sagemaker_program, or {job.paths.code / 'train.py'})"
+        "name or to package.module:Class, or bring a script (sagemaker_program, or "
+        f"{job.paths.code / 'train.py'})"
     )
 
 
-def find_for_serving(
-    paths: Paths, environ: Mapping[str, str] = os.environ
-) -> HandlerReference | InferenceScript:
+def find_for_serving(paths: Paths, environ: Mapping[str, str] = os.environ) -> HandlerReference | InferenceScript:
     """What answers for the model below `paths.root`. Raises JobError when nothing can be found."""
     script = find_inference_script(paths, environ)
     if script:
@@ -116,8 +115,8 @@ def find_for_serving(
             raise JobError(f'{manifest}: "handler" should be a text such as "package.module:Class"')
         return resolve(target, str(manifest))
     return _only_installed(
-        f"nothing says how to serve {paths.model}: it has no {MANIFEST} (a model that `train` made has) and no "
-        f"code/inference.py; set {VARIABLE} to a handler's name or to package.module:Class"
+        f"nothing says how to serve {paths.model}: it has no {MANIFEST} (what `train` made has one) "
+        f"and no code/inference.py; set {VARIABLE} to a handler's name or to package.module:Class"
     )
 
 
@@ -153,9 +152,7 @@ def resolve(name: str, told_by: str) -> HandlerReference:
         return HandlerReference(name, told_by)
     known = installed()
     if name not in known:
-        raise JobError(
-            f"{told_by} asks for the handler {name!r}, which is not installed; {nearest(name, known)}"
-        )
+        raise JobError(f"{told_by} asks for the handler {name!r}, which is not installed; {nearest(name, known)}")
     return HandlerReference(known[name], told_by)
 
 
@@ -205,9 +202,7 @@ def keep_code(paths: Paths) -> None:
         return
     building = paths.model / ".code.new"
     shutil.rmtree(building, ignore_errors=True)
-    shutil.copytree(
-        paths.code, building, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
-    )
+    shutil.copytree(paths.code, building, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".git"))
     building.rename(target)
     log.info("kept the code of the model in %s", target)
 

@@ -140,9 +140,7 @@ def _fit(value: Any, text: str, kind: Any) -> Any:
     if origin is list:
         if not isinstance(value, list):
             raise ValueError
-        return [
-            _fit(item, item if isinstance(item, str) else json.dumps(item), *get_args(kind)) for item in value
-        ]
+        return [_fit(item, item if isinstance(item, str) else json.dumps(item), *get_args(kind)) for item in value]
     return _fit_plain(value, text, kind)
 
 

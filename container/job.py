@@ -154,10 +154,7 @@ def _kind(value: Any) -> str:
 def read_hyperparameters(path: Path) -> dict[str, str]:
     """The hyperparameters as texts. The platform writes every value as a text; a file that was written by
     hand may hold plain numbers, which are taken as if they had been quoted."""
-    return {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in read_object(path).items()
-    }
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in read_object(path).items()}
 
 
 def _channels(config: Mapping[str, Any], paths: Paths) -> dict[str, Channel]:

@@ -45,9 +45,7 @@ class TextFormatter(logging.Formatter):
 def configure(environ: Mapping[str, str] = os.environ) -> None:
     """Logs to stderr; SAGEMAKER_CONTAINER_LOG_LEVEL (a number or a name), LOG_FORMAT text or json."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter() if environ.get("LOG_FORMAT", "").lower() == "json" else TextFormatter()
-    )
+    handler.setFormatter(JsonFormatter() if environ.get("LOG_FORMAT", "").lower() == "json" else TextFormatter())
     log.handlers[:] = [handler]
     log.propagate = False
     set_level(environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL", ""))

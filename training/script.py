@@ -57,9 +57,7 @@ def prepare(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
     fetch(script.source, code)
     if not (code / script.program).exists():
         there = ", ".join(sorted(path.name for path in code.iterdir())[:10]) or "nothing"
-        raise JobError(
-            f"the program {script.program!r} is not in {code} (from {script.source}), which holds {there}"
-        )
+        raise JobError(f"the program {script.program!r} is not in {code} (from {script.source}), which holds {there}")
     kind = kind_of(script.program, code)
     if kind == "command":
         (code / script.program).chmod(0o755)
@@ -87,9 +85,7 @@ def installs(kind: Kind, code: Path) -> list[Command]:
         wanted = [".", *wanted]
     if not wanted or kind == "command":
         return []
-    return [
-        Command([*pip, *wanted], name=f"pip install {' '.join(wanted)} in {code}", cwd=code, capture=True)
-    ]
+    return [Command([*pip, *wanted], name=f"pip install {' '.join(wanted)} in {code}", cwd=code, capture=True)]
 
 
 def command_line(program: str, kind: Kind, hyperparameters: Mapping[str, Any]) -> list[str]:
@@ -109,18 +105,14 @@ def fetch(source: str, code: Path) -> None:
         return
     address = urlparse(source)
     if address.scheme not in ("", "file"):
-        raise JobError(
-            f"sagemaker_submit_directory is {source!r}; code comes from a path or a file:// address"
-        )
+        raise JobError(f"sagemaker_submit_directory is {source!r}; code comes from a path or a file:// address")
     path = Path(address.path)
     code.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         if path.resolve() != code.resolve():
             shutil.copytree(path, code, dirs_exist_ok=True)
     elif not path.is_file():
-        raise JobError(
-            f"sagemaker_submit_directory is {source!r}, where there is neither a folder nor a file"
-        )
+        raise JobError(f"sagemaker_submit_directory is {source!r}, where there is neither a folder nor a file")
     elif tarfile.is_tarfile(path):
         unpack(path, code)
     else:

@@ -1,6 +1,7 @@
+# mypy: ignore-errors
 """The reference: what the interpreter, gunicorn and nginx cost when the application is a function.
 
-    gunicorn -k gevent -w 2 bare_echo:application
+gunicorn -k gevent -w 2 bare_echo:application
 """
 
 import json

@@ -1,6 +1,6 @@
 """Plain Flask, written as its tutorial would.
 
-    gunicorn -k gevent -w 2 flask_echo:application
+gunicorn -k gevent -w 2 flask_echo:application
 """
 
 import json

@@ -1,6 +1,7 @@
+# mypy: ignore-errors
 """jpmorganchase's inference-server, without nginx, as its documentation starts it.
 
-    gunicorn -k gevent -w 2 inference_server_echo:application
+gunicorn -k gevent -w 2 inference_server_echo:application
 """
 
 import inference_server

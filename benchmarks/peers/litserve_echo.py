@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """LitServe with two API servers and two workers.
 
     python litserve_echo.py PORT
@@ -25,9 +26,7 @@ class Echo(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(
-        Echo(api_path="/invocations"), accelerator="cpu", workers_per_device=2
-    )
+    server = litserve.LitServer(Echo(api_path="/invocations"), accelerator="cpu", workers_per_device=2)
     server.run(
         host="127.0.0.1",
         port=int(sys.argv[1]),

@@ -1,6 +1,7 @@
+# mypy: ignore-errors
 """A runtime for MLServer that echoes strings by the V2 inference protocol.
 
-    mlserver start FOLDER    # FOLDER/model-settings.json names mlserver_echo.Echo
+mlserver start FOLDER    # FOLDER/model-settings.json names mlserver_echo.Echo
 """
 
 from mlserver import MLModel

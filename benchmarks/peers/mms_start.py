@@ -1,6 +1,7 @@
+# mypy: ignore-errors
 """Starts sagemaker-inference's multi-model-server with its configuration out of /etc.
 
-    SAGEMAKER_BASE_DIR=FOLDER python mms_start.py    # FOLDER/model/code/inference.py is served
+SAGEMAKER_BASE_DIR=FOLDER python mms_start.py    # FOLDER/model/code/inference.py is served
 """
 
 import os

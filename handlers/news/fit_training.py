@@ -1,0 +1,65 @@
+"""The workshop's architectures: Keras's own `fit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from container.process import StopFlag
+from handlers.news.examples import Examples
+from handlers.news.features import WordFeatures
+from handlers.news.journal import Journal, Measures
+from handlers.news.progress import Progress
+from handlers.news.settings import Settings
+
+
+def train(
+    network: keras.Model,
+    training: Examples,
+    validation: Examples,
+    settings: Settings,
+    journal: Journal,
+    stop: StopFlag,
+) -> None:
+    """Trains in place until the epochs are done or `stop` is requested (looked at after every step)."""
+    network.compile(
+        optimizer=keras.optimizers.RMSprop(settings.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    width, align = WordFeatures.width, WordFeatures.align
+    network.fit(
+        training.features.padded(width, align),
+        training.labels,
+        validation_data=(validation.features.padded(width, align), validation.labels),
+        validation_batch_size=1024,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        callbacks=[_Reporter(len(training), settings, journal, stop)],
+        verbose=0,
+    )
+
+
+class _Reporter(keras.callbacks.Callback):
+    """Says how far it has come, and ends it when the platform asks for that."""
+
+    def __init__(self, rows: int, settings: Settings, journal: Journal, stop: StopFlag) -> None:
+        super().__init__()
+        self.rows, self.settings, self.journal, self.stop = rows, settings, journal, stop
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.progress = Progress(f"epoch {epoch + 1}/{self.settings.epochs}", self.rows, "headlines")
+        self.progress.__enter__()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.progress.advance(min(self.settings.batch_size, self.rows - self.progress.done))
+        self.model.stop_training = self.stop.requested
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not self.stop.requested:
+            self.progress.__exit__(None, None, None)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs and "val_loss" in logs and not self.stop.requested:
+            self.journal.note(Measures(logs["loss"], logs["accuracy"], logs["val_loss"], logs["val_accuracy"]))

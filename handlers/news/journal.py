@@ -1,0 +1,70 @@
+"""What is known about a training while it runs: lines for SageMaker's metric regexes, TensorBoard events."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from handlers.news.progress import say
+
+LEAST_PROBABILITY = 1e-7  # as Keras clips it, so that a certain mistake costs 16 and not infinity
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One epoch. Losses are mean cross-entropies in nats; accuracies shares of 1. The training figures are
+    of the batches as they were learned, with dropout."""
+
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+
+class Journal:
+    """A context manager; `epochs` holds what has been noted."""
+
+    def __init__(self, epochs: int, tensorboard: Path) -> None:
+        self.planned = epochs
+        self.epochs: list[Measures] = []
+        self._folder = tensorboard
+
+    def __enter__(self) -> Journal:
+        self._writer = tf.summary.create_file_writer(str(self._folder))
+        self._begun = time.monotonic()
+        return self
+
+    def note(self, measures: Measures) -> None:
+        """The next epoch's measures."""
+        self.epochs.append(measures)
+        number, seconds = len(self.epochs), time.monotonic() - self._begun
+        # Names are such that `loss=(.*?);` and `val_acc=(.*?);` find one figure each: no name ends in another.
+        say(
+            f"epoch {number}/{self.planned}: loss={measures.loss:.4f}; val_acc={measures.val_accuracy:.4f}; "
+            f"train_accuracy={measures.accuracy:.4f}; val_entropy={measures.val_loss:.4f}; "
+            f"seconds={seconds:.1f};"
+        )
+        with self._writer.as_default(step=number):
+            tf.summary.scalar("loss/training", measures.loss)
+            tf.summary.scalar("loss/validation", measures.val_loss)
+            tf.summary.scalar("accuracy/training", measures.accuracy)
+            tf.summary.scalar("accuracy/validation", measures.val_accuracy)
+        self._writer.flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+
+def measure(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> tuple[float, float]:
+    """Loss and accuracy of (rows, 4) probabilities, where `labels` (rows,) would have been right."""
+    of_right = probabilities[np.arange(len(labels)), labels]
+    loss = -np.log(np.maximum(of_right, LEAST_PROBABILITY)).mean()
+    return float(loss), float((probabilities.argmax(axis=1) == labels).mean())

@@ -1,0 +1,252 @@
+"""Media type ↔ Python values.
+
+A request body is decoded to a list of inputs ("records"). Line-oriented types (JSON lines, CSV, text) hold many,
+each on a line of its own; JSON and npy hold one. The answer has as many outputs, in the same order.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from serving.errors import RequestError
+
+JSON = "application/json"
+JSON_LINES = "application/jsonlines"
+CSV = "text/csv"
+TEXT = "text/plain"
+NPY = "application/x-npy"
+ALIASES = {
+    "application/x-jsonlines": JSON_LINES,
+    "application/jsonl": JSON_LINES,
+    "application/x-ndjson": JSON_LINES,
+    "application/csv": CSV,
+    "text/json": JSON,
+}
+
+csv.field_size_limit(2**31 - 1)  # a cell may be as large as the payload limit lets it
+
+
+@dataclass(frozen=True)
+class MediaType:
+    """`text/csv; charset=utf-8` taken apart: name and charset in lower case."""
+
+    name: str
+    charset: str = "utf-8"
+
+
+@lru_cache(maxsize=256)
+def content_type(header: str) -> MediaType:
+    """The media type of a request body; JSON where the client names none. Raises RequestError 415."""
+    if not header:
+        return MediaType(JSON)
+    name, *parameters = (part.strip() for part in header.split(";"))
+    name = ALIASES.get(name.lower(), name.lower())
+    charset = "utf-8"
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip().lower() == "charset":
+            charset = value.strip().strip('"').lower()
+    return MediaType(name, charset)
+
+
+@lru_cache(maxsize=256)
+def accepted(header: str, default: str) -> str:
+    """The media type to answer in: the best of an Accept list that there is an encoder for.
+
+    Ties in quality go to the one that stands first; `*/*` and no header mean `default`. Raises RequestError 406.
+    """
+    for wanted in preferences(header) or ["*/*"]:
+        if wanted in ("*/*", "*"):
+            return ALIASES.get(default, default)
+        for known in ENCODERS:
+            if wanted == known or (wanted.endswith("/*") and known.startswith(wanted[:-1])):
+                return known
+    raise RequestError(406, f"cannot answer in {header!r}; Accept one of {', '.join(ENCODERS)}")
+
+
+def preferences(header: str) -> list[str]:
+    """The media types of an Accept header, best first, refused ones (q=0) left out."""
+    ranked = []
+    for item in filter(None, (item.strip() for item in header.split(","))):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        if quality > 0:
+            ranked.append((-quality, ALIASES.get(name, name)))
+    return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
+    """The inputs in a request body, and whether its type is one that holds many.
+
+    Raises RequestError: 415 for a type without a decoder, 400 for a body that is not what it says.
+    """
+    decoder = DECODERS.get(media.name)
+    if decoder is None:
+        raise RequestError(415, f"cannot read {media.name!r}; send one of {', '.join(DECODERS)}")
+    if not body:
+        raise RequestError(400, f"the body is empty; it should hold {media.name}")
+    return decoder(body, media), media.name in LINE_TYPES
+
+
+def decode_text(body: bytes, media: MediaType) -> str:
+    """A body as text, a byte order mark left out. Raises RequestError: 415 for a charset that is not known, 400 for
+    bytes that are not in it."""
+    try:
+        return body.decode("utf-8-sig" if media.charset in ("utf-8", "utf8", "us-ascii") else media.charset)
+    except LookupError:
+        raise RequestError(415, f"the charset {media.charset!r} is not known; send utf-8") from None
+    except UnicodeDecodeError as error:
+        raise RequestError(400, f"the body is not {media.charset} (byte {error.start})") from None
+
+
+def _decode_json(body: bytes, media: MediaType) -> list[Any]:
+    if media.charset != "utf-8":
+        body = decode_text(body, media).encode()
+    try:
+        return [orjson.loads(body)]
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"the body is not valid JSON: {error}") from None
+
+
+def _decode_json_lines(body: bytes, media: MediaType) -> list[Any]:
+    values = []
+    for number, line in enumerate(_lines(decode_text(body, media)), 1):
+        try:
+            values.append(orjson.loads(line))
+        except orjson.JSONDecodeError as error:
+            raise RequestError(400, f"line {number} of the body is not valid JSON: {error.msg}") from None
+    return values
+
+
+def _decode_csv(body: bytes, media: MediaType) -> list[Any]:
+    reader = csv.reader(io.StringIO(decode_text(body, media), newline=""), strict=True)
+    rows = []
+    try:
+        for row in reader:
+            if not row:
+                raise RequestError(400, f"line {reader.line_num} of the body is empty; it should be a row of CSV")
+            rows.append(row)
+    except csv.Error as error:
+        raise RequestError(400, f"line {reader.line_num} of the body is not valid CSV: {error}") from None
+    return rows
+
+
+def _decode_text(body: bytes, media: MediaType) -> list[Any]:
+    return list(_lines(decode_text(body, media)))
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines(), which also splits at form feeds and at the Unicode separators inside a sentence.
+    lines = text.removesuffix("\n").split("\n")
+    return [line.removesuffix("\r") for line in lines]
+
+
+def _decode_npy(body: bytes, media: MediaType) -> list[Any]:
+    numpy = import_numpy(415)
+    try:
+        # Never with pickles: they run code that the client wrote.
+        return [numpy.load(io.BytesIO(body), allow_pickle=False)]
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        raise RequestError(400, f"the body is not an array in npy format without pickles: {error}") from None
+
+
+def import_numpy(status: int) -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise RequestError(status, f"{NPY} needs NumPy, which this image does not have") from None
+    return numpy
+
+
+def encode(outputs: list[Any], many: bool, name: str) -> bytes:
+    """The body of an answer in the media type `name`; `many` says that the request was line-oriented."""
+    return ENCODERS[name](outputs, many)
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know: NumPy's scalars and arrays that are not contiguous, tensors, sets."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "numpy"):
+        return value.numpy().tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"a prediction of type {type(value).__name__} cannot be written as JSON")
+
+
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+
+
+def _encode_json(outputs: list[Any], many: bool) -> bytes:
+    return _dumps(outputs if many else outputs[0])
+
+
+def _rows(outputs: list[Any], many: bool) -> list[Any]:
+    """The records of an answer: a list that answers a single input is several."""
+    if many:
+        return outputs
+    only = _plain(outputs[0]) if hasattr(outputs[0], "tolist") else outputs[0]
+    return only if isinstance(only, list) else [only]
+
+
+def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
+    return b"".join(_dumps(row) + b"\n" for row in _rows(outputs, many))
+
+
+def _encode_csv(outputs: list[Any], many: bool) -> bytes:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(_cells(row) for row in _rows(outputs, many))
+    return stream.getvalue().encode("utf-8", "surrogatepass")
+
+
+def _cells(row: Any) -> list[Any]:
+    row = _plain(row) if hasattr(row, "tolist") else row
+    values = list(row.values()) if isinstance(row, dict) else row if isinstance(row, list | tuple) else [row]
+    return [_dumps(value).decode() if isinstance(value, dict | list | tuple) else value for value in values]
+
+
+def _encode_text(outputs: list[Any], many: bool) -> bytes:
+    lines = [" ".join(map(str, _cells(row))) for row in _rows(outputs, many)]
+    # A line is a record: one that holds line breaks would be taken for several.
+    return "".join(line.replace("\r", " ").replace("\n", " ") + "\n" for line in lines).encode()
+
+
+def _encode_npy(outputs: list[Any], many: bool) -> bytes:
+    numpy = import_numpy(406)
+    array = numpy.asarray(outputs if many else outputs[0])
+    if array.dtype.hasobject:
+        raise RequestError(406, f"these predictions are no array of numbers; Accept {JSON} instead of {NPY}")
+    stream = io.BytesIO()
+    numpy.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+DECODERS: dict[str, Callable[[bytes, MediaType], list[Any]]] = {
+    JSON: _decode_json,
+    JSON_LINES: _decode_json_lines,
+    CSV: _decode_csv,
+    TEXT: _decode_text,
+    NPY: _decode_npy,
+}
+ENCODERS: dict[str, Callable[[list[Any], bool], bytes]] = {
+    JSON: _encode_json,
+    JSON_LINES: _encode_json_lines,
+    CSV: _encode_csv,
+    TEXT: _encode_text,
+    NPY: _encode_npy,
+}
+LINE_TYPES = frozenset({JSON_LINES, CSV, TEXT})

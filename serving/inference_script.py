@@ -1,0 +1,175 @@
+"""A user's inference.py, by the conventions of SageMaker's inference toolkits, unchanged.
+
+It defines any of model_fn, input_fn, predict_fn, output_fn or, in place of the last three, transform_fn; each may
+take one more argument, the context. Source: https://github.com/aws/sagemaker-inference-toolkit
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from container.failure import JobError
+from serving import codecs
+from serving.errors import RequestError
+from serving.models import Reply, Request
+from serving.settings import Settings
+
+# How many arguments each function takes before the context.
+ARGUMENTS = {"model_fn": 1, "input_fn": 2, "predict_fn": 2, "output_fn": 2, "transform_fn": 4}
+TEXT_TYPES = frozenset({codecs.JSON, codecs.CSV})
+
+
+@dataclass
+class Context:
+    """The optional last argument of a user's functions, with multi-model-server's names."""
+
+    system_properties: dict[str, Any]
+    header: Callable[[str], str] = field(default=lambda name: "")
+    status: int = 200
+    content_type: str = ""
+
+    def get_request_header(self, index: int, name: str) -> str | None:
+        return self.header(name) or None
+
+    def set_response_content_type(self, index: int, value: str) -> None:
+        self.content_type = value
+
+    def set_response_status(self, code: int = 200, phrase: str = "", index: int = 0) -> None:
+        self.status = code
+
+
+class ScriptModel:
+    """A model behind an inference.py. Its functions see one request at a time, as they expect."""
+
+    batch_size = 1
+
+    def __init__(self, path: Path, model_dir: Path, settings: Settings) -> None:
+        self._path = path
+        self._model_dir = model_dir
+        self._default_accept = settings.default_accept
+        self._functions: dict[str, Callable[..., Any]] = {}
+
+    def load(self) -> None:
+        self._functions = functions_of(import_file(self._path), self._path)
+        if "model_fn" not in self._functions:
+            raise JobError(f"{self._path} must define model_fn(model_dir), which loads the model")
+        self._model = self._functions["model_fn"](str(self._model_dir), self._context())
+        if not {"predict_fn", "transform_fn"} & self._functions.keys() and not callable(self._model):
+            raise JobError(f"{self._path} must define predict_fn(data, model): the model cannot be called itself")
+
+    def _context(self, header: Callable[[str], str] = lambda name: "") -> Context:
+        return Context({"model_dir": str(self._model_dir), "gpu_id": None}, header)
+
+    def respond(self, request: Request, submit: Callable[[Any], Any]) -> Reply:
+        reply: Reply = submit(request)
+        return reply
+
+    def compute(self, items: list[Request]) -> list[Any]:
+        return [self._outcome(request) for request in items]
+
+    def _outcome(self, request: Request) -> Any:
+        try:
+            return self._transform(request)
+        except Exception as error:
+            status = getattr(error, "status_code", None)
+            # The toolkits' own errors carry a status; so may a user's.
+            if isinstance(status, int) and 400 <= status < 600:
+                return RequestError(status, str(error))
+            return error
+
+    def _transform(self, request: Request) -> Reply:
+        media = codecs.content_type(request.content_type)
+        accept = self._wanted(request.accept)
+        context = self._context(request.header)
+        data = codecs.decode_text(request.body, media) if media.name in TEXT_TYPES else request.body
+        if "transform_fn" in self._functions:
+            answer = self._functions["transform_fn"](self._model, data, media.name, accept, context)
+        else:
+            value = self._call("input_fn", default_input, data, media.name, context)
+            prediction = self._call("predict_fn", default_predict, value, self._model, context)
+            answer = self._call("output_fn", default_output, prediction, accept, context)
+        return _reply(answer, accept, context)
+
+    def _call(self, name: str, default: Callable[..., Any], *arguments: Any) -> Any:
+        return self._functions.get(name, default)(*arguments)
+
+    def _wanted(self, accept: str) -> str:
+        """The one media type that a user's output_fn is asked for: the client's favourite."""
+        favourite = next(iter(codecs.preferences(accept)), "*/*")
+        return self._default_accept if favourite in ("*/*", "*") else favourite
+
+
+def import_file(path: Path) -> ModuleType:
+    """A module from a file, under the file's own name."""
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise JobError(f"{path} is no Python file; SAGEMAKER_PROGRAM should name one, such as inference.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that its dataclasses and pickles find it
+    spec.loader.exec_module(module)
+    return module
+
+
+def functions_of(module: ModuleType, path: Path) -> dict[str, Callable[..., Any]]:
+    """The functions that a module defines, each made to take the context. Raises JobError."""
+    found = {name: getattr(module, name) for name in ARGUMENTS if callable(getattr(module, name, None))}
+    if not found:
+        raise JobError(f"{path} defines none of {', '.join(ARGUMENTS)}")
+    parts = sorted({"input_fn", "predict_fn", "output_fn"} & found.keys())
+    if "transform_fn" in found and parts:
+        raise JobError(f"{path} defines transform_fn, which takes the place of {', '.join(parts)}: leave one out")
+    return {name: _with_context(function, name, path) for name, function in found.items()}
+
+
+def _with_context(function: Callable[..., Any], name: str, path: Path) -> Callable[..., Any]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    count = sum(p.kind in kinds for p in inspect.signature(function).parameters.values())
+    wanted = ARGUMENTS[name]
+    if count == wanted + 1:
+        return function
+    if count == wanted:
+        return lambda *arguments: function(*arguments[:wanted])
+    raise JobError(f"{path}: {name} takes {count} arguments; it must take {wanted}, or {wanted + 1} with context")
+
+
+def default_input(data: Any, content_type: str, context: Context) -> Any:
+    """A NumPy array from JSON, CSV or npy, as the toolkits make it."""
+    numpy = codecs.import_numpy(415)
+    body = data.encode() if isinstance(data, str) else data
+    values, many = codecs.decode(body, codecs.MediaType(content_type))
+    if content_type == codecs.CSV:
+        values = [[float(cell) for cell in row] for row in values]
+    array = numpy.array(values if many else values[0])
+    return array.squeeze() if content_type == codecs.CSV else array
+
+
+def default_predict(data: Any, model: Any, context: Context) -> Any:
+    """Calls the model itself, without gradients where it is PyTorch's."""
+    torch = sys.modules.get("torch")
+    with torch.inference_mode() if torch else nullcontext():
+        return model(data)
+
+
+def default_output(prediction: Any, accept: str, context: Context) -> tuple[bytes, str]:
+    """The prediction in the media type that the client asked for."""
+    name = codecs.accepted(accept, codecs.JSON)
+    return codecs.encode([prediction], False, name), name
+
+
+def _reply(answer: Any, accept: str, context: Context) -> Reply:
+    """What output_fn or transform_fn returned: a body, or a body and its media type."""
+    body, name = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, accept)
+    if isinstance(body, str):
+        body = body.encode()
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(f"output_fn returned {type(body).__name__}; it must return text, bytes, or (body, type)")
+    return Reply(bytes(body), context.content_type or name, context.status)

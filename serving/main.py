@@ -1,0 +1,136 @@
+"""`serve`: starts gunicorn and nginx, watches both, ends both.
+
+    serve            answers /ping and /invocations on port 8080 with the model in /opt/ml/model
+    serve --help     this text
+
+SAGEMAKER_BIND_TO_PORT moves the port and SAGEMAKER_BASE_DIR the root /opt/ml; README.md lists the other
+settings. Ends with a non-zero status when either server dies, with 0 after SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from container import log
+from container.failure import JobError, describe, explain_status
+from container.handler import code_folders, find_for_serving
+from container.paths import Paths
+from container.process import Child, Command, Supervisor
+from serving import nginx, resources
+from serving.settings import Settings, folder_bytes
+
+# The platform sends SIGKILL 30 s after SIGTERM: requests in flight get this long, and the end the rest.
+DRAIN_S = 24.0
+END_S = 3.0
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Serves until told to stop, and returns the exit status."""
+    log.configure()
+    if arguments:
+        print(__doc__)
+        return 0 if arguments[0] in ("-h", "--help") else 2
+    paths = Paths.from_environment()
+    try:
+        settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
+        find_for_serving(paths)  # a model that nobody can serve is told now
+        with tempfile.TemporaryDirectory(prefix="byo-serve-") as runtime, Supervisor() as supervisor:
+            install_requirements(supervisor, paths)
+            return serve(supervisor, settings, Path(runtime))
+    except Exception as error:
+        log.log.error("serve: %s", describe(error))
+        return 1
+
+
+def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
+    """Starts both servers and waits for the end of either, or for SIGTERM."""
+    if supervisor.stop_requested:
+        return 0
+    allow_many_files()
+    front = nginx.find()
+    if not front:
+        log.log.warning("nginx is not installed: gunicorn listens on port %d itself", settings.port)
+    servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
+    if front:
+        servers.append(supervisor.start(nginx_command(front, settings, runtime)))
+    status = watch(supervisor, servers, settings, runtime / "ready")
+    drain(supervisor, servers)
+    return status
+
+
+def allow_many_files() -> None:
+    """A connection is a file: as many as the system lets us have, here and in the servers that we start."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def watch(supervisor: Supervisor, servers: list[Child], settings: Settings, ready: Path) -> int:
+    """Returns 0 when asked to stop, 1 when a server has died or no worker became ready in time."""
+    deadline = time.monotonic() + settings.startup_timeout_s
+    while not supervisor.stop_requested:
+        supervisor.poll(1.0)
+        for server in servers:
+            if server.status is not None:
+                log.log.error("%s %s: serve ends", server.command.name, explain_status(server.status))
+                return 1
+        if time.monotonic() > deadline and not ready.exists():
+            log.log.error(
+                "no worker was ready after %d s (SAGEMAKER_STARTUP_TIMEOUT): serve ends",
+                settings.startup_timeout_s,
+            )
+            return 1
+    return 0
+
+
+def drain(supervisor: Supervisor, servers: list[Child]) -> None:
+    """Ends the servers from the outside in: the front takes no new request and waits for the running ones."""
+    for server, number in zip(reversed(servers), (signal.SIGQUIT, signal.SIGTERM)[-len(servers) :], strict=True):
+        if server.status is None:
+            server.signal_leader(number)
+            if not supervisor.wait([server], DRAIN_S if server is servers[-1] else END_S):
+                log.log.warning("%s still has requests in flight: ended", server.command.name)
+
+
+def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> Command:
+    """gunicorn with our configuration, on a Unix socket behind nginx, else on the port itself."""
+    bind = f"unix:{runtime}/gunicorn.sock" if behind_nginx else f"0.0.0.0:{settings.port}"
+    return Command(
+        [sys.executable, "-m", "gunicorn", "-c", "python:serving.gunicorn_conf", "serving.wsgi:application"],
+        name="gunicorn",
+        env={"BYO_SERVE_RUNTIME": str(runtime), "BYO_SERVE_BIND": bind, **thread_limits(settings)},
+    )
+
+
+def thread_limits(settings: Settings) -> dict[str, str]:
+    """The workers share the cores: each framework gets its part of them, unless somebody has chosen."""
+    share = str(max(1, resources.cores() // settings.workers))
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return {name: share for name in names if name not in os.environ}
+
+
+def nginx_command(front: str, settings: Settings, runtime: Path) -> Command:
+    """nginx with a configuration written for this run. Its access log is passed on through our stdout."""
+    config = runtime / "nginx.conf"
+    config.write_text(nginx.configuration(settings, runtime, as_root=os.geteuid() == 0))
+    return Command(nginx.command_line(front, config), name="nginx", capture=settings.access_log)
+
+
+def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
+    """Installs the requirements.txt that lies beside a user's serving code. Raises JobError."""
+    for folder in code_folders(paths):
+        if folder != paths.model and (folder / "requirements.txt").is_file():
+            name = f"pip install -r {folder / 'requirements.txt'}"
+            arguments = ["install", "--disable-pip-version-check", "-r", str(folder / "requirements.txt")]
+            child = supervisor.start(Command([sys.executable, "-m", "pip", *arguments], name, capture=True))
+            while child.status is None and not supervisor.stop_requested:
+                supervisor.poll(1.0)
+            if child.status:
+                raise JobError(f"{name} {explain_status(child.status)}:\n{child.tail()[-1000:]}")
+            return

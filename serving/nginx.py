@@ -1,0 +1,71 @@
+"""nginx's configuration, made from the settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from serving.errors import error_body
+from serving.settings import MEGABYTE, Settings
+
+ERRORS = {
+    400: "the request is not valid HTTP",
+    408: "the request took too long to arrive",
+    413: "the body is above the limit of {megabytes} MB; send less at once",
+    414: "the address is too long",
+    500: "the server failed; its log says why",
+    503: "no model is ready, or the worker of this request was lost; try again",
+    504: "the model did not answer within {timeout} s; send less at once",
+}
+
+
+def find() -> str | None:
+    """Where nginx is installed, also when the PATH leaves out /usr/sbin."""
+    return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+def command_line(nginx: str, config: Path) -> list[str]:
+    """How nginx is started: in the foreground, its messages on stderr from the first one on."""
+    version = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False).stderr
+    number = version.partition("nginx/")[2].split(" ")[0].strip()
+    knows_e = tuple(int(part) for part in number.split(".")[:3] if part.isdigit()) >= (1, 19, 5)
+    return [nginx, *(["-e", "stderr"] if knows_e else []), "-c", str(config)]
+
+
+def configuration(settings: Settings, runtime: Path, as_root: bool) -> str:
+    """The text of nginx.conf. `runtime` holds the socket and all temporary files."""
+    template = Template(files("serving").joinpath("nginx.conf.template").read_text())
+    return template.substitute(
+        # As root, nginx would become `nobody`, which a container without capabilities does not let it.
+        user="user root;" if as_root else "",
+        runtime=runtime,
+        port=settings.port,
+        max_payload=settings.max_payload,
+        # The model is given up first, and says so itself; nginx only sees to a worker that says nothing.
+        timeout=settings.timeout_s + 10,
+        access_log=access_log(settings),
+        errors="\n".join(error_page(status, settings) for status in ERRORS),
+    )
+
+
+def access_log(settings: Settings) -> str:
+    """The directive for the access log, which can be switched off."""
+    if not settings.access_log:
+        return "access_log off;"
+    return f"access_log /dev/stdout {'json' if settings.json_logs else 'text'} if=$worth_a_line;"
+
+
+def error_page(status: int, settings: Settings) -> str:
+    """nginx's own errors in the same shape as the application's. Its 502, no worker, is a 503: try again."""
+    message = ERRORS[status].format(megabytes=settings.max_payload // MEGABYTE, timeout=settings.timeout_s)
+    seen = {503: "502 503"}.get(status, str(status))
+    retry = " add_header Retry-After 5 always;" if status == 503 else ""
+    return (
+        f"        error_page {seen} ={status} /.error/{status};\n"
+        f"        location = /.error/{status} {{ internal; default_type application/json;{retry} "
+        f"return {status} '{error_body(status, message).decode()}'; }}"
+    )

@@ -1,0 +1,97 @@
+"""What `serve` can be told by environment variables, read and checked once.
+
+Both families of names are understood, SAGEMAKER_MODEL_SERVER_* (SageMaker's toolkits) and MODEL_SERVER_*
+(AWS's bring-your-own samples); README.md has them in a table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from container.failure import JobError
+from serving import resources
+
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Times are in seconds, sizes in bytes."""
+
+    port: int = 8080
+    workers: int = 1
+    threads: int = 1
+    timeout_s: int = 60
+    startup_timeout_s: int = 600
+    max_payload: int = 25 * MEGABYTE
+    batch_size: int = 32
+    default_accept: str = "application/json"
+    access_log: bool = True
+    json_logs: bool = False
+    batch_transform: str = ""
+    """The value of SAGEMAKER_BATCH when it says true in either spelling (`true` by the platform, `True` by
+    the SDK's local mode), else empty."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, model_bytes: int = 0) -> Settings:
+        """Raises JobError that names the variable, its value, and what would be right."""
+        read = _Reader(environ)
+        batch = environ.get("SAGEMAKER_BATCH", "")
+        return cls(
+            port=read.number(["SAGEMAKER_BIND_TO_PORT"], 8080, 1, 65535),
+            workers=read.number(_both("WORKERS"), 0, 1, 1024) or resources.default_workers(model_bytes),
+            threads=read.number(_both("THREADS"), 1, 1, 1024),
+            timeout_s=read.number([_both("TIMEOUT_SECONDS")[0], *_both("TIMEOUT")], 60, 1, 24 * 3600),
+            startup_timeout_s=read.number(["SAGEMAKER_STARTUP_TIMEOUT"], 600, 1, 24 * 3600),
+            max_payload=read.number(["SAGEMAKER_MAX_PAYLOAD_IN_MB", *_both("MAX_PAYLOAD_IN_MB")], 25, 1, 100_000)
+            * MEGABYTE,
+            batch_size=read.number(_both("BATCH_SIZE"), 32, 1, 100_000),
+            default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
+            access_log=read.switch(_both("ACCESS_LOG"), True),
+            json_logs=environ.get("LOG_FORMAT", "").lower() == "json",
+            batch_transform=batch if batch.lower() == "true" else "",
+        )
+
+
+def _both(name: str) -> list[str]:
+    return [f"SAGEMAKER_MODEL_SERVER_{name}", f"MODEL_SERVER_{name}"]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Values by the first of several names that is set."""
+
+    environ: Mapping[str, str]
+
+    def text(self, names: list[str]) -> tuple[str, str]:
+        for name in names:
+            if self.environ.get(name, "").strip():
+                return name, self.environ[name].strip()
+        return names[0], ""
+
+    def number(self, names: list[str], default: int, low: int, high: int) -> int:
+        name, text = self.text(names)
+        if not text:
+            return default
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise JobError(f"{name} is {text!r}; it must be a whole number, at least {low} and at most {high}")
+        return number
+
+    def switch(self, names: list[str], default: bool) -> bool:
+        name, text = self.text(names)
+        words = {"": default, "true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+        if text.lower() not in words:
+            raise JobError(f"{name} is {text!r}; it must be true or false")
+        return words[text.lower()]
+
+
+def folder_bytes(folder: Path) -> int:
+    """The size of all files below a folder; 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
