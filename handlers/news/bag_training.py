@@ -94,13 +94,12 @@ def make_step(network: keras.Model) -> Step:
         vectors = tf.gather(table, rows)
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            sums = tf.math.unsorted_segment_sum(tf.gather(vectors, feature), owner, count)
+            sums = tf.sparse.segment_sum(vectors, feature, owner, num_segments=count)
             answers = head(sums * scale[:, None], training=True)
             losses = keras.losses.sparse_categorical_crossentropy(labels, answers)
             # The mean suits Adam; the table's rows occur in few headlines, and take their sum.
             mean = tf.reduce_mean(losses)
-        of_vectors, *of_head = tape.gradient(mean, [vectors, *head.trainable_variables])
-        of_rows = tf.math.unsorted_segment_sum(of_vectors.values, of_vectors.indices, tf.shape(rows)[0])
+        of_rows, *of_head = tape.gradient(mean, [vectors, *head.trainable_variables])
         tf.raw_ops.ResourceSparseApplyAdagradV2(
             var=table.handle,
             accum=squares.handle,

@@ -10,6 +10,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.core.framework.summary_pb2 import DATA_CLASS_SCALAR, SummaryMetadata
 
 from handlers.news.progress import say
 
@@ -51,16 +52,24 @@ class Journal:
             f"seconds={seconds:.1f};"
         )
         with self._writer.as_default(step=number):
-            tf.summary.scalar("loss/training", measures.loss)
-            tf.summary.scalar("loss/validation", measures.val_loss)
-            tf.summary.scalar("accuracy/training", measures.accuracy)
-            tf.summary.scalar("accuracy/validation", measures.val_accuracy)
+            _scalar("loss/training", measures.loss)
+            _scalar("loss/validation", measures.val_loss)
+            _scalar("accuracy/training", measures.accuracy)
+            _scalar("accuracy/validation", measures.val_accuracy)
         self._writer.flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+
+
+def _scalar(tag: str, value: float) -> None:
+    # tf.summary.scalar is the package tensorboard's, which training does not need; this writes the same event.
+    metadata = SummaryMetadata(
+        data_class=DATA_CLASS_SCALAR, plugin_data=SummaryMetadata.PluginData(plugin_name="scalars")
+    )
+    tf.summary.write(tag, tf.constant(value, tf.float32), metadata=metadata)
 
 
 def measure(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> tuple[float, float]:

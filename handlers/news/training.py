@@ -1,0 +1,115 @@
+"""The life of a training job, from the channel to the saved model and its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from container.channels import Channel
+from container.failure import JobError, JobStopped
+from container.job import TrainingJob
+from container.process import StopFlag
+from handlers.news import data, glove, store
+from handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures
+from handlers.news.progress import Progress, say
+from handlers.news.settings import Hyperparameters, Settings
+
+CHANNEL = "training"
+
+
+def run(job: TrainingJob[Hyperparameters]) -> None:
+    """Trains the network that the job asks for and saves it in job.model_dir.
+
+    On SIGTERM it stops before the next step, saves the model as it is and raises JobStopped. Raises JobError
+    for bad data and for folders that cannot be written to.
+    """
+    settings = Settings.of(job.hyperparameters)
+    store.check_writable(job.model_dir)
+    store.check_writable(job.tensorboard_dir)
+    with StopFlag() as stop:
+        _run(job, settings, stop)
+
+
+def _run(job: TrainingJob[Hyperparameters], settings: Settings, stop: StopFlag) -> None:
+    channel = job.channel(CHANNEL)
+    headlines = data.read_channel(channel)
+    split = data.split(len(headlines))
+    say(
+        f"news classifier: {settings}\n{len(headlines):,} headlines, {len(split.training):,} to train on "
+        f"and {len(split.validation):,} to validate with"
+    )
+    features = _features(headlines, split, settings)
+    encoded = _encode(headlines, features)
+    vectors = _vectors(channel, features, settings)
+    _leave_if(stop, "before the first epoch; nothing was saved")
+    settings = settings if vectors is None else replace(settings, embedding_size=vectors.shape[1])
+    _train(job, settings, features, vectors, encoded, headlines.labels, split, stop)
+
+
+def _train(
+    job: TrainingJob[Hyperparameters],
+    settings: Settings,
+    features: Features,
+    vectors: npt.NDArray[np.float32] | None,
+    encoded: Ragged,
+    labels: npt.NDArray[np.int32],
+    split: data.Split,
+    stop: StopFlag,
+) -> None:
+    # Only here is TensorFlow imported: bad data have been refused long before.
+    from handlers.news import bag_training, fit_training, networks
+    from handlers.news.examples import Examples, probabilities
+    from handlers.news.journal import Journal
+
+    network = networks.build(settings, features, store.network_name(settings.architecture, features), vectors)
+    examples = Examples(encoded, labels)
+    training, validation = examples.take(split.training), examples.take(split.validation)
+    loop = bag_training.train if settings.architecture == "bag" else fit_training.train
+    with Journal(settings.epochs, job.tensorboard_dir) as journal:
+        loop(network, training, validation, settings, journal, stop)
+    store.save(network, features, job.model_dir)
+    say(f"saved {job.model_dir / store.NETWORK}")
+    _leave_if(stop, f"after epoch {len(journal.epochs)} of {settings.epochs}; the model so far is saved")
+
+    from handlers.news import report
+
+    width = None if settings.architecture == "bag" else features.width
+    answers = probabilities(network, validation.features, width, features.align)
+    report.draw(journal.epochs, answers, validation.labels, job.output_data_dir)
+
+
+def _leave_if(stop: StopFlag, how_far: str) -> None:
+    if stop.requested:
+        raise JobStopped(how_far)
+
+
+def _features(headlines: data.Headlines, split: data.Split, settings: Settings) -> Features:
+    if settings.architecture == "bag":
+        return NgramFeatures(settings.vocabulary_size)
+    # As the workshop does, of all titles; they are counted without a look at their categories.
+    return WordFeatures.of(headlines.titles, settings.vocabulary_size)
+
+
+def _encode(headlines: data.Headlines, features: Features) -> Ragged:
+    with Progress("encoding", len(headlines), "headlines") as progress:
+        return features.encode(headlines.titles, progress.advance)
+
+
+def _vectors(channel: Channel, features: Features, settings: Settings) -> Any:
+    """GloVe's vectors for the vocabulary, where the channel has a file of them and the network takes them."""
+    if not isinstance(features, WordFeatures):
+        return None
+    path = glove.find(channel)
+    if path is None:
+        say(f"no {glove.PATTERN} in the channel: the table of vectors is random, {settings.embedding_size} wide")
+        return None
+    vectors, found = glove.read(path, features.vocabulary)
+    if not found:
+        raise JobError(
+            f"{path} has none of the {len(features.vocabulary):,} words; is it in another language or encoding?"
+        )
+    say(f"{found:,} of {len(features.vocabulary):,} words have a vector in {path}, {vectors.shape[1]} wide")
+    return vectors

@@ -1,0 +1,30 @@
+#!/bin/sh
+# await.sh PID
+# Waits until the server on port 8080 (or PORT) answers /ping with 200; fails when process PID ends before.
+
+set -eu
+. "$(dirname "$0")/common.sh"
+[ $# -eq 1 ] || usage
+exec python3 - "$1" "http://127.0.0.1:$PORT/ping" <<'PYTHON'
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+
+pid, url = int(sys.argv[1]), sys.argv[2]
+start = time.monotonic()
+while True:
+    try:
+        if urllib.request.urlopen(url, timeout=2).status == 200:
+            break
+    except (urllib.error.URLError, OSError):
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        sys.exit("the server has ended")
+    print(f"\rwaiting for the model to be loaded: {time.monotonic() - start:3.0f} s ", end="", flush=True)
+    time.sleep(0.1)
+print(f"\rthe server was ready after {time.monotonic() - start:.1f} s          ")
+PYTHON

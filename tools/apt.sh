@@ -1,0 +1,21 @@
+# shellcheck shell=sh
+# apt_or_tell PACKAGE…: installs Debian packages where we may, else says the one command to type and ends.
+
+apt_or_tell() {
+    command="apt-get install -y --no-install-recommends $*"
+    if ! command -v apt-get >/dev/null; then
+        echo "please install with your package manager: $*" >&2
+        return 1
+    elif [ "$(id -u)" = 0 ]; then
+        as_root=""
+    elif sudo -n true 2>/dev/null; then
+        as_root="sudo"
+    else
+        echo "this needs root once; please type:  sudo $command" >&2
+        return 1
+    fi
+    echo "installing $* by apt-get"
+    # Runlevel 1: a server that is only a tool here should not start as a service of the machine.
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+        $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 $command -qq >/dev/null
+}
