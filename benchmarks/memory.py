@@ -31,7 +31,7 @@ def main() -> None:
 
 def measure(server: Server) -> list[list[str]]:
     with serving(server) as served:
-        wrk.measure(served.url, served.launch.body, seconds=2)
+        wrk.run(served, seconds=2)
         return [
             [server.label, role, f"{pss:.1f}", f"{private:.1f}"]
             for role, pid in roles(served)

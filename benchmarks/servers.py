@@ -206,7 +206,7 @@ SERVERS = {
     "flask": Server("nginx + Flask", partial(behind_nginx, application="flask_echo:application")),
     "ours": ECHO,
     "mms": Server("sagemaker-inference + multi-model-server", multi_model_server, "mms"),
-    "mlserver": Server("MLServer", mlserver, "mlserver"),
+    "mlserver": Server("MLServer, one process", mlserver, "mlserver"),
     "litserve": Server("LitServe", litserve, "litserve"),
     "inference-server": Server("inference-server, no nginx", inference_server, "inference-server"),
 }

@@ -17,26 +17,18 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import wrk
-from benchmarks.processes import BenchmarkError, cpu_seconds
+from benchmarks.processes import BenchmarkError
 from benchmarks.report import machine, table
 from benchmarks.servers import SERVERS, Server, environment, serving, versions
 
 TARGETS = {"bare": 0.75, "mms": 2.5, "mlserver": 3.0, "litserve": 4.0, "inference-server": 1.0}
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One server in one round."""
-
-    load: wrk.Load
-    cpu: float  # microseconds of processor time, of all the server's processes, for a request
-
-
 @dataclass
 class Result:
-    """One server's measurements, one a round, or why there are none."""
+    """One server's loads, one a round, or why there are none."""
 
-    rounds: list[Measurement] = field(default_factory=list)
+    rounds: list[wrk.Load] = field(default_factory=list)
     failure: str = ""
 
 
@@ -48,13 +40,13 @@ def main() -> int:
             if result.failure:
                 continue
             try:
-                measured = measure(SERVERS[name], options.cache, options.seconds)
+                load = measure(SERVERS[name], options.cache, options.seconds)
             except BenchmarkError as failure:
                 result.failure = str(failure)
                 print(f"{name}: {failure}", file=sys.stderr, flush=True)
                 continue
-            result.rounds.append(measured)
-            rate = f"{measured.load.rate:8,.0f} requests/s {measured.cpu:6.0f} µs of CPU each"
+            result.rounds.append(load)
+            rate = f"{load.rate:8,.0f} requests/s {load.cpu:6.0f} µs of CPU each"
             progress = f"round {number}/{options.rounds}  {name:<18}{rate}"
             print(progress, file=sys.stderr, flush=True)
     print(report(results, options))
@@ -79,14 +71,9 @@ def names(text: str) -> list[str]:
     return chosen
 
 
-def measure(server: Server, cache: Path, seconds: float) -> Measurement:
-    """One start, two seconds to get warm (Java compiles late), one measurement."""
+def measure(server: Server, cache: Path, seconds: float) -> wrk.Load:
     with serving(server, environment(server, cache)) as served:
-        wrk.measure(served.url, served.launch.body, seconds=2)
-        before = cpu_seconds(served.processes)
-        load = wrk.measure(served.url, served.launch.body, seconds)
-        used = cpu_seconds(served.processes) - before
-        return Measurement(load, used * 1e6 / load.requests)
+        return wrk.measure(served, seconds)
 
 
 def report(results: dict[str, Result], options: argparse.Namespace) -> str:
@@ -94,9 +81,9 @@ def report(results: dict[str, Result], options: argparse.Namespace) -> str:
     rows = [row(name, result, results.get("ours")) for name, result in results.items()]
     seen = [versions(SERVERS[name]) for name in results]
     how = (
-        f"`wrk -t1 -c{wrk.CONNECTIONS} -d{options.seconds:.0f}s`, one server after another, 2 workers each, "
-        f"medians of {options.rounds} rounds. CPU: what a request takes of the processors' time in all of "
-        f"the server's processes; that ratio holds on a busy machine too. {machine()} Peers: "
+        f"`wrk -t1 -c{wrk.CONNECTIONS} -d{options.seconds:.0f}s`, one server after another, 2 workers where "
+        f"not said otherwise, medians of {options.rounds} rounds. CPU: what a request takes of the processors' "
+        f"time in all of the server's processes; that ratio holds on a busy machine too. {machine()} Peers: "
     )
     return f"{table(head, rows)}\n\n{how}{'; '.join(filter(None, seen)) or 'none'}."
 
@@ -105,13 +92,13 @@ def row(name: str, result: Result, ours: Result | None) -> list[str]:
     label = SERVERS[name].label
     if result.failure:
         return [label, f"not measured: {result.failure.splitlines()[0]}", *[""] * 6]
-    figures = [median(getattr(one.load, name) for one in result.rounds) for name in ("rate", "p50", "p99")]
+    figures = [median(getattr(one, name) for one in result.rounds) for name in ("rate", "p50", "p99")]
     cells = [label, *(f"{figure:,.{digits}f}" for figure, digits in zip(figures, (0, 2, 2), strict=True))]
     cells.append(f"{median(one.cpu for one in result.rounds):.0f}")
     if ours is None or not ours.rounds or ours is result:
         return [*cells, "", "", ""]
     pairs = list(zip(ours.rounds, result.rounds, strict=False))  # ours may have failed halfway
-    by_rate = median(mine.load.rate / theirs.load.rate for mine, theirs in pairs)
+    by_rate = median(mine.rate / theirs.rate for mine, theirs in pairs)
     by_cpu = median(theirs.cpu / mine.cpu for mine, theirs in pairs)
     target = f"≥ {TARGETS[name]:.2f}" if name in TARGETS else ""
     return [*cells, f"{by_rate:.2f}", target, f"{by_cpu:.2f}"]

@@ -8,32 +8,44 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import BenchmarkError, Command
+from benchmarks.processes import BenchmarkError, Command, cpu_seconds
+from benchmarks.servers import Served
 
 CONNECTIONS = 16
+WARM_UP = 2.0  # seconds; Java compiles late
 SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
 @dataclass(frozen=True)
 class Load:
-    """One run of wrk: requests answered, how many a second, and latencies in milliseconds."""
+    """One run of wrk."""
 
-    requests: int
-    rate: float
-    p50: float
+    rate: float  # requests answered per second
+    p50: float  # latency, milliseconds
     p99: float
+    cpu: float  # microseconds that a request took of the processors, in all the server's processes
 
 
-def measure(url: str, body: bytes, seconds: float, connections: int = CONNECTIONS) -> Load:
-    """POST `body` as JSON over and over; BenchmarkError unless every answer was 2xx and none was lost."""
+def measure(served: Served, seconds: float) -> Load:
+    """Full load, after a warm-up. BenchmarkError unless every answer was good and none was lost."""
+    run(served, WARM_UP)
+    before = cpu_seconds(served.processes)
+    seen = run(served, seconds)
+    used = cpu_seconds(served.processes) - before
+    rate = seen["requests"] / seen["seconds"]
+    return Load(rate, seen["p50_ms"], seen["p99_ms"], used * 1e6 / seen["requests"])
+
+
+def run(served: Served, seconds: float) -> dict[str, float]:
+    """Ask what the server is asked, over and over: the figures that wrk.lua prints."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed: apt-get install -y wrk")
-    options = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT))
-    command = Command(("wrk", *options, url), env={"WRK_BODY": body.decode()})
+    options = ("-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT))
+    command = Command(("wrk", *options, served.url), env={"WRK_BODY": served.launch.body.decode()})
     ran = subprocess.run(command.argv, env=command.environment(), capture_output=True, text=True)
     if ran.returncode:
         raise BenchmarkError(f"wrk: {ran.stderr.strip() or ran.stdout.strip()}")
-    seen = json.loads(ran.stdout.splitlines()[-1])
-    if seen["errors"]:
+    seen: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    if seen["errors"] or not seen["requests"]:
         raise BenchmarkError(f"{seen['errors']} of {seen['requests']} requests failed or were not 2xx")
-    return Load(seen["requests"], seen["requests"] / seen["seconds"], seen["p50_ms"], seen["p99_ms"])
+    return seen

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: ARG001 (the arguments are the contract's)
+
 """The `inference.py` that sagemaker-inference serves, by SageMaker's conventions."""
 
 import json

@@ -9,6 +9,7 @@ features is left out at random each time they are seen, which is what keeps rare
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -16,12 +17,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from container.process import StopFlag
-from handlers.news.examples import Examples, probabilities
+from handlers.news.examples import Examples, Task
 from handlers.news.journal import Journal, Measures, measure
 from handlers.news.networks import VECTORS, head_of
 from handlers.news.progress import Progress
-from handlers.news.settings import Settings
 
+LABEL_SMOOTHING = 0.05  # near-copies of one headline are in several categories: certainty is not rewarded
 DENSE_LEARNING_RATE = 0.004  # Adam's, for the layers behind the table
 ADAGRAD_START = 0.1  # of the sums of squares
 LAST_RATE = 0.03  # the learning rate falls in a line to this share of it
@@ -29,17 +30,11 @@ LAST_RATE = 0.03  # the learning rate falls in a line to this share of it
 Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
-def train(
-    network: keras.Model,
-    training: Examples,
-    validation: Examples,
-    settings: Settings,
-    journal: Journal,
-    stop: StopFlag,
-) -> None:
+def train(task: Task, journal: Journal, stop: StopFlag) -> None:
     """Trains in place until the epochs are done or `stop` is requested (looked at before every step)."""
+    settings, training, validation = task.settings, task.training, task.validation
     random = np.random.default_rng(settings.seed)
-    step = make_step(network)
+    step = make_step(task.network)
     steps = settings.epochs * -(-len(training) // settings.batch_size)
     done = 0
     for epoch in range(1, settings.epochs + 1):
@@ -55,7 +50,7 @@ def train(
                 done += 1
                 progress.advance(len(batch))
         loss, accuracy = (float(tf.add_n(sums)) / len(training) for sums in (losses, hits))
-        answers = probabilities(network, validation.features, None, "left")
+        answers = task.answer(validation.features)
         journal.note(Measures(loss, accuracy, *measure(answers, validation.labels)))
 
 
@@ -65,7 +60,7 @@ def _batches(examples: Examples, size: int, random: np.random.Generator) -> Iter
         yield examples.take(order[first : first + size])
 
 
-def _inputs(batch: Examples, dropout: float, random: np.random.Generator) -> tuple[npt.NDArray, ...]:
+def _inputs(batch: Examples, dropout: float, random: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
     """A batch for `step`: the table's rows that occur (int32, sorted, each once), which of them each feature
     is (int32), whose headline it belongs to (int32), each headline's factor (float32) and label (int32)."""
     kept = random.random(len(batch.features.ids), dtype=np.float32) >= dropout
@@ -86,7 +81,6 @@ def make_step(network: keras.Model) -> Step:
     optimizer.build(head.trainable_variables)
     whole, real = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
 
-    @tf.function(input_signature=[whole, whole, whole, real, whole, tf.TensorSpec([], tf.float32)])
     def step(
         rows: tf.Tensor, feature: tf.Tensor, owner: tf.Tensor, scale: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -96,7 +90,8 @@ def make_step(network: keras.Model) -> Step:
             tape.watch(vectors)
             sums = tf.sparse.segment_sum(vectors, feature, owner, num_segments=count)
             answers = head(sums * scale[:, None], training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, answers)
+            wanted = tf.one_hot(labels, answers.shape[1])
+            losses = keras.losses.categorical_crossentropy(wanted, answers, label_smoothing=LABEL_SMOOTHING)
             # The mean suits Adam; the table's rows occur in few headlines, and take their sum.
             mean = tf.reduce_mean(losses)
         of_rows, *of_head = tape.gradient(mean, [vectors, *head.trainable_variables])
@@ -112,4 +107,5 @@ def make_step(network: keras.Model) -> Step:
         right = tf.equal(tf.argmax(answers, axis=1, output_type=tf.int32), labels)
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))
 
-    return step
+    signature = [whole, whole, whole, real, whole, tf.TensorSpec([], tf.float32)]
+    return cast("Step", tf.function(step, input_signature=signature))

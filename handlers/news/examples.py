@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from handlers.news.features import Ragged
+from handlers.news.categories import NAMES
+from handlers.news.features import Align, Ragged
+from handlers.news.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -31,20 +33,35 @@ class Examples:
         return Examples(self.features.take(rows), self.labels[rows])
 
 
-def probabilities(
-    network: keras.Model, features: Ragged, width: int | None, align: Literal["left", "right"]
-) -> npt.NDArray[np.float32]:
-    """(rows, 4): what the network says. `width` None: as wide as the longest row at hand."""
+class Answerer:
+    """A network's answers for many rows. Traced once, whatever the number of rows."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, width], tf.int32)])
-    def answer(ids: tf.Tensor) -> tf.Tensor:
-        return network(ids, training=False)
+    def __init__(self, network: keras.Model, width: int | None, align: Align) -> None:
+        """width None: the network takes any, and each call is as wide as its longest row."""
+        self._width, self._align = width, align
+        self._answer = tf.function(
+            lambda ids: network(ids, training=False), input_signature=[tf.TensorSpec([None, width], tf.int32)]
+        )
 
-    # Rows of like length go together, so that little is padded.
-    order = np.argsort(features.lengths, kind="stable")
-    answers = np.empty((len(features), network.output_shape[-1]), np.float32)
-    for first in range(0, len(features), ROWS_AT_ONCE):
-        rows = order[first : first + ROWS_AT_ONCE]
-        part = features.take(rows)
-        answers[rows] = answer(part.padded(width or max(1, int(part.lengths.max())), align)).numpy()
-    return answers
+    def __call__(self, features: Ragged) -> npt.NDArray[np.float32]:
+        """(rows, 4): the probabilities of the categories."""
+        # Rows of like length go together, so that little is padded.
+        lengths = features.lengths
+        order = np.argsort(lengths, kind="stable")
+        answers = np.empty((len(features), len(NAMES)), np.float32)
+        for first in range(0, len(features), ROWS_AT_ONCE):
+            rows = order[first : first + ROWS_AT_ONCE]
+            width = self._width or max(1, int(lengths[rows[-1]]))
+            answers[rows] = self._answer(features.take(rows).padded(width, self._align)).numpy()
+        return answers
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a training loop is given."""
+
+    network: keras.Model
+    training: Examples
+    validation: Examples
+    settings: Settings
+    answer: Answerer

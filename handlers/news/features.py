@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Literal, Protocol
 from zlib import crc32
 
@@ -23,6 +24,7 @@ from handlers.news.text import normalise_lines, words
 CHUNK_ROWS = 1 << 15  # headlines that are encoded together; bounds the memory for their words
 NEWLINE, SPACE = 10, 32
 
+Align = Literal["left", "right"]
 Progress = Callable[[int], None]  # told how many rows have been encoded since the last call
 
 
@@ -50,7 +52,7 @@ class Ragged:
         source = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], lengths)
         return Ragged(self.ids[source], starts)
 
-    def padded(self, width: int, align: Literal["left", "right"]) -> npt.NDArray[np.int32]:
+    def padded(self, width: int, align: Align) -> npt.NDArray[np.int32]:
         """int32 (rows, width), zeros where a row is shorter; none may be longer."""
         lengths = self.lengths
         table = np.zeros((len(self), width), np.int32)
@@ -71,7 +73,7 @@ class Features(Protocol):
     """What a network's input is made by."""
 
     width: int
-    align: Literal["left", "right"]
+    align: Align
 
     @property
     def size(self) -> int:
@@ -115,7 +117,7 @@ class NgramFeatures:
     """
 
     width = 3 * MAX_WORDS - 1
-    align: Literal["left", "right"] = "left"
+    align: Align = "left"
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -194,7 +196,8 @@ def _words_in_lines(text: bytes) -> npt.NDArray[np.int64]:
     starts_word[1:] &= ~in_word[:-1]
     so_far = np.concatenate(([0], np.cumsum(starts_word)))
     line_ends = np.append(np.flatnonzero(signs == NEWLINE), len(signs))
-    return np.diff(so_far[line_ends], prepend=0)
+    counts: npt.NDArray[np.int64] = np.diff(so_far[line_ends], prepend=0)
+    return counts
 
 
 # ------------------------------------------------------------------------------------------------------ words
@@ -207,7 +210,7 @@ class WordFeatures:
     """
 
     width = 100
-    align: Literal["left", "right"] = "right"
+    align: Align = "right"
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.vocabulary = list(vocabulary)
@@ -243,7 +246,7 @@ class WordFeatures:
             for line in normalise_lines(titles).split(b"\n")
         ]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        ids = np.fromiter((id for row in rows for id in row), np.int32, int(lengths.sum()))
+        ids = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
         return Ragged(ids, np.concatenate(([0], np.cumsum(lengths))))
 
     def to_json(self) -> dict[str, Any]:

@@ -7,22 +7,16 @@ from typing import Any
 import keras
 
 from container.process import StopFlag
-from handlers.news.examples import Examples
+from handlers.news.examples import Task
 from handlers.news.features import WordFeatures
 from handlers.news.journal import Journal, Measures
 from handlers.news.progress import Progress
 from handlers.news.settings import Settings
 
 
-def train(
-    network: keras.Model,
-    training: Examples,
-    validation: Examples,
-    settings: Settings,
-    journal: Journal,
-    stop: StopFlag,
-) -> None:
+def train(task: Task, journal: Journal, stop: StopFlag) -> None:
     """Trains in place until the epochs are done or `stop` is requested (looked at after every step)."""
+    network, training, validation, settings = task.network, task.training, task.validation, task.settings
     network.compile(
         optimizer=keras.optimizers.RMSprop(settings.learning_rate),
         loss="sparse_categorical_crossentropy",
@@ -41,7 +35,7 @@ def train(
     )
 
 
-class _Reporter(keras.callbacks.Callback):
+class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Says how far it has come, and ends it when the platform asks for that."""
 
     def __init__(self, rows: int, settings: Settings, journal: Journal, stop: StopFlag) -> None:

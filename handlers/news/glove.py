@@ -17,8 +17,7 @@ PATTERN = "glove*.txt"
 def find(channel: Channel) -> Path | None:
     """The file of vectors in a channel, `glove.6B.100d.txt` before others; None without, and in Pipe mode."""
     paths = channel.files(PATTERN)
-    named = [path for path in paths if path.name == "glove.6B.100d.txt"]
-    return (named or paths or [None])[0]
+    return min(paths, key=lambda path: path.name != "glove.6B.100d.txt", default=None)
 
 
 def read(path: Path, vocabulary: Sequence[str]) -> tuple[npt.NDArray[np.float32], int]:

@@ -20,7 +20,7 @@ LEAST_PROBABILITY = 1e-7  # as Keras clips it, so that a certain mistake costs 1
 @dataclass(frozen=True)
 class Measures:
     """One epoch. Losses are mean cross-entropies in nats; accuracies shares of 1. The training figures are
-    of the batches as they were learned, with dropout."""
+    of the batches as they were learned, with dropout and label smoothing."""
 
     loss: float
     accuracy: float
@@ -51,17 +51,27 @@ class Journal:
             f"train_accuracy={measures.accuracy:.4f}; val_entropy={measures.val_loss:.4f}; "
             f"seconds={seconds:.1f};"
         )
-        with self._writer.as_default(step=number):
-            _scalar("loss/training", measures.loss)
-            _scalar("loss/validation", measures.val_loss)
-            _scalar("accuracy/training", measures.accuracy)
-            _scalar("accuracy/validation", measures.val_accuracy)
-        self._writer.flush()
+        self._write_events(number, measures)
+
+    def _write_events(self, number: int, measures: Measures) -> None:
+        if self._writer is None:
+            return
+        try:
+            with self._writer.as_default(step=number):
+                _scalar("loss/training", measures.loss)
+                _scalar("loss/validation", measures.val_loss)
+                _scalar("accuracy/training", measures.accuracy)
+                _scalar("accuracy/validation", measures.val_accuracy)
+            self._writer.flush()
+        except tf.errors.OpError as error:  # a full disk; no reason to lose the training as well
+            say(f"no more TensorBoard events: cannot write to {self._folder}: {error.message.splitlines()[0]}")
+            self._writer = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def _scalar(tag: str, value: float) -> None:

@@ -60,4 +60,5 @@ class Model:
                 row[: len(ids)] = ids
             else:
                 row[-len(ids) :] = ids
-        return self._run(tf.constant(table)).numpy().tolist()
+        rows: list[list[float]] = self._run(tf.constant(table)).numpy().tolist()
+        return rows

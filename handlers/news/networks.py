@@ -34,7 +34,10 @@ def build(
     table = _frozen_table(settings, features.size, vectors)
     ids = keras.Input((features.width,), dtype="int32", name="ids")
     body = _mlp if settings.architecture == "mlp" else _rnn
-    return keras.Model(ids, _categories(body(table(ids), settings)), name=name)
+    hidden = body(table(ids), settings)
+    if vectors is not None:
+        table.set_weights([vectors])
+    return keras.Model(ids, _categories(hidden), name=name)
 
 
 def _bag(settings: Settings, size: int, name: str) -> keras.Model:
@@ -83,7 +86,7 @@ def _frozen_table(settings: Settings, size: int, vectors: npt.NDArray[np.float32
     return keras.layers.Embedding(
         size,
         settings.embedding_size if vectors is None else vectors.shape[1],
-        embeddings_initializer=_from_seed(settings.seed) if vectors is None else vectors,
+        embeddings_initializer=_from_seed(settings.seed),
         trainable=False,
         name=VECTORS,
     )

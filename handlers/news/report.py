@@ -15,7 +15,7 @@ from handlers.news.store import writing
 
 matplotlib.use("Agg")  # before pyplot looks for a display
 
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 
 def draw(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
+from container.failure import JobError
 from container.hyperparameters import Range
 
 Architecture = Literal["bag", "mlp", "rnn"]
@@ -50,13 +51,23 @@ class Settings:
     seed: int
 
     @classmethod
-    def of(cls, given: Hyperparameters) -> Settings:
+    def of(cls, given: Hyperparameters, rows: int) -> Settings:
+        """Where a job does not say, the architecture's defaults for that many headlines. Raises JobError
+        where what it says does not go together."""
+        if given.architecture == "rnn" and given.layers == 0:
+            raise JobError("layers = 0 is not right for architecture = rnn; it must be at least 1")
         said = {name: value for name, value in asdict(given).items() if value is not None}
+        if given.architecture == "bag":
+            # Few headlines still need a few hundred steps.
+            said.setdefault("batch_size", min(LARGEST_BATCH, max(SMALLEST_BATCH, rows // STEPS_AT_LEAST)))
         return cls(**{**DEFAULTS[given.architecture], **said})
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in asdict(self).items())
 
+
+SMALLEST_BATCH, LARGEST_BATCH = 16, 1024  # of the bag, by default
+STEPS_AT_LEAST = 64  # in an epoch
 
 _WORKSHOP: dict[str, Any] = {
     "epochs": 2,
@@ -67,12 +78,11 @@ _WORKSHOP: dict[str, Any] = {
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "bag": {
-        "epochs": 5,
-        "batch_size": 512,
-        "learning_rate": 0.3,
+        "epochs": 8,
+        "learning_rate": 0.4,
         "vocabulary_size": 1 << 20,
         "embedding_size": 16,
-        "units": 32,
+        "units": 64,
         "layers": 1,
         "dropout": 0.5,
     },

@@ -97,14 +97,13 @@ def save(network: keras.Model, features: Features, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _remove(folder.glob(f"{UNFINISHED}*"))  # a killed run's
         try:
-            for name, write in (
-                (vocabulary, lambda path: path.write_text(text, encoding="utf-8")),
-                (NETWORK, lambda path: network.save(path)),
-            ):
-                unfinished = folder / (UNFINISHED + name)
-                write(unfinished)
-                _sync(unfinished)
-                unfinished.replace(folder / name)
+            new_network, new_vocabulary = folder / (UNFINISHED + NETWORK), folder / (UNFINISHED + vocabulary)
+            network.save(new_network)
+            new_vocabulary.write_text(text, encoding="utf-8")
+            _sync(new_network)
+            _sync(new_vocabulary)
+            _put(new_vocabulary, folder / vocabulary)
+            _put(new_network, folder / NETWORK)
             _sync(folder)
         finally:
             _remove(folder.glob(f"{UNFINISHED}*"))
@@ -115,6 +114,10 @@ def _remove(paths: Iterator[Path]) -> None:
     for path in list(paths):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def _put(unfinished: Path, path: Path) -> None:
+    unfinished.replace(path)
 
 
 def _sync(path: Path) -> None:

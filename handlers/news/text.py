@@ -6,8 +6,8 @@ Standard library only.
 
 from __future__ import annotations
 
-# Typographic signs that stand between words; every other character beyond ASCII belongs to a word.
-_SEPARATORS = tuple(sign.encode() for sign in "‘’“”–—…«»\u00a0•·")
+# Quotes, dashes and the like, which stand between words; every other character beyond ASCII belongs to one.
+_SEPARATORS = tuple(sign.encode() for sign in "\u2018\u2019\u201c\u201d\u2013\u2014…«»\u00a0•·")
 
 
 def _table(keep: bytes = b"") -> bytes:

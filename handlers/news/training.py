@@ -26,25 +26,26 @@ def run(job: TrainingJob[Hyperparameters]) -> None:
     On SIGTERM it stops before the next step, saves the model as it is and raises JobStopped. Raises JobError
     for bad data and for folders that cannot be written to.
     """
-    settings = Settings.of(job.hyperparameters)
     store.check_writable(job.model_dir)
     store.check_writable(job.tensorboard_dir)
     with StopFlag() as stop:
-        _run(job, settings, stop)
+        _run(job, stop)
 
 
-def _run(job: TrainingJob[Hyperparameters], settings: Settings, stop: StopFlag) -> None:
+def _run(job: TrainingJob[Hyperparameters], stop: StopFlag) -> None:
     channel = job.channel(CHANNEL)
     headlines = data.read_channel(channel)
     split = data.split(len(headlines))
+    settings = Settings.of(job.hyperparameters, len(headlines))
     say(
         f"news classifier: {settings}\n{len(headlines):,} headlines, {len(split.training):,} to train on "
         f"and {len(split.validation):,} to validate with"
     )
-    features = _features(headlines, split, settings)
+    features = _features(headlines, settings)
     encoded = _encode(headlines, features)
     vectors = _vectors(channel, features, settings)
-    _leave_if(stop, "before the first epoch; nothing was saved")
+    if stop.requested:
+        raise JobStopped("before the first epoch; nothing was saved")
     settings = settings if vectors is None else replace(settings, embedding_size=vectors.shape[1])
     _train(job, settings, features, vectors, encoded, headlines.labels, split, stop)
 
@@ -61,32 +62,33 @@ def _train(
 ) -> None:
     # Only here is TensorFlow imported: bad data have been refused long before.
     from handlers.news import bag_training, fit_training, networks
-    from handlers.news.examples import Examples, probabilities
+    from handlers.news.examples import Answerer, Examples, Task
     from handlers.news.journal import Journal
 
     network = networks.build(settings, features, store.network_name(settings.architecture, features), vectors)
     examples = Examples(encoded, labels)
-    training, validation = examples.take(split.training), examples.take(split.validation)
+    task = Task(
+        network,
+        training=examples.take(split.training),
+        validation=examples.take(split.validation),
+        settings=settings,
+        answer=Answerer(network, None if settings.architecture == "bag" else features.width, features.align),
+    )
     loop = bag_training.train if settings.architecture == "bag" else fit_training.train
     with Journal(settings.epochs, job.tensorboard_dir) as journal:
-        loop(network, training, validation, settings, journal, stop)
+        loop(task, journal, stop)
     store.save(network, features, job.model_dir)
     say(f"saved {job.model_dir / store.NETWORK}")
-    _leave_if(stop, f"after epoch {len(journal.epochs)} of {settings.epochs}; the model so far is saved")
+    if len(journal.epochs) < settings.epochs:
+        raise JobStopped(f"after epoch {len(journal.epochs)} of {settings.epochs}; the model so far is saved")
 
     from handlers.news import report
 
-    width = None if settings.architecture == "bag" else features.width
-    answers = probabilities(network, validation.features, width, features.align)
-    report.draw(journal.epochs, answers, validation.labels, job.output_data_dir)
+    answers = task.answer(task.validation.features)
+    report.draw(journal.epochs, answers, task.validation.labels, job.output_data_dir)
 
 
-def _leave_if(stop: StopFlag, how_far: str) -> None:
-    if stop.requested:
-        raise JobStopped(how_far)
-
-
-def _features(headlines: data.Headlines, split: data.Split, settings: Settings) -> Features:
+def _features(headlines: data.Headlines, settings: Settings) -> Features:
     if settings.architecture == "bag":
         return NgramFeatures(settings.vocabulary_size)
     # As the workshop does, of all titles; they are counted without a look at their categories.

@@ -1,0 +1,159 @@
+"""Whole jobs: all architectures, what they leave, and how they end."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.failure import JobError
+from container.job import TrainingJob
+from handlers.news import NewsClassifier
+from handlers.news.categories import NAMES
+
+ROOT = Path(__file__).resolve().parents[3]
+DEMO = "Why Exercise Alone May Not Be the Key to Weight Loss"
+HEADLINES = [DEMO, "Stocks fall on inflation fears", "Pearphone unveils tablet", "Rex Danger drops new album", "?"]
+
+MakeJob = Callable[..., TrainingJob[Any]]
+
+
+def test_importing_the_handler_is_light() -> None:
+    heavy = "[name for name in ('numpy', 'keras', 'tensorflow', 'matplotlib') if name in sys.modules]"
+    code = f"import sys, handlers.news; sys.exit(str({heavy} or ''))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (1, "")
+
+
+def test_the_default_architecture_learns_the_sample(model: Any) -> None:
+    inputs = [{"input": HEADLINES[:4], "probabilities": True}]
+    (output,) = NewsClassifier().predict(model, inputs)
+    assert output["result"] == [NAMES[3], NAMES[0], NAMES[1], NAMES[2]]
+    assert [sum(row.values()) for row in output["probabilities"]] == pytest.approx([1] * 4, abs=1e-5)
+
+
+def test_a_job_leaves_model_pictures_and_events(trained: TrainingJob[Any]) -> None:
+    assert sorted(path.suffix for path in trained.model_dir.iterdir()) == [".json", ".keras"]
+    pictures = sorted(trained.output_data_dir.iterdir())
+    assert [picture.name for picture in pictures] == ["confusion_matrix.png", "curves.png"]
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    (events,) = trained.tensorboard_dir.iterdir()
+    assert b"accuracy/validation" in events.read_bytes()
+
+
+def test_the_same_headline_gets_the_same_answer_in_any_company(model: Any) -> None:
+    alone = [model.classify([headline])[0] for headline in HEADLINES]
+    together = model.classify(HEADLINES * 500)
+    assert len(together) == 2500
+    for number, row in enumerate(together):
+        assert row == pytest.approx(alone[number % len(HEADLINES)], abs=1e-6)
+
+
+def test_any_number_of_headlines_goes_through_one_traced_function(model: Any) -> None:
+    # A concrete function cannot trace; it would refuse what does not fit its signature.
+    assert type(model._run).__name__ == "ConcreteFunction"
+    for count in (1, 2, 3, 700):
+        assert len(NewsClassifier().predict(model, ["a headline"] * count)) == count
+
+
+@pytest.mark.parametrize("architecture", ["bag", "mlp", "rnn"])
+def test_every_architecture_trains_and_is_loaded_again(
+    make_job: MakeJob, architecture: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(architecture=architecture, epochs=1, batch_size=100, vocabulary_size=500)
+    NewsClassifier().train(job)
+    printed = capsys.readouterr().out
+    # The regexes of a SageMaker metric definition find one figure each.
+    assert len(re.findall("val_acc=(.*?);", printed)) == 1
+    assert 0 < float(re.findall("loss=(.*?);", printed)[0]) < 5
+    assert len(re.findall("loss=(.*?);", printed)) == 1
+    model = NewsClassifier().load(job.model_dir)
+    # Serving feeds the network just as training did.
+    features = model._features
+    padded = features.encode([headline.encode() for headline in HEADLINES]).padded(features.width, features.align)
+    expected = model._network(padded).numpy()
+    for row, answer in zip(expected.tolist(), model.classify(HEADLINES), strict=True):
+        assert answer == pytest.approx(row, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_model(make_job: MakeJob) -> None:
+    answers = []
+    for _ in range(2):
+        job = make_job(epochs=1)
+        NewsClassifier().train(job)
+        answers.append(NewsClassifier().load(job.model_dir).classify(HEADLINES))
+    assert answers[0] == answers[1]
+
+
+def test_glove_vectors_are_the_table_and_stay_as_they_are(make_job: MakeJob) -> None:
+    job = make_job(architecture="mlp", epochs=1, units=8)
+    (job.channel("training").path / "glove.tiny.txt").write_text("stocks 1 2 3\nunheard 4 5 6\n")
+    NewsClassifier().train(job)
+    model = NewsClassifier().load(job.model_dir)
+    table = model._network.get_layer("vectors").get_weights()[0]
+    assert table.shape[1] == 3
+    assert table[model._features.ids("stocks")[0]].tolist() == [1, 2, 3]
+
+
+def test_bad_data_are_refused_and_the_last_model_stays(make_job: MakeJob) -> None:
+    job = make_job(epochs=1)
+    NewsClassifier().train(job)
+    kept = {path: path.read_bytes() for path in job.model_dir.iterdir()}
+    with pytest.raises(JobError, match=r"newsCorpora.csv, line 1: 3 tab-separated columns"):
+        NewsClassifier().train(make_job(b"a\tb\tc\n"))
+    assert {path: path.read_bytes() for path in job.model_dir.iterdir()} == kept
+
+
+def test_layers_that_an_architecture_cannot_have_are_refused(make_job: MakeJob) -> None:
+    with pytest.raises(JobError, match="layers = 0 is not right for architecture = rnn"):
+        NewsClassifier().train(make_job(architecture="rnn", layers=0))
+
+
+def test_a_model_folder_that_cannot_be_written_to_is_told_before_training(make_job: MakeJob) -> None:
+    job = make_job(b"never read")
+    job.model_dir.rmdir()
+    job.model_dir.write_text("not a folder")
+    with pytest.raises(JobError, match=r"cannot write to .*/model: "):
+        NewsClassifier().train(job)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from container.failure import JobStopped
+from container.job import TrainingJob
+from container.paths import Paths
+from handlers.news import NewsClassifier
+job = TrainingJob.read(Paths(Path(sys.argv[1]))).declare(NewsClassifier.Hyperparameters)
+try:
+    NewsClassifier().train(job)
+except JobStopped as stopped:
+    sys.exit(f"stopped {stopped}")
+"""
+
+
+@pytest.mark.parametrize("architecture", ["bag", "mlp"])
+def test_sigterm_saves_the_model_so_far(make_job: MakeJob, architecture: str) -> None:
+    job = make_job(architecture=architecture, epochs=1000)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(job.paths.root)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("epoch 2/1000: loss"):
+            process.send_signal(signal.SIGTERM)
+            break
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.search(r"stopped after epoch \d+ of 1000; the model so far is saved", errors)
+    assert NewsClassifier().load(job.model_dir).classify(["Stocks fall"])
