@@ -1,6 +1,6 @@
 """The SM_* variables and the arguments that a user's training script expects.
 
-They are those of sagemaker-training-toolkit to the letter; docs/differences.md lists what is not.
+They are those of sagemaker-training-toolkit to the letter; docs/differences.md lists what differs on purpose.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from container.job import TrainingJob
+from container.log import level_number
 
 # These are the toolkit's own settings; the other sagemaker_* go to the script as framework parameters.
 _TOOLKIT_SETTINGS = frozenset(
@@ -48,7 +49,7 @@ def _argument(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Mapping):
-        return ",".join(f"{key}={_argument(item)}" for key, item in sorted(value.items()))
+        return ",".join(f"{key}={item}" for key, item in sorted(value.items()))
     return str(value)
 
 
@@ -77,7 +78,6 @@ def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) ->
 
 def _facts(job: TrainingJob[Any], program: str, source: str) -> dict[str, Any]:
     """What stands both in variables of its own and in SM_TRAINING_ENV."""
-    groups = [str(group.get("instance_group_name")) for group in job.hosts.groups] or [job.hosts.group]
     by_name = {str(group.get("instance_group_name")): dict(group) for group in job.hosts.groups}
     own_group = by_name.get(job.hosts.group, {})
     return {
@@ -92,8 +92,8 @@ def _facts(job: TrainingJob[Any], program: str, source: str) -> dict[str, Any]:
         "network_interface_name": job.hosts.network_interface,
         "current_instance_type": job.hosts.instance_type,
         "current_instance_group": job.hosts.group,
-        "current_instance_group_hosts": own_group.get("hosts", list(job.hosts.all)),
-        "instance_groups": groups,
+        "current_instance_group_hosts": own_group.get("hosts", []),
+        "instance_groups": list(by_name),
         "instance_groups_dict": by_name,
         "distribution_instance_groups": job.platform.get("sagemaker_distribution_instance_groups", []),
         "is_hetero": len(by_name) > 1,
@@ -104,7 +104,7 @@ def _facts(job: TrainingJob[Any], program: str, source: str) -> dict[str, Any]:
         "module_name": program.removesuffix(".py"),
         "module_dir": source,
         "framework_module": os.environ.get("SAGEMAKER_TRAINING_MODULE"),
-        "log_level": int(job.platform.get("sagemaker_container_log_level") or 20),
+        "log_level": level_number(job.platform.get("sagemaker_container_log_level", "")),
         "resource_config": job.raw["resourceconfig"],
         "input_data_config": job.raw["inputdataconfig"],
     }

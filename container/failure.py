@@ -6,6 +6,7 @@ The first 1,024 characters of the file become FailureReason, so the most useful 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import signal
@@ -15,6 +16,11 @@ from pathlib import Path
 from container.log import log
 
 REASON_LENGTH = 1024
+MESSAGE_LENGTH = 400  # of an exception: behind it there must be room for where it happened
+TRACEBACK = "Traceback (most recent call last):"
+# Frames of the standard library, of packages and of ours: where an error came up, and seldom where it was made.
+HOME = re.escape(str(Path(__file__).resolve().parent.parent))
+LIBRARY = re.compile(rf"site-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
 STOPPED_STATUS = 128 + signal.SIGTERM
 
 
@@ -40,27 +46,28 @@ def describe(error: BaseException) -> str:
 
 
 def _headline(error: BaseException) -> str:
-    said = "".join(traceback.format_exception_only(error)).strip()
+    said = _shorten("".join(traceback.format_exception_only(error)).strip(), MESSAGE_LENGTH)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full: {said}; free some space or ask for a larger volume"
+        said = f"the disk is full: {said}; free some space or ask for a larger volume"
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return said
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    own = [frame for frame in frames if not LIBRARY.search(frame.filename)] or frames
     return f"{said}\n  in {own[-1].filename}, line {own[-1].lineno}, {own[-1].name}"
 
 
 def describe_child(name: str, status: int, output: str) -> str:
     """The same for a process of which only its exit status and the end of its output are known.
 
-    `status` is a shell's: 128 + N for a process that signal N killed.
+    `status` is a shell's: 128 + N for a process that signal N killed. Such a one died of the signal, whatever
+    traceback it printed before.
     """
     died = explain_status(status)
     trace = _last_traceback(output)
-    if trace:
+    if trace and not _signal_of(status):
         lines = trace.rstrip().splitlines()
         frames = [line.strip() for line in lines if re.match(r' +File ".*", line \d+', line)]
-        own = [frame for frame in frames if "site-packages" not in frame] or frames
+        own = [frame for frame in frames if not LIBRARY.search(frame)] or frames
         where = f"\n  in {own[-1]}" if own else ""
         return _compose(f"{_exception_of(lines)}{where}\n{name} {died}", trace)
     return _compose(f"{name} {died}{_last_error_line(output)}", output.strip())
@@ -74,9 +81,9 @@ def _last_error_line(output: str) -> str:
 
 def explain_status(status: int) -> str:
     """What an exit status means, for people: `was killed by SIGKILL (often: out of memory)`."""
-    if status <= 128 or status - 128 not in set(signal.Signals):
+    number = _signal_of(status)
+    if number is None:
         return f"ended with status {status}"
-    number = signal.Signals(status - 128)
     hint = {
         signal.SIGKILL: " (often: out of memory)",
         signal.SIGSEGV: " (a crash in native code)",
@@ -85,9 +92,13 @@ def explain_status(status: int) -> str:
     return f"was killed by {number.name}{hint}"
 
 
+def _signal_of(status: int) -> signal.Signals | None:
+    return signal.Signals(status - 128) if status - 128 in set(signal.Signals) else None
+
+
 def _last_traceback(output: str) -> str:
-    """The last traceback in a process's output, with what it was raised from; empty when none."""
-    start = output.rfind("Traceback (most recent call last):")
+    """The last traceback in a process's output, to the end of it; empty when none."""
+    start = output.rfind(TRACEBACK)
     return output[start:] if start >= 0 else ""
 
 
@@ -95,18 +106,31 @@ def _exception_of(lines: list[str]) -> str:
     """The exception's own line(s) of a traceback: the first that is not indented, after the frames."""
     for number, line in enumerate(lines[1:], 1):
         if line and not line.startswith(" "):
-            return "\n".join(lines[number:])[: REASON_LENGTH // 2]
-    return lines[-1]
+            return _shorten("\n".join(lines[number:]), MESSAGE_LENGTH)
+    return _shorten(lines[-1], MESSAGE_LENGTH)
 
 
 def _compose(headline: str, detail: str) -> str:
     """`headline`, then as much of the end of `detail` as FailureReason holds, then all of it."""
-    headline = headline if len(headline) <= REASON_LENGTH // 2 else headline[: REASON_LENGTH // 2 - 3] + "..."
+    headline = _shorten(headline, REASON_LENGTH * 3 // 4)
     room = REASON_LENGTH - len(headline) - 2
     if len(detail) <= room:
         return f"{headline}\n\n{detail}".strip()
     tail = "..." + detail[-(room - 3) :]
     return f"{headline}\n\n{tail}\n\n--- in full ---\n{detail}"
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def report(path: Path, error: BaseException) -> int:
+    """Tells log and platform of the exception that ended a job, and returns the exit status."""
+    write_failure(path, describe(error))
+    if not isinstance(error, JobError | JobStopped):
+        with contextlib.suppress(OSError):  # nobody reads our output
+            traceback.print_exception(error)
+    return STOPPED_STATUS if isinstance(error, JobStopped) else 1
 
 
 def write_failure(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,7 @@ from container.paths import Paths
 ENTRY_POINTS = "byo_container.handlers"
 VARIABLE = "MODEL_HANDLER"
 MANIFEST = "handler.json"
+KEPT = ".kept-by-byo-container"
 ROOMS = ("container", "training", "serving", "handlers")
 
 
@@ -149,6 +151,8 @@ def find_inference_script(paths: Paths, environ: Mapping[str, str] = os.environ)
 def resolve(name: str, told_by: str) -> HandlerReference:
     """A reference from `package.module:Class` or from the name of an installed handler."""
     if ":" in name:
+        if not re.fullmatch(r"\w+(\.\w+)*:\w+", name):
+            raise JobError(f"{told_by} asks for {name!r}; it must be a handler's name or package.module:Class")
         return HandlerReference(name, told_by)
     known = installed()
     if name not in known:
@@ -195,15 +199,23 @@ def remember(reference: HandlerReference, paths: Paths) -> None:
 def keep_code(paths: Paths) -> None:
     """A copy of /opt/ml/code in the model folder, unless the training code has put one there itself.
 
-    Built beside it and renamed, so that a model folder never holds half of it.
+    Built beside it and renamed, so that a model folder never holds half of it; an older run's gives way to it.
     """
-    target = paths.model / "code"
-    if target.exists() or not paths.code.is_dir() or not any(paths.code.iterdir()):
+    target, building, old = (paths.model / name for name in ("code", ".code.new", ".code.old"))
+    theirs = target.exists() and not (target / KEPT).exists()
+    if theirs or not paths.code.is_dir() or not any(paths.code.iterdir()):
         return
-    building = paths.model / ".code.new"
-    shutil.rmtree(building, ignore_errors=True)
-    shutil.copytree(paths.code, building, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".git"))
-    building.rename(target)
+    try:
+        shutil.rmtree(building, ignore_errors=True)
+        unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
+        shutil.copytree(paths.code, building, symlinks=True, ignore=unwanted)
+        (building / KEPT).touch()
+        if target.exists():
+            target.rename(old)
+        building.rename(target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     log.info("kept the code of the model in %s", target)
 
 

@@ -11,6 +11,7 @@ A handler declares them as a frozen dataclass, and gets an instance of it:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -41,10 +42,9 @@ class Range:
         return (self.low < number if self.above else self.low <= number) and number <= self.high
 
     def __str__(self) -> str:
-        low = f"{'above' if self.above else 'at least'} {self.low:g}"
-        if self.high == math.inf:
-            return low
-        return f"{low} and at most {self.high:g}"
+        low = [f"{'above' if self.above else 'at least'} {self.low}"] if self.low > -math.inf else []
+        high = [f"at most {self.high}"] if self.high < math.inf else []
+        return " and ".join(low + high) or "any"
 
 
 def is_platforms(name: str) -> bool:
@@ -56,7 +56,7 @@ def decode(text: str) -> Any:
     """JSON where it parses, text where it does not: SageMaker's SDKs send both (`"a"` and `a`)."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -83,21 +83,23 @@ def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
     hints = typing.get_type_hints(declared, include_extras=True)
     values: dict[str, Any] = {}
     faults: list[str] = []
+    seen: set[str] = set()
     for given, text in texts.items():
         name = given if given in fields else given.replace("-", "_")
         if name not in fields:
             faults.append(f"unknown hyperparameter {given!r}; {nearest(given, fields)}")
-        elif name in values:
+        elif name in seen:
             faults.append(f"{name!r} is given twice, with a hyphen and with an underscore")
         else:
             try:
                 values[name] = convert(text, hints[name])
             except ValueError as error:
                 faults.append(f"{given} = {text!r} is not right: it must be {error}")
+        seen.add(name)
     faults += [
         f"{name!r} is missing: it must be {expectation(hints[name])}"
         for name, field in fields.items()
-        if name not in texts and name.replace("_", "-") not in texts and _is_required(field)
+        if name not in seen and _is_required(field)
     ]
     if faults:
         raise JobError(f"{source}: " + "; ".join(faults))
@@ -112,20 +114,17 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 def convert(text: str, kind: Any) -> Any:
     """One value as `kind`, or ValueError that says what it must be.
 
-    A text stays as it is, though it look like a number; everything else is decoded first, twice if the
-    first decoding gives a text (`"\\"3\\""`: JSON in JSON, as some SDKs send it).
+    A text stays as it is, though it look like a number; everything else is decoded first, and once more if
+    that gives a text which does not fit (`"\\"3\\""`: JSON in JSON, as some SDKs send it).
     """
     value = decode(text)
-    if isinstance(value, str) and value != text and _base(kind) is not str:
-        value = decode(value)
-    try:
-        return _fit(value, text, kind)
-    except ValueError:
-        raise ValueError(expectation(kind)) from None
-
-
-def _base(kind: Any) -> Any:
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    readings = [(value, text)]
+    if isinstance(value, str) and value != text:
+        readings.append((decode(value), value))
+    for value, written in readings:
+        with contextlib.suppress(ValueError):
+            return _fit(value, written, kind)
+    raise ValueError(expectation(kind))
 
 
 def _fit(value: Any, text: str, kind: Any) -> Any:
@@ -151,12 +150,18 @@ def _fit_plain(value: Any, text: str, kind: Any) -> Any:
         return value if isinstance(value, str) else text
     if kind is bool:
         return _fit_bool(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError
-    if kind is int and value == int(value):
-        return int(value)
-    if kind is float and math.isfinite(value):
-        return float(value)
+    if kind in (list, dict) and isinstance(value, kind):
+        return value
+    if kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        return _fit_number(value, kind)
+    raise ValueError
+
+
+def _fit_number(value: float, kind: type[int] | type[float]) -> float:
+    with contextlib.suppress(OverflowError):  # 1e999 as a whole number, 400 digits as a floating one
+        number = kind(value)
+        if number == value if kind is int else math.isfinite(number):
+            return number
     raise ValueError
 
 
@@ -171,7 +176,7 @@ def _fit_bool(value: Any) -> bool:
 
 def _fit_constraints(value: Any, constraints: tuple[Any, ...]) -> Any:
     for constraint in constraints:
-        if isinstance(constraint, Range) and value not in constraint:
+        if isinstance(constraint, Range) and value is not None and value not in constraint:
             raise ValueError
     return value
 
@@ -190,7 +195,8 @@ def _fit_union(value: Any, text: str, kinds: tuple[Any, ...]) -> Any:
 
 def _fit_literal(value: Any, text: str, choices: tuple[Any, ...]) -> Any:
     for choice in choices:
-        if value == choice or text == choice:
+        # True == 1 in Python, and to whom the choices are 1 and 2 `true` is none of them.
+        if text == str(choice) or (value == choice and isinstance(value, bool) == isinstance(choice, bool)):
             return choice
     raise ValueError
 
@@ -211,6 +217,8 @@ def expectation(kind: Any) -> str:
         float: "a number",
         bool: "true or false",
         str: "a text",
+        list: "a JSON list",
+        dict: "a JSON object",
         type(None): "null",
     }
     return words.get(kind, "any JSON value")

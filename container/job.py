@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 from container import hyperparameters as hp
 from container.channels import Channel
 from container.failure import JobError
+from container.log import set_level
 from container.paths import Paths
 
 H = TypeVar("H")
@@ -122,6 +123,14 @@ class TrainingJob(Generic[H]):
         return self.paths.tensorboard
 
 
+def read_job(paths: Paths) -> TrainingJob[dict[str, Any]]:
+    """TrainingJob.read, and the log level that the job asks for."""
+    job = TrainingJob.read(paths)
+    if "sagemaker_container_log_level" in job.platform:
+        set_level(job.platform["sagemaker_container_log_level"])
+    return job
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object from a file, or JobError that says where it is wrong."""
     try:
@@ -139,8 +148,8 @@ def read_object(path: Path) -> dict[str, Any]:
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); "
             "it should hold one JSON object, and may have been cut off"
         ) from None
-    except RecursionError:
-        raise JobError(f"{path} is nested too deeply to be read") from None
+    except (ValueError, RecursionError) as error:
+        raise JobError(f"{path} holds what no config file should: {error}") from None
     if not isinstance(value, dict):
         raise JobError(f"{path} should hold a JSON object such as {{}}, and holds {_kind(value)}")
     return value

@@ -53,6 +53,9 @@ def configure(environ: Mapping[str, str] = os.environ) -> None:
 
 def set_level(level: str | int) -> None:
     """A level by number (`20`) or name (`info`); anything else means INFO."""
-    names = logging.getLevelNamesMapping()
+    log.setLevel(level_number(level))
+
+
+def level_number(level: str | int) -> int:
     text = str(level).strip().upper()
-    log.setLevel(int(text) if text.isdigit() else names.get(text, logging.INFO))
+    return int(text) if text.isdecimal() else logging.getLevelNamesMapping().get(text, logging.INFO)

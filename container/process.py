@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from container.failure import JobError
+from container.failure import TRACEBACK, JobError, JobStopped
 from container.log import log
 
 TAIL_BYTES = 64 * 1024
@@ -33,34 +34,48 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True)
 class Command:
-    """What is to be run. `env` is added to our own environment; `capture` keeps the end of the output."""
+    """What is to be run. `env` is added to our own environment; `capture` keeps the end of the output.
+    `on_error_line` gets what it writes to stderr, line by line, in place of our own stderr."""
 
     argv: Sequence[str]
     name: str
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     capture: bool = False
+    on_error_line: Callable[[str], None] | None = None
 
 
 class Output:
-    """One stream of a captured child: passed on as it comes, its end kept."""
+    """One stream of a child: passed on as it comes, or line by line to a function; its end kept."""
 
-    def __init__(self, stream: IO[bytes], copy_to: int) -> None:
+    def __init__(self, stream: IO[bytes], copy_to: int, on_line: Callable[[str], None] | None) -> None:
         self.stream = stream
         self.copy_to = copy_to
+        self.on_line = on_line
+        self._line = b""
         self.tail = bytearray()
         os.set_blocking(stream.fileno(), False)
 
     def copy(self) -> bool:
-        """Passes on what there is; False when that was nothing, or the end, which closes the stream."""
+        """Passes on what there is now; False at the end of the stream."""
         try:
             data = b"" if self.stream.closed else os.read(self.stream.fileno(), 65536)
         except BlockingIOError:
             return True
         self.tail += data
         del self.tail[:-TAIL_BYTES]
-        _write_all(self.copy_to, data)
+        if self.on_line:
+            self._hand_over(data, self.on_line)
+        else:
+            _write_all(self.copy_to, data)
         return bool(data)
+
+    def _hand_over(self, data: bytes, on_line: Callable[[str], None]) -> None:
+        *lines, self._line = (self._line + data).split(b"\n")
+        if not data:  # the end: what is left is a line too
+            lines, self._line = [self._line], b""
+        for line in filter(None, lines):
+            on_line(line.decode("utf-8", "replace"))
 
 
 class Child:
@@ -71,9 +86,12 @@ class Child:
         self.pid = process.pid
         self.status: int | None = None
         """The exit status as a shell gives it (128 + N for signal N); None while it runs."""
+        self.ended_at = math.inf
+        self.overdue = False
+        """Whether it was killed because it did not end in time after SIGTERM."""
         self.outputs = [
-            Output(stream, copy_to)
-            for stream, copy_to in ((process.stdout, 1), (process.stderr, 2))
+            Output(stream, copy_to, on_line)
+            for stream, copy_to, on_line in ((process.stdout, 1, None), (process.stderr, 2, command.on_error_line))
             if stream is not None
         ]
         self._process = process
@@ -83,6 +101,16 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
+    def group_lives(self) -> bool:
+        """Whether the child, or anything that it started and left in its process group, still runs."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it has taken another user's rights
+            return True
+        return True
+
     def signal_leader(self, number: int) -> None:
         """Sends a signal to the child alone, for one that tells its own children what to do."""
         if self.status is None:
@@ -90,13 +118,14 @@ class Child:
                 os.kill(self.pid, number)
 
     def tail(self) -> str:
-        """The end of what a captured child wrote, stderr where there is any."""
-        tails = [bytes(output.tail) for output in reversed(self.outputs) if output.tail]
-        return tails[0].decode("utf-8", "replace") if tails else ""
+        """The end of what a captured child wrote: the stream with a traceback, else stderr where it has any."""
+        tails = [bytes(output.tail).decode("utf-8", "replace") for output in reversed(self.outputs) if output.tail]
+        return max(tails, key=lambda tail: TRACEBACK in tail, default="")
 
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)
         self.status = code if code >= 0 else 128 - code
+        self.ended_at = time.monotonic()
         self._process.returncode = code  # it is reaped here, and Popen must not try again
 
 
@@ -145,6 +174,7 @@ class Supervisor:
     def start(self, command: Command) -> Child:
         """Starts a command. Raises JobError where it cannot be run at all."""
         pipe = subprocess.PIPE if command.capture else None
+        error_pipe = subprocess.PIPE if command.on_error_line else pipe
         try:
             process = subprocess.Popen(
                 list(command.argv),
@@ -152,12 +182,12 @@ class Supervisor:
                 cwd=command.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=pipe,
-                stderr=pipe,
+                stderr=error_pipe,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
-        except OSError as error:
-            raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a NUL or half a surrogate in an argument
+            raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error}") from error
         child = Child(command, process)
         self.children[child.pid] = child
         for output in child.outputs:
@@ -230,33 +260,49 @@ class Supervisor:
                 return
 
 
-def run(commands: Sequence[Command], grace_s: float) -> list[Child]:
-    """Runs commands side by side until all have ended, and gives them back with their statuses.
+def run(stages: Sequence[Sequence[Command]], grace_s: float) -> list[Child]:
+    """Runs stage after stage, the commands of one side by side, until all have ended or one has failed.
+    Gives back the children of the last stage that ran, with their statuses.
 
-    The first that fails ends the others. SIGTERM goes on to all of them; who still runs `grace_s` seconds
-    later is killed. Nothing that they started outlives this call.
+    The first that fails ends the others. SIGTERM goes on to all that run; who still does `grace_s` seconds
+    later is killed. Nothing that they started outlives this call. Raises JobStopped where SIGTERM came
+    between two stages, whose work is then not done.
     """
+    children: list[Child] = []
     with Supervisor() as supervisor:
-        children = [supervisor.start(command) for command in commands]
-        while any(child.status is None for child in children):
-            supervisor.poll(1.0)
-            if supervisor.stop_requested or any(child.status for child in children):
-                _stop(supervisor, children, grace_s)
-        supervisor.end_all()
+        for commands in stages:
+            if supervisor.stop_requested:
+                raise JobStopped(f"before {commands[0].name} began")
+            children = [supervisor.start(command) for command in commands]
+            _attend(supervisor, children, grace_s)
+            if any(child.status for child in children):
+                break
     return children
 
 
+def _attend(supervisor: Supervisor, children: list[Child], grace_s: float) -> None:
+    while any(child.status is None for child in children):
+        supervisor.poll(1.0)
+        if supervisor.stop_requested or any(child.status for child in children):
+            _stop(supervisor, children, grace_s)
+
+
 def _stop(supervisor: Supervisor, children: list[Child], grace_s: float) -> None:
+    """SIGTERM to all that run, then SIGKILL. A shell dies of the first at once, and the training that it has
+    started goes on to save: what counts is its whole process group."""
     running = [child for child in children if child.status is None]
     for child in running:
         log.info("sending SIGTERM to %s; it has %.0f s to save and end", child.command.name, grace_s)
         child.signal(signal.SIGTERM)
-    if not supervisor.wait(running, grace_s):
-        for child in running:
-            if child.status is None:
-                log.warning("%s still runs after %.0f s: SIGKILL", child.command.name, grace_s)
-                child.signal(signal.SIGKILL)
-        supervisor.wait(running, 5)
+    deadline = time.monotonic() + grace_s
+    while any(child.group_lives() for child in running) and time.monotonic() < deadline:
+        supervisor.poll(0.2)
+    for child in running:
+        if child.group_lives():
+            log.warning("%s still runs after %.0f s: SIGKILL", child.command.name, grace_s)
+            child.overdue = True
+            child.signal(signal.SIGKILL)
+    supervisor.wait(running, 5)
 
 
 class StopFlag:

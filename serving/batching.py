@@ -60,7 +60,8 @@ class Engine:
         self._queue: SimpleQueue[Ticket] = SimpleQueue()
         self._waiting: dict[Ticket, None] = {}  # in the order of their deadlines
         self._done: deque[Ticket] = deque()
-        self._running: dict[threading.Thread, list[Ticket]] = {}
+        # What each thread computes and since when; an empty list while it waits.
+        self._running: dict[threading.Thread, tuple[float, list[Ticket]]] = {}
         self._wake = gevent.get_hub().loop.async_()
         self._wake.start(self._deliver)
         self._start_thread(first=True)
@@ -73,8 +74,10 @@ class Engine:
         self._waiting[ticket] = None
         self._queue.put(ticket)
         outcome = ticket.waiter.get()
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, Exception):
             raise outcome
+        if isinstance(outcome, BaseException):  # SystemExit would end the greenlet, and the client hear nothing
+            raise RuntimeError(f"the model raised {outcome!r}") from outcome
         return outcome
 
     def _start_thread(self, first: bool = False) -> None:
@@ -87,11 +90,13 @@ class Engine:
             for _ in range(self._threads - 1):
                 self._start_thread()
         me = threading.current_thread()
-        self._running[me] = []
+        self._running[me] = (0.0, [])
         while me in self._running:  # not any more, once it has been given up
             batch = self._take()
-            self._running[me] = batch
-            self._finish(batch, self._outcomes(batch))
+            self._running[me] = (time.monotonic(), batch)
+            if batch:
+                self._finish(batch, self._outcomes(batch))
+                batch.clear()
 
     def _take(self) -> list[Ticket]:
         """What waits, at most a batch; blocks until there is something. Who has given up waiting is left out."""
@@ -126,18 +131,21 @@ class Engine:
         while True:
             gevent.sleep(0.1)
             now = time.monotonic()
+            for thread, (since, batch) in list(self._running.items()):
+                if batch and now - since > self._timeout_s:
+                    self._give_up(thread)
             for ticket in list(self._waiting):
                 if ticket.deadline > now:
                     break
                 self._expire(ticket)
 
+    def _give_up(self, thread: threading.Thread) -> None:
+        log.error("a prediction has not ended after %.0f s; giving its thread up", self._timeout_s)
+        del self._running[thread]
+        self._start_thread()
+        self._on_stuck()
+
     def _expire(self, ticket: Ticket) -> None:
         del self._waiting[ticket]
-        for thread, batch in list(self._running.items()):
-            if ticket in batch:
-                log.error("a prediction has not ended after %.0f s; giving its thread up", self._timeout_s)
-                del self._running[thread]
-                self._start_thread()
-                self._on_stuck()
         late = RequestError(504, f"the model did not answer within {self._timeout_s:.0f} s; send less at once")
         gevent.get_hub().loop.run_callback(ticket.waiter.switch, late)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,17 +63,19 @@ def accepted(header: str, default: str) -> str:
 
     Ties in quality go to the one that stands first; `*/*` and no header mean `default`. Raises RequestError 406.
     """
-    for wanted in preferences(header) or ["*/*"]:
+    for wanted in preferences(header):
         if wanted in ("*/*", "*"):
             return ALIASES.get(default, default)
         for known in ENCODERS:
-            if wanted == known or (wanted.endswith("/*") and known.startswith(wanted[:-1])):
+            if ALIASES.get(wanted, wanted) == known or (wanted.endswith("/*") and known.startswith(wanted[:-1])):
                 return known
     raise RequestError(406, f"cannot answer in {header!r}; Accept one of {', '.join(ENCODERS)}")
 
 
 def preferences(header: str) -> list[str]:
-    """The media types of an Accept header, best first, refused ones (q=0) left out."""
+    """The media types of an Accept header, best first, refused ones (q=0) left out; `*/*` for no header."""
+    if not header.strip(" ,"):
+        return ["*/*"]
     ranked = []
     for item in filter(None, (item.strip() for item in header.split(","))):
         name, *parameters = (part.strip().lower() for part in item.split(";"))
@@ -84,7 +87,7 @@ def preferences(header: str) -> list[str]:
                 except ValueError:
                     quality = 0.0
         if quality > 0:
-            ranked.append((-quality, ALIASES.get(name, name)))
+            ranked.append((-quality, name))
     return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
 
 
@@ -106,17 +109,16 @@ def decode_text(body: bytes, media: MediaType) -> str:
     bytes that are not in it."""
     try:
         return body.decode("utf-8-sig" if media.charset in ("utf-8", "utf8", "us-ascii") else media.charset)
-    except LookupError:
-        raise RequestError(415, f"the charset {media.charset!r} is not known; send utf-8") from None
     except UnicodeDecodeError as error:
         raise RequestError(400, f"the body is not {media.charset} (byte {error.start})") from None
+    except (LookupError, ValueError):  # ValueError: Python's codecs for other things than charsets, such as idna
+        raise RequestError(415, f"the charset {media.charset!r} is not known; send utf-8") from None
 
 
 def _decode_json(body: bytes, media: MediaType) -> list[Any]:
-    if media.charset != "utf-8":
-        body = decode_text(body, media).encode()
+    plain = media.charset == "utf-8" and not body.startswith(BOM_UTF8)
     try:
-        return [orjson.loads(body)]
+        return [orjson.loads(body if plain else decode_text(body, media))]
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"the body is not valid JSON: {error}") from None
 
@@ -141,6 +143,8 @@ def _decode_csv(body: bytes, media: MediaType) -> list[Any]:
             rows.append(row)
     except csv.Error as error:
         raise RequestError(400, f"line {reader.line_num} of the body is not valid CSV: {error}") from None
+    if not rows:
+        raise RequestError(400, "the body holds no row of CSV")
     return rows
 
 
@@ -157,9 +161,9 @@ def _lines(text: str) -> list[str]:
 def _decode_npy(body: bytes, media: MediaType) -> list[Any]:
     numpy = import_numpy(415)
     try:
-        # Never with pickles: they run code that the client wrote.
-        return [numpy.load(io.BytesIO(body), allow_pickle=False)]
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        # Not numpy.load, which also opens archives. Never with pickles: they run code that the client wrote.
+        return [numpy.lib.format.read_array(io.BytesIO(body), allow_pickle=False)]
+    except Exception as error:  # of many kinds: the header is Python, and may ask for more memory than there is
         raise RequestError(400, f"the body is not an array in npy format without pickles: {error}") from None
 
 
@@ -208,14 +212,20 @@ def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
 
 
 def _encode_csv(outputs: list[Any], many: bool) -> bytes:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(_cells(row) for row in _rows(outputs, many))
-    return stream.getvalue().encode("utf-8", "surrogatepass")
+    lines = _Lines()
+    # Rows end in CR LF for csv, which then quotes cells that hold either, and in LF for everybody else.
+    csv.writer(lines, lineterminator="\r\n").writerows(_cells(row) for row in _rows(outputs, many))
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode("utf-8", "surrogatepass")
+
+
+class _Lines(list[str]):
+    write = list.append
 
 
 def _cells(row: Any) -> list[Any]:
     row = _plain(row) if hasattr(row, "tolist") else row
     values = list(row.values()) if isinstance(row, dict) else row if isinstance(row, list | tuple) else [row]
+    values = [_plain(value) if hasattr(value, "tolist") else value for value in values]
     return [_dumps(value).decode() if isinstance(value, dict | list | tuple) else value for value in values]
 
 

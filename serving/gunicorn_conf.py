@@ -23,6 +23,9 @@ timeout = settings.timeout_s + 30
 graceful_timeout = 25
 # Longer than nginx keeps an idle connection (60 s), so that nginx never sends into one that is being closed.
 keepalive = 75
+# nginx limits both, so that what it lets through must pass.
+limit_request_line = 0
+limit_request_fields = 32768
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(runtime)  # noqa: S108
 control_socket_disable = True
 errorlog = "-"
@@ -46,7 +49,7 @@ def post_worker_init(worker: Any) -> None:
     from serving.wsgi import model
 
     if model.ping() == 200:
-        while not model.settled:
+        while not model.settled and worker.alive:
             worker.notify()
             import gevent
 

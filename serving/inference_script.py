@@ -78,7 +78,7 @@ class ScriptModel:
     def _outcome(self, request: Request) -> Any:
         try:
             return self._transform(request)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             status = getattr(error, "status_code", None)
             # The toolkits' own errors carry a status; so may a user's.
             if isinstance(status, int) and 400 <= status < 600:
@@ -87,13 +87,15 @@ class ScriptModel:
 
     def _transform(self, request: Request) -> Reply:
         media = codecs.content_type(request.content_type)
+        # The client's own word for it: a user's function may ask for application/x-ndjson by this very name.
+        content_type = request.content_type.partition(";")[0].strip().lower() or media.name
         accept = self._wanted(request.accept)
         context = self._context(request.header)
         data = codecs.decode_text(request.body, media) if media.name in TEXT_TYPES else request.body
         if "transform_fn" in self._functions:
-            answer = self._functions["transform_fn"](self._model, data, media.name, accept, context)
+            answer = self._functions["transform_fn"](self._model, data, content_type, accept, context)
         else:
-            value = self._call("input_fn", default_input, data, media.name, context)
+            value = self._call("input_fn", default_input, data, content_type, context)
             prediction = self._call("predict_fn", default_predict, value, self._model, context)
             answer = self._call("output_fn", default_output, prediction, accept, context)
         return _reply(answer, accept, context)
@@ -102,8 +104,11 @@ class ScriptModel:
         return self._functions.get(name, default)(*arguments)
 
     def _wanted(self, accept: str) -> str:
-        """The one media type that a user's output_fn is asked for: the client's favourite."""
-        favourite = next(iter(codecs.preferences(accept)), "*/*")
+        """The one media type that a user's output_fn is asked for: the client's favourite. Without one, the best
+        that our default can write."""
+        if not {"output_fn", "transform_fn"} & self._functions.keys():
+            return codecs.accepted(accept, self._default_accept)
+        favourite = next(iter(codecs.preferences(accept)), accept)
         return self._default_accept if favourite in ("*/*", "*") else favourite
 
 
@@ -145,11 +150,14 @@ def default_input(data: Any, content_type: str, context: Context) -> Any:
     """A NumPy array from JSON, CSV or npy, as the toolkits make it."""
     numpy = codecs.import_numpy(415)
     body = data.encode() if isinstance(data, str) else data
-    values, many = codecs.decode(body, codecs.MediaType(content_type))
-    if content_type == codecs.CSV:
-        values = [[float(cell) for cell in row] for row in values]
-    array = numpy.array(values if many else values[0])
-    return array.squeeze() if content_type == codecs.CSV else array
+    media = codecs.content_type(content_type)
+    values, many = codecs.decode(body, media)
+    try:
+        if media.name == codecs.CSV:
+            return numpy.array([[float(cell) for cell in row] for row in values]).squeeze()
+        return numpy.array(values if many else values[0])
+    except ValueError as error:
+        raise RequestError(400, f"the body is no array of numbers: {error}") from None
 
 
 def default_predict(data: Any, model: Any, context: Context) -> Any:
@@ -172,4 +180,9 @@ def _reply(answer: Any, accept: str, context: Context) -> Reply:
         body = body.encode()
     if not isinstance(body, bytes | bytearray | memoryview):
         raise TypeError(f"output_fn returned {type(body).__name__}; it must return text, bytes, or (body, type)")
-    return Reply(bytes(body), context.content_type or name, context.status)
+    name = context.content_type or name
+    if not isinstance(name, str) or not name.isprintable():
+        raise TypeError(f"output_fn returned {name!r} for the media type; it must be a text such as {codecs.JSON}")
+    if context.status not in range(200, 600):
+        raise ValueError(f"set_response_status({context.status!r}): a status is a number from 200 to 599")
+    return Reply(bytes(body), name, context.status)

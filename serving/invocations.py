@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gunicorn.http.errors import ParseException
+
 from container.log import log
 from serving.errors import RequestError, error_body, phrase
 from serving.models import ModelServer, Request
@@ -40,17 +42,18 @@ class Invocations:
 
     def _body(self, environ: dict[str, Any]) -> bytes:
         """The whole body. Raises RequestError: 411 without a length, 413 above the limit, 400 when cut off."""
-        stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
-        if length is None:
-            if "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-                raise RequestError(411, "send Content-Length, or a chunked body")
-            body: bytes = stream.read(self._max_payload + 1)
-        else:
-            if int(length) > self._max_payload:
-                raise self._too_large()
-            body = stream.read(int(length))
-            if len(body) < int(length):
-                raise RequestError(400, f"the body ends after {len(body)} of {length} bytes")
+        length = environ.get("CONTENT_LENGTH")
+        if length is None and "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+            raise RequestError(411, "send Content-Length, or a chunked body")
+        expected = self._max_payload + 1 if length is None else int(length)
+        if length is not None and expected > self._max_payload:
+            raise self._too_large()
+        try:
+            body: bytes = environ["wsgi.input"].read(expected)
+        except (OSError, ParseException) as error:  # without nginx it is gunicorn that finds a broken chunk
+            raise RequestError(400, f"the body cannot be read: {error}") from None
+        if length is not None and len(body) < expected:
+            raise RequestError(400, f"the body ends after {len(body)} of {length} bytes")
         if len(body) > self._max_payload:
             raise self._too_large()
         return body

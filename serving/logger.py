@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from container import log
 from gunicorn.glogging import Logger as GunicornLogger
+
+from container import log
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

@@ -20,14 +20,14 @@ from pathlib import Path
 
 from container import log
 from container.failure import JobError, describe, explain_status
-from container.handler import code_folders, find_for_serving
+from container.handler import code_folders, find_for_serving, put_on_path
 from container.paths import Paths
 from container.process import Child, Command, Supervisor
 from serving import nginx, resources
 from serving.settings import Settings, folder_bytes
 
 # The platform sends SIGKILL 30 s after SIGTERM: requests in flight get this long, and the end the rest.
-DRAIN_S = 24.0
+DRAIN_S = 22.0
 END_S = 3.0
 
 
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
         find_for_serving(paths)  # a model that nobody can serve is told now
+        put_on_path(code_folders(paths))  # and so is a user's folder with the name of one of ours
         with tempfile.TemporaryDirectory(prefix="byo-serve-") as runtime, Supervisor() as supervisor:
             install_requirements(supervisor, paths)
             return serve(supervisor, settings, Path(runtime))
@@ -54,9 +55,10 @@ def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
     if supervisor.stop_requested:
         return 0
     allow_many_files()
-    front = nginx.find()
+    front = nginx.find() if settings.nginx else None
     if not front:
-        log.log.warning("nginx is not installed: gunicorn listens on port %d itself", settings.port)
+        why = "nginx is not installed" if settings.nginx else "nginx is switched off (MODEL_SERVER_NGINX)"
+        log.log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
     servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
     if front:
         servers.append(supervisor.start(nginx_command(front, settings, runtime)))
@@ -102,7 +104,8 @@ def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> C
     """gunicorn with our configuration, on a Unix socket behind nginx, else on the port itself."""
     bind = f"unix:{runtime}/gunicorn.sock" if behind_nginx else f"0.0.0.0:{settings.port}"
     return Command(
-        [sys.executable, "-m", "gunicorn", "-c", "python:serving.gunicorn_conf", "serving.wsgi:application"],
+        # -P: not from the working directory, which may hold a folder called `serving` too.
+        [sys.executable, "-P", "-m", "serving", "-c", "python:serving.gunicorn_conf", "serving.wsgi:application"],
         name="gunicorn",
         env={"BYO_SERVE_RUNTIME": str(runtime), "BYO_SERVE_BIND": bind, **thread_limits(settings)},
     )
@@ -119,7 +122,12 @@ def nginx_command(front: str, settings: Settings, runtime: Path) -> Command:
     """nginx with a configuration written for this run. Its access log is passed on through our stdout."""
     config = runtime / "nginx.conf"
     config.write_text(nginx.configuration(settings, runtime, as_root=os.geteuid() == 0))
-    return Command(nginx.command_line(front, config), name="nginx", capture=settings.access_log)
+    return Command(
+        nginx.command_line(front, config),
+        name="nginx",
+        capture=settings.access_log,
+        on_error_line=lambda line: log.log.warning("nginx: %s", line),
+    )
 
 
 def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
@@ -128,7 +136,8 @@ def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
         if folder != paths.model and (folder / "requirements.txt").is_file():
             name = f"pip install -r {folder / 'requirements.txt'}"
             arguments = ["install", "--disable-pip-version-check", "-r", str(folder / "requirements.txt")]
-            child = supervisor.start(Command([sys.executable, "-m", "pip", *arguments], name, capture=True))
+            argv = [sys.executable, "-m", "pip", *arguments]
+            child = supervisor.start(Command(argv, name, cwd=folder, capture=True))  # for paths relative to it
             while child.status is None and not supervisor.stop_requested:
                 supervisor.poll(1.0)
             if child.status:

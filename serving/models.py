@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import gevent
+from gevent.util import wrap_errors
 
 from container.failure import JobError, describe
 from container.handler import (
@@ -71,6 +72,11 @@ class HandlerModel:
         self._reference = reference
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
+        if codecs.ALIASES.get(self._default_accept, self._default_accept) not in codecs.ENCODERS:
+            raise JobError(
+                f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}; "
+                f"it must be one of {', '.join(codecs.ENCODERS)}"
+            )
 
     def load(self) -> None:
         handler_class = self._reference.load()
@@ -95,7 +101,7 @@ class HandlerModel:
         """`predict` on the inputs of all requests at once; where that fails, on each request's by itself."""
         try:
             outputs = self._predict(list(chain.from_iterable(items)))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if len(items) == 1:
                 return [RequestError(400, str(error)) if isinstance(error, InputError) else error]
             return list(chain.from_iterable(self.compute([item]) for item in items))
@@ -117,7 +123,11 @@ def _in_loop(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _beside_loop(function: Callable[..., Any], *arguments: Any) -> Any:
-    return gevent.get_hub().threadpool.apply(function, arguments)
+    # Errors are handed over as values: gevent would print a traceback for what is only a client's mistake.
+    outcome = gevent.get_hub().threadpool.apply(wrap_errors(Exception, function), arguments)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def find(paths: Paths, settings: Settings) -> Servable:
@@ -158,11 +168,11 @@ class ModelServer:
             self._servable.load()
         except BaseException as error:  # SystemExit too: the worker must stay, to answer 500
             reason = describe(error) if isinstance(error, JobError) else ""
-            log.error("the model cannot be loaded: %s", reason or error, exc_info=not reason)
             self.failure = reason or f"{type(error).__name__}: {error}"
+            log.error("the model cannot be loaded: %s", self.failure, exc_info=not reason)
         self._loaded = True
-        self._marker.touch()
         if not self.failure:
+            self._marker.touch()
             log.info("the model is loaded")
 
     @property

@@ -12,14 +12,22 @@ from string import Template
 from serving.errors import error_body
 from serving.settings import MEGABYTE, Settings
 
+# What nginx calls by names of its own, or in several ways, and what a client is told in their place. Its 502,
+# no worker, is a 503: try again.
+SEEN = {431: "494", 503: "502 503"}
 ERRORS = {
     400: "the request is not valid HTTP",
+    404: "there is nothing here",
+    405: "the method is not allowed",
     408: "the request took too long to arrive",
     413: "the body is above the limit of {megabytes} MB; send less at once",
     414: "the address is too long",
+    431: "the headers are too large; one may have 8 KB, all of them 32 KB",
     500: "the server failed; its log says why",
+    501: "the transfer coding is not known; send Content-Length, or a chunked body",
     503: "no model is ready, or the worker of this request was lost; try again",
     504: "the model did not answer within {timeout} s; send less at once",
+    505: "the version of HTTP is not known; send HTTP/1.1",
 }
 
 
@@ -60,12 +68,13 @@ def access_log(settings: Settings) -> str:
 
 
 def error_page(status: int, settings: Settings) -> str:
-    """nginx's own errors in the same shape as the application's. Its 502, no worker, is a 503: try again."""
+    """nginx's own errors in the same shape as the application's."""
     message = ERRORS[status].format(megabytes=settings.max_payload // MEGABYTE, timeout=settings.timeout_s)
-    seen = {503: "502 503"}.get(status, str(status))
-    retry = " add_header Retry-After 5 always;" if status == 503 else ""
+    headers = "add_header X-Request-Id $request_id always;"
+    if status == 503:
+        headers += " add_header Retry-After 5 always;"
     return (
-        f"        error_page {seen} ={status} /.error/{status};\n"
-        f"        location = /.error/{status} {{ internal; default_type application/json;{retry} "
+        f"        error_page {SEEN.get(status, status)} ={status} /.error/{status};\n"
+        f"        location = /.error/{status} {{ internal; default_type application/json; {headers} "
         f"return {status} '{error_body(status, message).decode()}'; }}"
     )

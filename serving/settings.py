@@ -29,6 +29,7 @@ class Settings:
     max_payload: int = 25 * MEGABYTE
     batch_size: int = 32
     default_accept: str = "application/json"
+    nginx: bool = True
     access_log: bool = True
     json_logs: bool = False
     batch_transform: str = ""
@@ -50,6 +51,7 @@ class Settings:
             * MEGABYTE,
             batch_size=read.number(_both("BATCH_SIZE"), 32, 1, 100_000),
             default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
+            nginx=read.switch(_both("NGINX"), True),
             access_log=read.switch(_both("ACCESS_LOG"), True),
             json_logs=environ.get("LOG_FORMAT", "").lower() == "json",
             batch_transform=batch if batch.lower() == "true" else "",

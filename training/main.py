@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
 
 from container import handler, log
-from container.failure import STOPPED_STATUS, JobError, JobStopped, describe, describe_child, write_failure
-from container.job import TrainingJob
+from container import hyperparameters as hp
+from container.failure import JobError, JobStopped, describe_child, report, write_failure
+from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import Child, Command, run
 from training import script
@@ -32,26 +34,25 @@ STOP_GRACE_S = 118.0
 def main(arguments: Sequence[str] = ()) -> int:
     """Runs one job and returns the exit status."""
     log.configure()
-    if arguments:
+    if arguments and arguments[0] in ("-h", "--help"):
         print(__doc__)
-        return 0 if arguments[0] in ("-h", "--help") else 2
+        return 0
     paths = Paths.from_environment()
-    try:
-        with _stop_raises():
+    with _on_stop(_raise_stopped):
+        try:
             prepare_output(paths)
-            job = TrainingJob.read(paths)
-            log.set_level(job.platform.get("sagemaker_container_log_level", ""))
+            if arguments:
+                raise JobError(f"train takes no arguments, and was given {shlex.join(arguments)}; see train --help")
+            job = read_job(paths)
             grace_s = stop_grace_s()
             stages, reference = plan(job)
-        for stage in stages:
-            status = conclude(run(stage, grace_s), paths)
-            if status:
-                return status
-        keep(reference, paths)
-        return 0
-    except (Exception, JobStopped) as error:
-        write_failure(paths.failure, describe(error))
-        return STOPPED_STATUS if isinstance(error, JobStopped) else 1
+            status = conclude(run(stages, grace_s), paths)
+            if status == 0:
+                keep(reference, paths)
+            return status
+        except (Exception, JobStopped) as error:
+            with _on_stop(signal.SIG_IGN):
+                return report(paths.failure, error)
 
 
 def plan(job: TrainingJob[dict[str, Any]]) -> tuple[list[list[Command]], handler.HandlerReference | None]:
@@ -63,27 +64,36 @@ def plan(job: TrainingJob[dict[str, Any]]) -> tuple[list[list[Command]], handler
         return [*([command] for command in before), single.launch(program)], None
     reference = handler.find_for_training(job)
     log.log.info("training %s, which %s asks for", reference.target, reference.told_by)
-    program = Command([sys.executable, "-m", "training.run_handler", reference.target], reference.target)
+    # -P: `training` must be ours, also where the current folder holds another one.
+    words = ["-P", "-m", "training.run_handler", reference.target, reference.told_by]
+    program = Command([sys.executable, *words], reference.target)
     return [single.launch(program)], reference
 
 
 def conclude(children: list[Child], paths: Paths) -> int:
     """Tells the platform about the first child that failed, and returns its status; 0 when none did."""
-    for child in children:
+    for child in sorted(children, key=lambda child: child.ended_at):
         if child.status:
-            # A handler's process knows its exception best and has written the file itself.
-            if not paths.failure.exists():
-                write_failure(paths.failure, describe_child(child.command.name, child.status, child.tail()))
+            # A handler's process knows its exception best and has written the file itself, if the disk let it.
+            if not (paths.failure.is_file() and paths.failure.stat().st_size):
+                write_failure(paths.failure, _reason(child, child.status))
             return child.status
     return 0
 
 
+def _reason(child: Child, status: int) -> str:
+    if child.overdue:
+        return f"{child.command.name} was stopped by SIGTERM, did not end in time, and was killed"
+    return describe_child(child.command.name, status, child.tail())
+
+
 def keep(reference: handler.HandlerReference | None, paths: Paths) -> None:
-    """Leaves beside the model what `serve` needs to find its code."""
-    if reference:
-        handler.remember(reference, paths)
-    elif script.brings_inference(paths):
-        handler.keep_code(paths)
+    """Leaves beside the model what `serve` needs to find its code. Training has finished: SIGTERM comes late."""
+    with _on_stop(signal.SIG_IGN):
+        if reference:
+            handler.remember(reference, paths)
+        elif script.brings_inference(paths):
+            handler.keep_code(paths)
     log.log.info("finished; the model is in %s", paths.model)
 
 
@@ -100,22 +110,23 @@ def prepare_output(paths: Paths) -> None:
 
 def stop_grace_s() -> float:
     """How long training code may save after SIGTERM; TRAINING_STOP_TIMEOUT shortens it."""
-    text = os.environ.get("TRAINING_STOP_TIMEOUT", "")
+    text = os.environ.get("TRAINING_STOP_TIMEOUT") or str(STOP_GRACE_S)
     try:
-        return float(text) if text else STOP_GRACE_S
-    except ValueError:
-        raise JobError(f"TRAINING_STOP_TIMEOUT is {text!r}; it must be a number of seconds") from None
+        return float(hp.convert(text, Annotated[float, hp.Range(0)]))
+    except ValueError as error:
+        raise JobError(f"the environment variable TRAINING_STOP_TIMEOUT is {text!r}; it must be {error}") from None
 
 
 @contextlib.contextmanager
-def _stop_raises() -> Any:
-    """SIGTERM raises JobStopped; a process 1 would ignore it otherwise."""
-
-    def stop(*_: object) -> None:
-        raise JobStopped("before training began")
-
-    old = signal.signal(signal.SIGTERM, stop)
+def _on_stop(handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
+    """What SIGTERM does while we are not waiting for children; a process 1 would ignore it otherwise."""
+    old = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, old)
+
+
+def _raise_stopped(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the failure file short
+    raise JobStopped("before training began")

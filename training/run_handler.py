@@ -3,33 +3,31 @@ starts for it. The exception that ends it becomes the failure file here, where i
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-import traceback
 from typing import Any
 
 from container import log
-from container.failure import STOPPED_STATUS, JobError, JobStopped, describe, write_failure
+from container.failure import JobError, JobStopped, report
 from container.handler import Handler, HandlerReference, put_on_path
-from container.job import TrainingJob
+from container.job import TrainingJob, read_job
 from container.paths import Paths
 
 
-def main(target: str) -> int:
-    """Trains by the handler `target` and returns the exit status."""
+def main(target: str, told_by: str = "the command line") -> int:
+    """Trains by the handler `target`, which `told_by` asks for, and returns the exit status."""
     log.configure()
     paths = Paths.from_environment()
     signal.signal(signal.SIGTERM, _stop)
     try:
         put_on_path([paths.code] if paths.code.is_dir() else [])
-        handler_class = HandlerReference(target, "train").load()
-        job = declare_for(handler_class, TrainingJob.read(paths))
+        sys.path.append(os.getcwd())  # an image's WORKDIR; last, so that it hides nothing
+        handler_class = HandlerReference(target, told_by).load()
+        job = declare_for(handler_class, read_job(paths))
         handler_class().train(job)
     except (Exception, JobStopped) as error:
-        if not isinstance(error, JobError | JobStopped):
-            traceback.print_exc()
-        write_failure(paths.failure, describe(error))
-        return STOPPED_STATUS if isinstance(error, JobStopped) else 1
+        return report(paths.failure, error)
     return 0
 
 
@@ -42,8 +40,9 @@ def declare_for(handler_class: type[Handler], job: TrainingJob[Any]) -> Training
 
 
 def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the saving short
     raise JobStopped("the handler had no time to say how far it came")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -5,16 +5,20 @@ The code imports nothing of ours; it gets the SM_* variables and its hyperparame
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import shlex
 import shutil
 import sys
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from container.environment import sm_variables, to_arguments
 from container.failure import JobError
@@ -24,6 +28,7 @@ from container.paths import Paths
 from container.process import Command
 
 DEFAULT_PROGRAM = "train.py"
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
 Kind = Literal["script", "package", "command"]
 
 
@@ -55,12 +60,14 @@ def prepare(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
     """
     code = job.paths.code
     fetch(script.source, code)
-    if not (code / script.program).exists():
+    kind = kind_of(script.program, code)
+    program = code / script.program
+    # A package's program is a module, which may lie anywhere that its setup.py knows.
+    if kind != "package" and not (program.is_file() and program.resolve().is_relative_to(code.resolve())):
         there = ", ".join(sorted(path.name for path in code.iterdir())[:10]) or "nothing"
         raise JobError(f"the program {script.program!r} is not in {code} (from {script.source}), which holds {there}")
-    kind = kind_of(script.program, code)
-    if kind == "command":
-        (code / script.program).chmod(0o755)
+    if kind == "command" and not os.access(program, os.X_OK):
+        program.chmod(0o755)
     env = sm_variables(job, script.program, script.source)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(code), os.environ.get("PYTHONPATH")]))
     run = Command(command_line(script.program, kind, job.hyperparameters), script.program, env, code)
@@ -101,33 +108,69 @@ def command_line(program: str, kind: Kind, hyperparameters: Mapping[str, Any]) -
 def fetch(source: str, code: Path) -> None:
     """Brings the code to /opt/ml/code, unless something is there already: a folder, a tar archive or a single
     file of this machine, by path or file:// address. Raises JobError."""
-    if code.is_dir() and any(code.iterdir()):
-        return
-    address = urlparse(source)
-    if address.scheme not in ("", "file"):
-        raise JobError(f"sagemaker_submit_directory is {source!r}; code comes from a path or a file:// address")
-    path = Path(address.path)
     code.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        if path.resolve() != code.resolve():
-            shutil.copytree(path, code, dirs_exist_ok=True)
-    elif not path.is_file():
+    if any(code.iterdir()):
+        return
+    path = local_path(source)
+    if path.resolve() == code.resolve():
+        return
+    if not (path.is_dir() or path.is_file()):
         raise JobError(f"sagemaker_submit_directory is {source!r}, where there is neither a folder nor a file")
-    elif tarfile.is_tarfile(path):
-        unpack(path, code)
-    else:
-        shutil.copy2(path, code)
+    if code.resolve().is_relative_to(path.resolve()):
+        raise JobError(f"sagemaker_submit_directory is {source!r}, which holds {code}, the place for its copy")
+    try:
+        if path.is_dir():
+            shutil.copytree(path, code, dirs_exist_ok=True)
+        elif path.name.endswith(ARCHIVES) or tarfile.is_tarfile(path):
+            unpack(path, code)
+        else:
+            shutil.copy2(path, code)
+    except BaseException:
+        _empty(code)  # half of the code would pass for all of it in the next run
+        raise
+
+
+def local_path(source: str) -> Path:
+    """The path that a path or a file:// address names. Raises JobError for any other address."""
+    if "://" not in source:
+        return Path(source)
+    address = urlsplit(source)
+    if address.scheme != "file" or address.netloc not in ("", "localhost"):
+        raise JobError(
+            f"sagemaker_submit_directory is {source!r}; code comes from a path or from an address such as "
+            "file:///opt/ml/input/data/code/sourcedir.tar.gz"
+        )
+    return Path(url2pathname(address.path))
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a tar archive, nothing of it outside `folder`. Raises JobError."""
+    """Unpacks a tar archive into the empty `folder`, nothing of it outside. Raises JobError.
+
+    Only files and folders: `filter="data"` would let links through, and has been led astray by them
+    (CVE-2025-4517), while Python before 3.11.4 has no filters at all.
+    """
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    except tarfile.FilterError as error:
-        raise JobError(f"{archive} holds a member that would not stay in {folder}: {error}") from None
-    except (tarfile.TarError, EOFError) as error:
-        raise JobError(f"{archive} cannot be unpacked: {error}") from None
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            for member in tar:
+                if not (member.isfile() or member.isdir()):
+                    raise JobError(f"{archive}: {member.name!r} is a link or a device; code holds files and folders")
+                if member.name.startswith("/") or ".." in member.name.split("/"):
+                    raise JobError(f"{archive}: {member.name!r} would not stay in {folder}")
+                tar.extract(member, folder)
+            while tar.fileobj and tar.fileobj.read(1 << 20):
+                pass  # to the very end, where the checksum stands
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        said = str(error).partition("\n")[0].rstrip(":")
+        raise JobError(f"{archive} cannot be unpacked: {said}; it may be damaged or cut off") from None
 
 
 def brings_inference(paths: Paths) -> bool:

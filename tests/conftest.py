@@ -1,0 +1,49 @@
+"""Fixtures of the training side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tests.support import Tree, make_tree
+
+# Cores are shared, and a slow moment is no fault.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
+
+
+@pytest.fixture
+def ml(tmp_path: Path) -> Callable[..., Tree]:
+    """Makes the /opt/ml tree of this test; see make_tree for what it takes."""
+
+    def make(**content: Any) -> Tree:
+        return make_tree(tmp_path / "ml", **content)
+
+    return make
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Mounts `mount(folder, "size=64k")`, a tmpfs with options, until the test ends."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small disk needs root")
+    mounted: list[Path] = []
+
+    def mount_tmpfs(folder: Path, options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"mounting a small disk is not permitted here: {done.stderr.strip()}")
+        mounted.append(folder)
+
+    yield mount_tmpfs
+    for folder in reversed(mounted):
+        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607

@@ -1,0 +1,239 @@
+"""Handlers: found in three ways, remembered beside the model, their code kept with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container import handler
+from container.failure import JobError
+from container.handler import HandlerReference, InferenceScript, find_for_serving, find_for_training
+from container.job import TrainingJob
+from tests.support import Tree, write_files
+
+MakeTree = Callable[..., Tree]
+
+
+@pytest.fixture(autouse=True)
+def own_imports() -> Iterator[None]:
+    """A test's modules are forgotten when it ends."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def install(**handlers: str) -> None:
+        monkeypatch.setattr(handler, "installed", lambda: handlers)
+
+    return install
+
+
+def asked(tree: Tree, **environ: str) -> HandlerReference:
+    return find_for_training(TrainingJob.read(tree.paths), environ)
+
+
+def test_the_hyperparameter_wins_over_the_variable(ml: MakeTree) -> None:
+    tree = ml(hyperparameters={"model_handler": '"mine:A"'})
+    assert asked(tree, MODEL_HANDLER="mine:B").target == "mine:A"
+    tree = ml(hyperparameters={})
+    found = asked(tree, MODEL_HANDLER="mine:B")
+    assert (found.target, found.told_by) == ("mine:B", "the environment variable MODEL_HANDLER")
+
+
+def test_an_installed_handler_is_found_by_its_name(ml: MakeTree) -> None:
+    assert asked(ml(), MODEL_HANDLER="news").target == "handlers.news:NewsClassifier"
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(ml: MakeTree, installed: Callable[..., None]) -> None:
+    installed(news="a:B", translation="c:D")
+    with pytest.raises(JobError, match=r"'new', which is not installed; did you mean 'news'\? known are: news, tran"):
+        asked(ml(), MODEL_HANDLER="new")
+
+
+@pytest.mark.parametrize(
+    ("names", "target"), [({"only": "a:B"}, "a:B"), ({}, None), ({"one": "a:B", "two": "c:D"}, None)]
+)
+def test_nobody_need_name_the_only_handler(
+    ml: MakeTree, installed: Callable[..., None], names: dict[str, str], target: str | None
+) -> None:
+    installed(**names)
+    if target:
+        assert asked(ml()).target == target
+        assert find_for_serving(ml().paths, {}) == HandlerReference(target, "the only installed handler, 'only',")
+    else:
+        with pytest.raises(JobError, match=f"set the hyperparameter.*installed are: {', '.join(names) or 'none'}"):
+            asked(ml())
+
+
+@pytest.mark.parametrize("name", [":", "mine:", ":Mine", ".mine:Mine", "mine:Mine:Too", "my mine:Mine", "m..n:Mine"])
+def test_a_malformed_reference_is_refused(ml: MakeTree, name: str) -> None:
+    with pytest.raises(JobError, match=r"must be a handler's name or package\.module:Class"):
+        asked(ml(), MODEL_HANDLER=name)
+
+
+CODE = {
+    "mine.py": "class Mine:\n    pass\nother = 3\n",
+    "needy.py": "import there_is_no_such_module\n",
+    "broken.py": "def (:\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "said"),
+    [
+        ("nowhere:Mine", JobError, "me asks for nowhere:Mine, but there is no module 'nowhere'; looked in "),
+        ("mine.sub:Mine", JobError, "no module 'mine.sub'"),
+        ("mine:Mime", JobError, r"mine\.py has no class 'Mime'; did you mean 'Mine'\? known are: Mine"),
+        ("mine:other", JobError, "has no class 'other'"),
+        ("needy:Mine", ModuleNotFoundError, "there_is_no_such_module"),
+        ("broken:Mine", SyntaxError, "invalid syntax"),
+    ],
+)
+def test_a_class_that_cannot_be_loaded(ml: MakeTree, target: str, error: type[Exception], said: str) -> None:
+    handler.put_on_path([ml(code=CODE).paths.code])
+    assert HandlerReference("mine:Mine", "me").load().__name__ == "Mine"
+    with pytest.raises(error, match=said):
+        HandlerReference(target, "me").load()
+
+
+@pytest.mark.parametrize("room", ["container", "training", "serving", "handlers"])
+@pytest.mark.parametrize("form", ["{}/__init__.py", "{}/x.py", "{}.py"])
+def test_code_with_the_name_of_a_room_is_refused_naming_both(ml: MakeTree, room: str, form: str) -> None:
+    code = ml(code={form.format(room): ""}).paths.code
+    ours = Path(handler.__file__).parent.parent / room
+    with pytest.raises(JobError) as refused:
+        handler.put_on_path([code])
+    assert str(code / form.format(room).removesuffix("/__init__.py").removesuffix("/x.py")) in str(refused.value)
+    assert str(ours) in str(refused.value)
+    assert str(code) not in sys.path
+
+
+def test_a_model_remembers_its_handler_and_its_code(ml: MakeTree) -> None:
+    tree = ml(code={"mine.py": "1", "sub/data.txt": "2", "__pycache__/mine.pyc": "3", ".git/config": "4"})
+    tree.paths.model.mkdir()
+    handler.remember(HandlerReference("mine:Mine", "me"), tree.paths)
+    model = tree.paths.model
+    assert json.loads((model / "handler.json").read_text()) == {"handler": "mine:Mine"}
+    assert files_below(model / "code") == {"mine.py": "1", "sub/data.txt": "2"}
+    found = find_for_serving(tree.paths, {})
+    assert found == HandlerReference("mine:Mine", str(model / "handler.json"))
+    assert find_for_serving(tree.paths, {"MODEL_HANDLER": "their:Mine"}).target == "their:Mine"  # type: ignore[union-attr]
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != handler.KEPT
+    }
+
+
+def test_the_next_runs_code_replaces_what_an_older_run_kept(ml: MakeTree) -> None:
+    tree = ml(code={"old.py": "1"})
+    tree.paths.model.mkdir()
+    handler.keep_code(tree.paths)
+    (tree.paths.code / "old.py").unlink()
+    write_files(tree.paths.code, {"new.py": "2"})
+    handler.keep_code(tree.paths)
+    assert files_below(tree.paths.model) == {"code/new.py": "2"}
+
+
+def test_code_that_the_training_put_there_itself_stays(ml: MakeTree) -> None:
+    tree = ml(code={"train.py": "1"})
+    write_files(tree.paths.model / "code", {"inference.py": "theirs"})
+    handler.keep_code(tree.paths)
+    assert files_below(tree.paths.model) == {"code/inference.py": "theirs"}
+
+
+def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, mount: Callable[..., None]) -> None:
+    tree = ml(code={"a.py": "1"})
+    mount(tree.paths.model, "size=64k")
+    handler.keep_code(tree.paths)
+    write_files(tree.paths.code, {"b.bin": "x" * 100_000})
+    with pytest.raises(OSError, match="No space left"):
+        handler.keep_code(tree.paths)
+    assert files_below(tree.paths.model) == {"code/a.py": "1"}
+    assert [path.name for path in tree.paths.model.iterdir()] == ["code"]
+
+
+def test_who_has_the_old_file_open_reads_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "handler.json"
+    handler.write_atomically(path, "old")
+    with path.open() as reader:
+        handler.write_atomically(path, "new")
+        assert (reader.read(), path.read_text()) == ("old", "new")
+    assert [found.name for found in tmp_path.iterdir()] == ["handler.json"]
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, mount: Callable[..., None]) -> None:
+    mount(tmp_path / "disk", "size=16k")
+    path = tmp_path / "disk/handler.json"
+    handler.write_atomically(path, "old")
+    with pytest.raises(OSError, match="No space left"):
+        handler.write_atomically(path, "new" * 10_000)
+    assert path.read_text() == "old"
+    assert [found.name for found in path.parent.iterdir()] == ["handler.json"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ("{", "line 1, column 2"),
+        ("{}", '"handler" should be a text'),
+        ('{"handler": 3}', '"handler" should be a text'),
+        ('{"handler": "gone"}', "'gone', which is not installed"),
+    ],
+)
+def test_a_damaged_manifest_is_named(ml: MakeTree, manifest: str, said: str) -> None:
+    tree = ml()
+    write_files(tree.paths.model, {"handler.json": manifest})
+    with pytest.raises(JobError) as refused:
+        find_for_serving(tree.paths, {})
+    assert said in str(refused.value)
+    assert str(tree.paths.model / "handler.json") in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "found"),
+    [
+        ({"model/code/inference.py": "", "code/inference.py": ""}, {}, "model/code/inference.py"),
+        ({"code/inference.py": ""}, {"MODEL_HANDLER": "mine:Mine"}, "code/inference.py"),
+        ({"model/inference.py": ""}, {}, "model/inference.py"),
+        ({"code/serve_it.py": ""}, {"SAGEMAKER_PROGRAM": "serve_it.py"}, "code/serve_it.py"),
+        ({"other/inference.py": ""}, {"SAGEMAKER_SUBMIT_DIRECTORY": "file://{root}/other"}, "other/inference.py"),
+        (
+            {"model/code/inference.py": "", "other/inference.py": ""},
+            {"SAGEMAKER_SUBMIT_DIRECTORY": "{root}/other"},
+            "model/code/inference.py",
+        ),
+    ],
+)
+def test_an_inference_script_is_found(ml: MakeTree, files: dict[str, str], environ: dict[str, str], found: str) -> None:
+    tree = ml()
+    write_files(tree.root, files)
+    environ = {name: value.format(root=tree.root) for name, value in environ.items()}
+    assert find_for_serving(tree.paths, environ) == InferenceScript(tree.root / found)
+
+
+def test_a_named_inference_script_that_is_missing_is_refused(ml: MakeTree) -> None:
+    tree = ml(code={"x.py": ""})
+    with pytest.raises(JobError, match=r"SAGEMAKER_PROGRAM names 'serve_it\.py', which is not in .*/code"):
+        find_for_serving(tree.paths, {"SAGEMAKER_PROGRAM": "serve_it.py"})
+
+
+@pytest.mark.parametrize("program", ["../secret.py", "link.py", "/etc/hostname"])
+def test_an_inference_script_outside_its_folder_is_not_read(ml: MakeTree, program: str) -> None:
+    tree: Any = ml(code={"x.py": ""})
+    write_files(tree.root, {"secret.py": ""})
+    (tree.paths.code / "link.py").symlink_to(tree.root / "secret.py")
+    with pytest.raises(JobError, match="which is not in"):
+        find_for_serving(tree.paths, {"SAGEMAKER_PROGRAM": program})

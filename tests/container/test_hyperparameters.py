@@ -1,0 +1,181 @@
+"""Hyperparameters: the platform's texts become what a handler declares, or an error that helps."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.failure import JobError
+from container.hyperparameters import Range, convert, decode, is_platforms, parse
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda items: st.lists(items, max_size=4) | st.dictionaries(st.text(), items, max_size=4),
+    max_leaves=8,
+)
+
+
+@dataclass(frozen=True)
+class Declared:
+    epochs: Annotated[int, Range(1, 1000)]
+    learning_rate: Annotated[float, Range(0, above=True)] = 0.1
+    architecture: Literal["mlp", "rnn"] = "mlp"
+    units: list[int] = field(default_factory=list)
+
+
+@given(JSON)
+def test_what_the_sdk_writes_as_json_comes_back_as_it_was(value: Any) -> None:
+    assert decode(json.dumps(value)) == value
+    assert convert(json.dumps(value), Any) == value
+
+
+@given(st.text().filter(lambda text: text not in ("", "None")))
+def test_a_text_comes_back_from_json_as_it_was_though_it_look_like_something_else(text: str) -> None:
+    for kind in (str, str | None, int | str):
+        assert convert(json.dumps(text), kind) == text
+
+
+@given(JSON.filter(lambda value: not isinstance(value, str)))
+def test_a_text_that_was_written_raw_stays_as_it_was(value: Any) -> None:
+    assert convert(json.dumps(value), str) == json.dumps(value)
+
+
+@given(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+def test_numbers_and_truths_arrive_by_every_encoding_of_the_sdk(whole: int, number: float, truth: bool) -> None:
+    for encode in (str, json.dumps, lambda value: json.dumps(str(value)), lambda value: json.dumps(json.dumps(value))):
+        assert convert(encode(whole), int) == whole
+        assert convert(encode(number), float) == number
+        assert convert(encode(truth), bool) is truth
+
+
+@given(
+    st.text() | JSON.map(json.dumps),
+    st.sampled_from([int, bool, str, list[int], Literal["a", 1], int | None, dict, Annotated[float | None, Range(0)]]),
+)
+def test_any_text_is_taken_or_refused_and_nothing_else(text: str, kind: Any) -> None:
+    with contextlib.suppress(ValueError):
+        convert(text, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("3", str, "3"),
+        ('"3"', str, "3"),
+        ("true", str, "true"),
+        ("null", int | None, None),
+        ("None", float | None, None),
+        ("", float | None, None),
+        ('"null"', int | None, None),
+        ("7", int | None, 7),
+        ("3.0", int, 3),
+        ("1e3", int, 1000),
+        ("True", bool, True),
+        ("false", bool, False),
+        ("1", bool, True),
+        ("0", bool, False),
+        ("rnn", Literal["mlp", "rnn"], "rnn"),
+        ('"rnn"', Literal["mlp", "rnn"], "rnn"),
+        ("3", Literal["3", "4"], "3"),
+        ('"3"', Literal["3", "4"], "3"),
+        ("2", Literal[1, 2], 2),
+        ("[1, 2]", list[int], [1, 2]),
+        ('["1", "a"]', list[str], ["1", "a"]),
+        ('"[1, 2]"', list[int], [1, 2]),
+        ('{"a": [1]}', dict, {"a": [1]}),
+        ("null", Annotated[int | None, Range(1)], None),
+        ("5", Annotated[int, Range(1, 5)], 5),
+        ("auto", int | Literal["auto"], "auto"),
+    ],
+)
+def test_converts(text: str, kind: Any, value: Any) -> None:
+    converted = convert(text, kind)
+    assert converted == value
+    assert type(converted) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("3.5", int, "a whole number"),
+        ("three", int, "a whole number"),
+        ("1e999", int, "a whole number"),
+        ("true", int, "a whole number"),
+        ("9" * 400, float, "a number"),
+        ("NaN", float, "a number"),
+        ("nan", float, "a number"),
+        ("-Infinity", float, "a number"),
+        ("1e999", float, "a number"),
+        ("[" * 2000, int, "a whole number"),
+        ("yes", bool, "true or false"),
+        ("2", bool, "true or false"),
+        ("cnn", Literal["mlp", "rnn"], "one of mlp, rnn"),
+        ("true", Literal[1, 2], "one of 1, 2"),
+        ("3", list[int], "a JSON list, each item a whole number"),
+        ('["a"]', list[int], "a JSON list, each item a whole number"),
+        ("[]", dict, "a JSON object"),
+        ("x", int | None, "a whole number or null"),
+        ("6", Annotated[int, Range(1, 5)], "a whole number, at least 1 and at most 5"),
+        ("0", Annotated[float, Range(0, above=True)], "a number, above 0"),
+        ("2000000", Annotated[int, Range(high=1234567)], "a whole number, at most 1234567"),
+    ],
+)
+def test_refuses_and_says_what_would_be_right(text: str, kind: Any, expected: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        convert(text, kind)
+    assert str(refused.value) == expected
+
+
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.booleans(), st.floats(allow_nan=False))
+def test_a_range_holds_what_it_says(low: float, high: float, above: bool, number: float) -> None:
+    assert (number in Range(low, high, above)) == (low <= number <= high and not (above and number == low))
+    assert math.nan not in Range(low, high, above)
+
+
+def test_hyphens_are_underscores_and_defaults_fill_the_rest() -> None:
+    assert parse(Declared, {"epochs": "2", "learning-rate": "0.5"}, "x.json") == Declared(2, 0.5)
+
+
+@dataclass(frozen=True)
+class Awkward:
+    one_two_three: int
+
+
+def test_hyphens_and_underscores_may_be_mixed() -> None:
+    assert parse(Awkward, {"one-two_three": "4"}, "x.json") == Awkward(4)
+
+
+@pytest.mark.parametrize("first", ["1", "wrong"])
+def test_a_name_given_twice_is_refused(first: str) -> None:
+    with pytest.raises(JobError, match="'one_two_three' is given twice, with a hyphen and with an underscore"):
+        parse(Awkward, {"one-two-three": first, "one_two_three": "2"}, "x.json")
+
+
+def test_every_fault_is_listed_at_once_with_file_key_value_and_what_would_be_right() -> None:
+    given = {"Learning-Rat": "1", "architecture": "cnn", "units": "[1, true]", "learning_rate": "0"}
+    with pytest.raises(JobError) as refused:
+        parse(Declared, given, "/opt/ml/input/config/hyperparameters.json")
+    said = str(refused.value)
+    assert said.startswith("/opt/ml/input/config/hyperparameters.json: ")
+    for fault in (
+        "unknown hyperparameter 'Learning-Rat'; did you mean 'learning_rate'? "
+        "known are: architecture, epochs, learning_rate, units",
+        "architecture = 'cnn' is not right: it must be one of mlp, rnn",
+        "units = '[1, true]' is not right: it must be a JSON list, each item a whole number",
+        "learning_rate = '0' is not right: it must be a number, above 0",
+        "'epochs' is missing: it must be a whole number, at least 1 and at most 1000",
+    ):
+        assert fault in said
+
+
+@pytest.mark.parametrize("name", ["sagemaker_program", "sagemaker_anything", "_tuning_objective_metric"])
+def test_the_platforms_own_are_known(name: str) -> None:
+    assert is_platforms(name)
+    assert not is_platforms(name.replace("_", "-", 1))

@@ -1,0 +1,190 @@
+"""The platform's config files: read and checked once, every fault named with file and place."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.failure import JobError
+from container.job import TrainingJob, read_object
+from container.paths import Paths
+from tests.support import ONE_HOST, Tree
+
+MakeTree = Callable[..., Tree]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"epochs": "3",\n "units": ', "line 2, column 11: not valid JSON (Expecting value); it should hold one"),
+        (b"", "line 1, column 1: not valid JSON"),
+        (b'{"a": "1"} {}', "line 1, column 12: not valid JSON (Extra data)"),
+        (b'["a"]', "should hold a JSON object such as {}, and holds a list"),
+        (b"null", "holds null"),
+        (b"3", "holds a number"),
+        (b"true", "holds a boolean"),
+        (b'"{}"', "holds a text"),
+        (b'{"a": "\xff"}', "is not UTF-8 (byte 7)"),
+        (b"\xff\xfe{\x00}\x00", "is not UTF-8 (byte 0)"),
+        (b'{"a": ' + b"[" * 100_000, "holds what no config file should: maximum recursion"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "holds what no config file should"),
+    ],
+)
+def test_a_bad_config_file_is_refused_with_its_place(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "hyperparameters.json"
+    path.write_bytes(content)
+    with pytest.raises(JobError) as refused:
+        read_object(path)
+    assert str(refused.value).startswith(str(path))
+    assert said in str(refused.value)
+
+
+def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"resourceconfig\.json is missing; the platform writes it"):
+        read_object(tmp_path / "resourceconfig.json")
+
+
+def test_a_config_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="cannot be read: Is a directory"):
+        read_object(tmp_path)
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": "1"}')
+    assert read_object(path) == {"a": "1"}
+
+
+@given(st.binary())
+def test_any_bytes_are_an_object_or_a_joberror(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    path.write_bytes(content)
+    with contextlib.suppress(JobError):
+        assert isinstance(read_object(path), dict)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"../up": {}}, "'../up' is no channel name"),
+        ({"..": {}}, "'..' is no channel name"),
+        ({"": {}}, "'' is no channel name"),
+        ({"x" * 65: {}}, "is no channel name"),
+        ({"train": "File"}, 'train should be an object such as {"TrainingInputMode": "File"}'),
+        (
+            {"train": {"TrainingInputMode": "file"}},
+            "train.TrainingInputMode is 'file'; it must be one of File, FastFile, Pipe",
+        ),
+        ({"train": {"RecordWrapperType": 3}}, "train.RecordWrapperType is 3; it must be one of None, RecordIO"),
+        ({"train": {"TrainingInputMode": "File"}}, "'train': "),
+    ],
+)
+def test_a_bad_channel_is_refused(ml: MakeTree, inputs: dict[str, Any], said: str) -> None:
+    tree = ml(inputs=inputs)
+    with pytest.raises(JobError) as refused:
+        TrainingJob.read(tree.paths)
+    assert said in str(refused.value)
+    assert str(tree.paths.input_data_config) in str(refused.value)
+
+
+def test_a_channel_that_the_config_does_not_name_is_refused_with_the_nearest(ml: MakeTree) -> None:
+    job = TrainingJob.read(ml(channels={"training": {}, "test": {}}).paths)
+    with pytest.raises(JobError, match=r"called 'trainng'.* names test, training \(is 'training' meant to be it\?\)"):
+        job.channel("trainng")
+    with pytest.raises(JobError, match="names none"):
+        TrainingJob.read(_rewritten(job.paths, {})).channel("training")
+
+
+def _rewritten(paths: Paths, inputs: dict[str, Any]) -> Paths:
+    paths.input_data_config.write_text(json.dumps(inputs))
+    return paths
+
+
+@dataclass(frozen=True)
+class Declared:
+    epochs: int = 1
+
+
+def test_the_platforms_hyperparameters_never_reach_a_handler(ml: MakeTree) -> None:
+    given = {
+        "epochs": "3",
+        "model_handler": '"my.module:Handler"',
+        "sagemaker_program": '"train.py"',
+        "sagemaker_region": "eu-west-1",
+        "_tuning_objective_metric": "validation:loss",
+    }
+    job = TrainingJob.read(ml(hyperparameters=given).paths)
+    assert job.hyperparameters == {"epochs": 3}
+    assert job.handler_name == "my.module:Handler"
+    assert job.platform == {
+        "sagemaker_program": "train.py",
+        "sagemaker_region": "eu-west-1",
+        "_tuning_objective_metric": "validation:loss",
+    }
+    assert job.declare(Declared).hyperparameters == Declared(3)
+
+
+def test_a_file_that_was_written_by_hand_may_hold_plain_values(ml: MakeTree) -> None:
+    job = TrainingJob.read(ml(hyperparameters={"epochs": 3, "deep": True, "units": [1, 2], "none": None}).paths)
+    assert job.hyperparameters == {"epochs": 3, "deep": True, "units": [1, 2], "none": None}
+
+
+OBSERVED = {  # on SageMaker, December 2025
+    "current_host": "algo-2",
+    "current_instance_type": "ml.c5.xlarge",
+    "current_group_name": "second",
+    "hosts": ["algo-1", "algo-2"],
+    "instance_groups": [
+        {"instance_group_name": "first", "instance_type": "ml.c5.xlarge", "hosts": ["algo-1"]},
+        {"instance_group_name": "second", "instance_type": "ml.c5.xlarge", "hosts": ["algo-2"]},
+    ],
+    "network_interface_name": "eth1",
+    "topology": None,
+}
+LOCAL_V2 = {**ONE_HOST, "current_instance_type": "local"}
+LOCAL_V3 = {**LOCAL_V2, "network_interface_name": "ethwe"}
+
+
+@pytest.mark.parametrize(
+    ("resources", "interface", "group", "rank"),
+    [(OBSERVED, "eth1", "second", 1), (LOCAL_V2, "eth0", "homogeneousCluster", 0), (LOCAL_V3, "ethwe", None, 0)],
+)
+def test_resource_config_with_and_without_groups(
+    ml: MakeTree, resources: dict[str, Any], interface: str, group: str | None, rank: int
+) -> None:
+    hosts = TrainingJob.read(ml(resources=resources).paths).hosts
+    assert (hosts.network_interface, hosts.rank, hosts.is_master) == (interface, rank, rank == 0)
+    assert hosts.group == (group or "homogeneousCluster")
+    assert [dict(found) for found in hosts.groups] == resources.get("instance_groups", [])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"hosts": []}, "hosts is []; it must be a list of host names"),
+        ({"hosts": "algo-1"}, "hosts is 'algo-1'; it must be a list"),
+        ({"hosts": None}, "hosts is None"),
+        ({"current_host": "algo-3"}, "current_host is 'algo-3'; it must be one of hosts, algo-1"),
+        ({"instance_groups": ["first"]}, "instance_groups is ['first']; it must be a list of objects"),
+    ],
+)
+def test_a_bad_resource_config_is_refused(ml: MakeTree, change: dict[str, Any], said: str) -> None:
+    tree = ml(resources={**ONE_HOST, **change})
+    with pytest.raises(JobError) as refused:
+        TrainingJob.read(tree.paths)
+    assert said in str(refused.value)
+    assert str(tree.paths.resource_config) in str(refused.value)
+
+
+def test_the_tree_is_moved_by_an_environment_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Paths.from_environment({}).model == Path("/opt/ml/model")
+    assert Paths.from_environment({"SAGEMAKER_BASE_DIR": "mine"}).failure == tmp_path / "mine/output/failure"

@@ -1,0 +1,34 @@
+"""The log: a line for an event, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from container import log
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_traceback_stays_on_one_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    log.configure({"LOG_FORMAT": form})
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        log.log.exception("it failed", extra={"request_id": "r1"})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ValueError: two" in line
+    if form == "json":
+        fields = json.loads(line)
+        assert (fields["level"], fields["message"], fields["request_id"]) == ("ERROR", "it failed", "r1")
+
+
+@pytest.mark.parametrize(
+    ("level", "number"), [("10", 10), (30, 30), ("warning", 30), (" Debug ", 10), ("", 20), ("x", 20), ("²", 20)]
+)
+def test_levels_by_number_and_name(level: str | int, number: int) -> None:
+    log.configure({})
+    log.set_level(level)
+    assert log.log.level == number
+    log.set_level(logging.INFO)

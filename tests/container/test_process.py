@@ -1,0 +1,185 @@
+"""Children: started, told, reaped and ended. Each test is a process of its own, for a supervisor takes over
+the signals and all the children of the process that it is in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from container.process import StopFlag, descendants
+from tests.support import runs, wait_until
+
+PRELUDE = """
+import os, signal, sys, threading, time
+from container.process import *
+python = lambda code, **more: Command([sys.executable, "-c", code], "child", **more)
+"""
+
+
+def supervise(code: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
+    """Runs `code` behind the prelude."""
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=True)
+
+
+def test_output_is_passed_on_while_its_end_is_kept() -> None:
+    done = supervise("""
+        (child,) = run([[python("import sys; print('out'); print('x' * 200_000, file=sys.stderr)", capture=True)]], 1)
+        print(child.status, len(child.tail()))
+    """)
+    assert done.stdout == "out\n0 65536\n"
+    assert len(done.stderr) == 200_001
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("sys.exit(3)", 3), ("os.kill(os.getpid(), 9)", 137), ("os.kill(os.getpid(), 15)", 143)]
+)
+def test_a_status_is_a_shells(code: str, status: int) -> None:
+    done = supervise(f"""
+        (child,) = run([[python("import os, sys; {code}")]], 1)
+        print(child.status)
+    """)
+    assert done.stdout == f"{status}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["/nowhere/at/all"], "cannot start child (/nowhere/at/all): [Errno 2] No such file or directory"),
+        (["true", "nul\0"], "cannot start child (true): embedded null byte"),
+    ],
+)
+def test_what_cannot_be_started_is_named(argv: list[str], said: str) -> None:
+    done = supervise(f"""
+        try:
+            run([[Command({argv!r}, "child")]], 1)
+        except Exception as error:
+            print(type(error).__name__, error)
+    """)
+    assert done.stdout.startswith(f"JobError {said}")
+
+
+def test_the_tail_is_the_stream_with_the_traceback() -> None:
+    done = supervise("""
+        code = "import sys, traceback\\ntry: 1/0\\nexcept Exception: traceback.print_exc(file=sys.stdout)"
+        (child,) = run([[python(code + "\\nprint('a warning', file=sys.stderr)", capture=True)]], 1)
+        print("tail:", child.tail().splitlines()[-1])
+    """)
+    assert done.stdout.endswith("tail: ZeroDivisionError: division by zero\n")
+
+
+def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for() -> None:
+    began = time.monotonic()
+    done = supervise("""
+        code = "import os, time; print('last words', flush=True); os.fork() or time.sleep(60)"
+        (child,) = run([[python(code, capture=True)]], 1)
+        print(child.status)
+    """)
+    assert done.stdout == "last words\n0\n"
+    assert time.monotonic() - began < 15
+
+
+def test_the_first_that_fails_ends_the_others_and_the_following_stages() -> None:
+    done = supervise("""
+        commands = [python("import time; time.sleep(60)"), python("import sys; sys.exit(7)")]
+        children = run([commands, [python("print('must not run')")]], 5)
+        print([child.status for child in sorted(children, key=lambda child: child.ended_at)])
+    """)
+    assert done.stdout == "[7, 143]\n"
+
+
+def test_a_stop_between_two_stages_is_not_forgotten() -> None:
+    done = supervise("""
+        ends_well = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); print('on'); time.sleep(60)"
+        threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        try:
+            run([[python(ends_well)], [python("print('must not run')")]], 5)
+        except BaseException as error:
+            print(type(error).__name__, error)
+    """)
+    assert done.stdout.splitlines()[-1] == "JobStopped before child began"
+    assert "must not run" not in done.stdout
+
+
+def test_who_does_not_end_in_time_is_killed() -> None:
+    done = supervise("""
+        threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        (child,) = run([[python("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)")]], 0.5)
+        print(child.status, child.overdue)
+    """)
+    assert done.stdout == "137 True\n"
+
+
+def test_a_shell_that_dies_of_sigterm_at_once_does_not_cost_its_child_the_time_to_save() -> None:
+    done = supervise("""
+        saves = "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(3), print('saved'), sys.exit(0)))"
+        env = {"PYTHON": sys.executable, "CODE": saves + "; time.sleep(60)"}
+        shell = Command(["bash", "-c", '"$PYTHON" -c "$CODE"; true'], "shell", env)
+        threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        (child,) = run([[shell]], 20)
+        print(child.status)
+    """)
+    assert done.stdout == "saved\n143\n"
+
+
+def test_zombies_are_reaped_and_orphans_ended() -> None:
+    # Both double-fork: one grandchild ends at once, the other would sleep for a minute in a session of its own.
+    done = supervise("""
+        code = '''
+        import os, time
+        for sleep in (0, 60):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    time.sleep(sleep)
+                os._exit(0)
+            os.wait()
+        time.sleep(1)
+        '''
+        with Supervisor() as supervisor:
+            child = supervisor.start(python(__import__("textwrap").dedent(code)))
+            print(supervisor.wait([child], 10), child.status)
+            print([pid for pid in os.listdir("/proc") if pid.isdigit()
+                   and open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[:2] == ["Z", str(os.getpid())]])
+            print(len(list(descendants(os.getpid()))))
+        print(len(list(descendants(os.getpid()))))
+    """)
+    assert done.stdout == "True 0\n[]\n1\n0\n"
+
+
+def test_children_end_when_the_supervisor_is_killed_outright() -> None:
+    code = PRELUDE + 'with Supervisor() as s: print(s.start(python("import time; time.sleep(60)")).pid); s.poll(60)'
+    process = subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    with process, process.stdout:
+        pid = int(process.stdout.readline())
+        process.kill()
+        wait_until(lambda: not runs(pid), "the child's end")
+
+
+def test_descendants_are_found_though_a_name_hold_parentheses(tmp_path: Path) -> None:
+    program = tmp_path / "a) S 1 (b"
+    program.symlink_to("/bin/sleep")
+    process = subprocess.Popen([str(program), "60"])
+    try:
+        wait_until(lambda: process.pid in set(descendants(os.getpid())), "the child to be listed")
+    finally:
+        process.kill()
+        process.wait()
+    assert process.pid not in set(descendants(os.getpid()))
+
+
+def test_a_stop_flag_asks_and_gives_the_handler_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopFlag() as stop:
+        assert not stop.requested
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested
+    assert signal.getsignal(signal.SIGTERM) is before

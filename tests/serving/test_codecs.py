@@ -1,0 +1,273 @@
+"""Media type ↔ Python values: what comes in goes out again, and a client's nonsense is a client's error."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from serving import codecs
+from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT, MediaType
+from serving.errors import RequestError
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=15,
+)
+
+
+def round_trip(outputs: list[Any], many: bool, name: str) -> list[Any]:
+    body = codecs.encode(outputs, many, name)
+    return codecs.decode(body, MediaType(name))[0]
+
+
+def refusal(body: bytes, header: str) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        codecs.decode(body, codecs.content_type(header))
+    return caught.value
+
+
+@given(VALUES)
+def test_json_round_trip(value: Any) -> None:
+    assert round_trip([value], False, JSON) == [value]
+
+
+@given(st.lists(VALUES, min_size=1, max_size=5))
+def test_json_lines_round_trip(values: list[Any]) -> None:
+    assert round_trip(values, True, JSON_LINES) == values
+
+
+@given(st.lists(st.lists(TEXTS, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_csv_round_trip(rows: list[list[str]]) -> None:
+    assume(not rows[0][0].startswith("\ufeff"))  # taken for a byte order mark
+    assert round_trip(rows, True, CSV) == rows
+
+
+@given(st.lists(LINES, min_size=1, max_size=5))
+def test_text_round_trip(lines: list[str]) -> None:
+    body = codecs.encode(lines, True, TEXT)
+    assert body == "".join(line + "\n" for line in lines).encode()
+    if not body.startswith(b"\xef\xbb\xbf"):  # a byte order mark is not part of the text
+        assert codecs.decode(body, MediaType(TEXT))[0] == lines
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=5))
+def test_npy_round_trip(values: list[float]) -> None:
+    array = np.array(values, dtype=np.float32)
+    np.testing.assert_array_equal(round_trip([array], False, NPY)[0], array)
+
+
+@given(st.lists(st.lists(TEXTS, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_csv_is_read_as_pythons_csv_module_writes_it(rows: list[list[str]]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream).writerows(rows)
+    text = stream.getvalue()
+    if not text.startswith("\ufeff"):
+        assert codecs.decode(text.encode(), MediaType(CSV))[0] == rows
+
+
+CHARSETS = ["utf-8", "latin-1", "utf-16", "utf-7", "idna", "undefined", "unicode_escape", "rot13", "zip", "\0", "no"]
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+@pytest.mark.parametrize("prefix", [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\xef\xbb\xbf", b'{"a":'])
+@pytest.mark.parametrize("name", [JSON, JSON_LINES, CSV, TEXT, NPY])
+@given(body=st.binary(max_size=200), charset=st.sampled_from(CHARSETS))
+def test_any_bytes_are_read_or_refused(name: str, prefix: bytes, body: bytes, charset: str) -> None:
+    with contextlib.suppress(RequestError):
+        inputs, many = codecs.decode(prefix + body, MediaType(name, charset))
+        assert inputs
+        assert many == (name in (JSON_LINES, CSV, TEXT))
+
+
+@given(st.text())
+def test_any_header_is_read_or_refused(header: str) -> None:
+    codecs.content_type(header)
+    with contextlib.suppress(RequestError):
+        assert codecs.accepted(header, JSON) in codecs.ENCODERS
+
+
+def npy_header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def saved(array: np.ndarray[Any, Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def archive() -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, a=np.zeros(3))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "words"),
+    [
+        (b"", JSON, "empty"),
+        (b"{", JSON, "not valid JSON"),
+        (b"NaN", JSON, "not valid JSON"),
+        (b"[" * 5000 + b"]" * 5000, JSON, "not valid JSON"),
+        (b'"\\ud800"', JSON, "not valid JSON"),
+        (b"\xff", JSON, "not valid JSON"),
+        (b"+2AA-", JSON + "; charset=utf-7", "body"),
+        (b"1\nx\n3\n", JSON_LINES, "line 2"),
+        (b"1\n\n3\n", JSON_LINES, "line 2"),
+        (b'1,"a\n', CSV, "line 1"),
+        (b'1,"a"b\n', CSV, "line 1"),
+        (b"1\n\n2\n", CSV, "line 2"),
+        (b"\xef\xbb\xbf", CSV, "no row"),
+        (b"caf\xe9", TEXT, "byte 3"),
+        (saved(np.array([{"a": 1}])), NPY, "without pickles"),
+        (saved(np.zeros(100))[:-1], NPY, "npy"),
+        (archive(), NPY, "npy"),
+        (npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,)}\n"), NPY, "npy"),
+        (npy_header("(" * 5000), NPY, "npy"),
+    ],
+)
+def test_a_malformed_body_is_refused_and_told_where(body: bytes, header: str, words: str) -> None:
+    error = refusal(body, header)
+    assert error.status == 400
+    assert words in error.message
+
+
+@pytest.mark.parametrize("header", ["image/png", "nonsense", "multipart/form-data; boundary=x", "text/csv; charset=no"])
+def test_an_unknown_type_or_charset_is_415(header: str) -> None:
+    assert refusal(b"x", header).status == 415
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", MediaType(JSON)),
+        ("application/json; charset=utf-8", MediaType(JSON)),
+        ('Text/CSV;charset="UTF-8"; header=present', MediaType(CSV)),
+        ("text/csv; Charset = latin-1", MediaType(CSV, "latin-1")),
+        ("application/x-ndjson", MediaType(JSON_LINES)),
+    ],
+)
+def test_content_type_takes_parameters_and_other_names(header: str, expected: MediaType) -> None:
+    assert codecs.content_type(header) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "expected"),
+    [
+        (b"\xef\xbb\xbf[1]", JSON, [[1]]),
+        ('["é"]'.encode("latin-1"), JSON + "; charset=latin-1", [["é"]]),
+        ("1\n2".encode("utf-16"), JSON_LINES + "; charset=utf-16", [1, 2]),
+        (b"1\r\n2\r\n", JSON_LINES, [1, 2]),
+        (b"a,b\r\nc,d", CSV, [["a", "b"], ["c", "d"]]),
+        (b'"a\nb","c""d"\n', CSV, [["a\nb", 'c"d']]),
+        (b"a\0b,c\n", CSV, [["a\0b", "c"]]),
+        ("a\u2028b\x0cc\nd".encode(), TEXT, ["a\u2028b\x0cc", "d"]),
+        (b"a\n\nb\n", TEXT, ["a", "", "b"]),
+    ],
+)
+def test_bodies_that_are_read(body: bytes, header: str, expected: list[Any]) -> None:
+    assert codecs.decode(body, codecs.content_type(header))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        (" , ", JSON),
+        ("text/csv", CSV),
+        ("text/csv; charset=utf-8", CSV),
+        ("TEXT/CSV", CSV),
+        ("application/jsonl", JSON_LINES),
+        ("image/png, text/plain;q=0.5", TEXT),
+        ("text/plain;q=0.5, text/csv;q=0.9", CSV),
+        ("text/plain, text/csv", TEXT),
+        ("text/html, */*;q=0.1", JSON),
+        ("text/*", CSV),
+        ("application/*", JSON),
+        ("text/csv;q=0, application/x-npy", NPY),
+        ("text/csv;q=nonsense, text/plain;q=0.1", TEXT),
+    ],
+)
+def test_accept_is_negotiated(header: str, expected: str) -> None:
+    assert codecs.accepted(header, JSON) == expected
+
+
+@pytest.mark.parametrize("header", ["image/png", "image/*", "text/csv;q=0", "*/*;q=0", "nonsense"])
+def test_an_answer_that_nobody_can_write_is_406(header: str) -> None:
+    with pytest.raises(RequestError, match="Accept one of application/json") as caught:
+        codecs.accepted(header, JSON)
+    assert caught.value.status == 406
+
+
+def test_any_type_means_the_default_one() -> None:
+    assert codecs.accepted("*/*", "text/csv") == CSV
+    assert codecs.accepted("", "application/x-ndjson") == JSON_LINES
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.arange(6).reshape(2, 3)[:, ::2], [[0, 2], [3, 5]]),
+        ({"scores": np.array([0.5, 0.25]), 1: {2}}, {"scores": [0.5, 0.25], "1": [2]}),
+        (np.array(["a", "b"]), ["a", "b"]),
+    ],
+)
+def test_numpy_and_sets_become_json(output: Any, expected: Any) -> None:
+    assert json.loads(codecs.encode([output], False, JSON)) == expected
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan"), np.array(math.nan)])
+def test_what_json_has_no_number_for_is_null(value: Any) -> None:
+    assert codecs.encode([[value]], False, JSON) == b"[null]"
+
+
+@pytest.mark.parametrize("value", [object(), b"bytes", 1j, "\ud800"])
+def test_what_cannot_be_written_as_json_is_the_models_fault(value: Any) -> None:
+    with pytest.raises(orjson.JSONEncodeError):
+        codecs.encode([value], False, JSON)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "many", "name", "expected"),
+    [
+        ([[1, 2]], False, JSON_LINES, b"1\n2\n"),
+        ([{"a": 1}], False, JSON_LINES, b'{"a":1}\n'),
+        ([[1, 2], [3, 4]], True, CSV, b"1,2\n3,4\n"),
+        ([[[1, 2], [3, 4]]], False, CSV, b"1,2\n3,4\n"),
+        ([{"label": "a,b", "score": 0.5}], True, CSV, b'"a,b",0.5\n'),
+        ([{"label": "a", "all": [1, 2]}], True, CSV, b'a,"[1,2]"\n'),
+        ([np.array([0.5, 1])], True, CSV, b"0.5,1.0\n"),
+        (["two\nlines"], True, TEXT, b"two lines\n"),
+        ([np.float32(0.5)], True, TEXT, b"0.5\n"),
+    ],
+)
+def test_answers_in_lines(outputs: list[Any], many: bool, name: str, expected: bytes) -> None:
+    assert codecs.encode(outputs, many, name) == expected
+
+
+def test_a_long_array_is_written_to_csv_in_full() -> None:
+    (row,) = csv.reader(io.StringIO(codecs.encode([{"all": np.arange(2000)}], True, CSV).decode()))
+    assert json.loads(row[0]) == list(range(2000))
+
+
+def test_predictions_that_are_no_array_are_never_pickled() -> None:
+    with pytest.raises(RequestError, match="Accept application/json") as caught:
+        codecs.encode([{"a": 1}], False, NPY)
+    assert caught.value.status == 406

@@ -1,0 +1,202 @@
+"""Requests that wait together run together, and each hears of its own fate alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from container.handler import HandlerReference, InputError
+from serving.batching import Engine
+from serving.errors import RequestError
+from serving.models import HandlerModel
+from serving.settings import Settings
+
+
+def make(compute: Callable[[list[Any]], list[Any]], **options: Any) -> Engine:
+    return Engine(compute, **{"batch_size": 32, "threads": 1, "timeout_s": 20, **options})
+
+
+def together(engine: Engine, items: list[Any]) -> list[Any]:
+    """The outcome of each item, submitted at once; an exception where it raised."""
+
+    def submit(item: Any) -> Any:
+        try:
+            return engine.submit(item)
+        except Exception as error:
+            return error
+
+    greenlets = [gevent.spawn(submit, item) for item in items]
+    gevent.joinall(greenlets, timeout=30)
+    assert all(greenlet.ready() for greenlet in greenlets)
+    return [greenlet.value for greenlet in greenlets]
+
+
+class Recorder:
+    """Doubles its items; remembers each call. The first call takes long enough for others to queue up."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Any]] = []
+
+    def __call__(self, items: list[Any]) -> list[Any]:
+        self.calls.append(items)
+        time.sleep(0.1 if len(self.calls) == 1 else 0)
+        return [item * 2 for item in items]
+
+
+def test_what_waits_is_taken_in_one_go_and_in_order() -> None:
+    recorder = Recorder()
+    engine = make(recorder)
+    first = gevent.spawn(engine.submit, 100)
+    gevent.sleep(0.03)
+    assert together(engine, list(range(10))) == [2 * n for n in range(10)]
+    assert first.get() == 200
+    assert recorder.calls == [[100], list(range(10))]
+
+
+def test_no_batch_is_larger_than_it_may_be() -> None:
+    recorder = Recorder()
+    assert together(make(recorder, batch_size=4), list(range(11))) == [2 * n for n in range(11)]
+    assert max(map(len, recorder.calls)) <= 4
+    assert [item for call in recorder.calls for item in call] == list(range(11))
+
+
+def test_an_idle_engine_does_not_wait_for_company() -> None:
+    engine = make(lambda items: items)
+    engine.submit(0)
+    began = time.monotonic()
+    for n in range(100):
+        engine.submit(n)
+    assert time.monotonic() - began < 5
+
+
+def test_the_event_loop_runs_while_the_model_computes() -> None:
+    def compute(items: list[Any]) -> list[Any]:
+        time.sleep(0.3)
+        return items
+
+    engine = make(compute)
+    waiting = gevent.spawn(engine.submit, 1)
+    ticks = 0
+    while not waiting.ready():
+        gevent.sleep(0.01)
+        ticks += 1
+    assert ticks > 5
+
+
+def test_threads_compute_side_by_side() -> None:
+    barrier = threading.Barrier(2, timeout=10)
+    assert sorted(together(make(lambda items: [barrier.wait()], batch_size=1, threads=2), [1, 2])) == [0, 1]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError("full"), SystemExit(3), KeyboardInterrupt()])
+def test_whatever_the_model_raises_reaches_the_one_who_waits(error: BaseException) -> None:
+    def compute(items: list[Any]) -> list[Any]:
+        raise error
+
+    (outcome,) = together(make(compute), [1])
+    assert isinstance(outcome, Exception)  # never a SystemExit, which would end the greenlet without an answer
+    assert error in (outcome, outcome.__cause__)
+
+
+def test_an_outcome_that_is_an_exception_is_raised_for_its_own_item() -> None:
+    outcomes = together(make(lambda items: [ValueError("odd") if n % 2 else n for n in items]), [0, 1, 2, 3])
+    assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
+
+
+def test_one_that_hangs_is_a_504_and_the_engine_goes_on() -> None:
+    released, stuck = threading.Event(), []
+
+    def compute(items: list[Any]) -> list[Any]:
+        if items == ["hang"]:
+            released.wait(30)
+        return items
+
+    engine = make(compute, timeout_s=0.3, on_stuck=lambda: stuck.append(1))
+    (late,) = together(engine, ["hang"])
+    assert isinstance(late, RequestError)
+    assert late.status == 504
+    assert together(engine, [1, 2]) == [1, 2]
+    released.set()
+    time.sleep(0.1)  # the late answer comes now, and must go nowhere
+    assert together(engine, [3]) == [3]
+    assert len(stuck) == 1
+
+
+def test_waiting_long_is_no_reason_to_give_up_a_thread() -> None:
+    """More load than one can carry: some are told 504, but nothing hangs and no worker need go."""
+    stuck: list[int] = []
+    computed: list[Any] = []
+
+    def compute(items: list[Any]) -> list[Any]:
+        computed.extend(items)
+        time.sleep(0.2)
+        return items
+
+    engine = make(compute, batch_size=1, timeout_s=0.5, on_stuck=lambda: stuck.append(1))
+    outcomes = together(engine, list(range(8)))
+    assert outcomes[0] == 0
+    assert isinstance(outcomes[-1], RequestError)
+    gevent.sleep(0.3)
+    assert not stuck
+    assert len(computed) < 8  # who has been told 504 is not computed any more
+
+
+def test_prepare_runs_first_and_in_the_thread_that_computes() -> None:
+    threads: list[int] = []
+
+    def compute(items: list[Any]) -> list[Any]:
+        threads.append(threading.get_ident())
+        return items
+
+    engine = make(compute, prepare=lambda: threads.append(threading.get_ident()))
+    together(engine, [1])
+    assert threads[0] == threads[1] != threading.get_ident()
+
+
+class Picky:
+    def predict(self, model: None, inputs: list[Any]) -> Any:
+        for value in inputs:
+            match value:
+                case "poison":
+                    raise ValueError("poisoned")
+                case "exit":
+                    raise SystemExit(1)
+                case "refuse":
+                    raise InputError("send something else")
+                case "short":
+                    return inputs[1:]
+                case "none":
+                    return None
+        return (value for value in inputs)  # a generator will do
+
+
+@pytest.fixture
+def model() -> HandlerModel:
+    model = HandlerModel(HandlerReference("picky:Picky", "a test"), Path(), Settings())
+    model._handler, model._model = Picky(), None  # type: ignore[assignment]
+    return model
+
+
+def test_requests_of_several_records_get_their_own_back(model: HandlerModel) -> None:
+    assert model.compute([[1, 2], [3], [4, 5, 6]]) == [[1, 2], [3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [("poison", ValueError), ("exit", SystemExit), ("refuse", RequestError), ("short", TypeError), ("none", TypeError)],
+)
+def test_one_poisoned_request_fails_alone(model: HandlerModel, bad: str, kind: type) -> None:
+    before, failed, after = model.compute([["a", "b"], ["c", bad], ["d"]])
+    assert (before, after) == (["a", "b"], ["d"])
+    assert isinstance(failed, kind)
+
+
+def test_too_few_outputs_are_told_with_the_handlers_name(model: HandlerModel) -> None:
+    (error,) = model.compute([["short", 1]])
+    assert "picky:Picky.predict returned 1 outputs for 2 inputs" in str(error)

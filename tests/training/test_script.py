@@ -1,0 +1,357 @@
+"""Script mode: a user's own training code runs unchanged and imports nothing of ours."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.failure import JobError
+from container.paths import Paths
+from tests.support import Tree, write_files
+from training.script import fetch, unpack
+
+MakeTree = Callable[..., Tree]
+
+# What a script sees, left where the test finds it.
+SHOW = """
+import json, os, sys
+with open(os.environ["SM_MODEL_DIR"] + "/seen.json", "w") as stream:
+    json.dump({"argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ), "name": __name__}, stream)
+"""
+SHELL = """#!/bin/sh
+printf '%s\\n' "$@" > "$SM_MODEL_DIR/words"
+"""
+
+
+def seen(tree: Tree) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tree.paths.model / "seen.json").read_text())
+    return found
+
+
+def test_a_train_py_is_run_with_arguments_variables_and_its_own_folder(ml: MakeTree) -> None:
+    given = {"epochs": "3", "batch-size": '"32"', "deep": "true", "list": '[1,"a"]', "sagemaker_region": '"eu"'}
+    tree = ml(hyperparameters=given, channels={"train": {}}, code={"train.py": SHOW})
+    write_files(tree.paths.output, {"failure": "of an older run"})
+    done = tree.train()
+    assert (done.status, done.failure) == (0, None), done.err
+    found = seen(tree)
+    assert found["argv"] == ["train.py", "--batch-size", "32", "--deep", "True", "--epochs", "3", "--list", "[1, 'a']"]
+    assert (found["cwd"], found["name"]) == (str(tree.paths.code), "__main__")
+    assert found["env"]["PYTHONPATH"] == str(tree.paths.code)
+    assert found["env"]["SM_CHANNEL_TRAIN"] == str(tree.paths.data / "train")
+    assert found["env"]["SM_HP_BATCH-SIZE"] == "32"
+    assert found["env"]["SM_USER_ENTRY_POINT"] == "train.py"
+    assert not (tree.paths.model / "code").exists(), "there is no inference.py, so nothing to serve it with"
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "runs"),
+    [
+        ({"SAGEMAKER_PROGRAM": "other.py"}, {}, "other.py"),
+        ({"SAGEMAKER_PROGRAM": "other.py"}, {"sagemaker_program": '"third.py"'}, "other.py"),
+        ({}, {"sagemaker_program": '"third.py"'}, "third.py"),
+        ({}, {"sagemaker_program": "third.py"}, "third.py"),
+        ({"SAGEMAKER_PROGRAM": "sub/deep.py"}, {}, "sub/deep.py"),
+        ({"SAGEMAKER_PROGRAM": "other.py"}, {"model_handler": "mine:Mine"}, "other.py"),
+    ],
+)
+def test_which_program_is_run(ml: MakeTree, environ: dict[str, str], given: dict[str, str], runs: str) -> None:
+    tree = ml(hyperparameters=given, code=dict.fromkeys(("train.py", "other.py", "third.py", "sub/deep.py"), SHOW))
+    done = tree.train(**environ)
+    assert done.status == 0, done.err
+    assert seen(tree)["argv"] == [runs]
+
+
+def test_a_folder_called_like_one_of_ours_is_the_scripts_own_affair(ml: MakeTree) -> None:
+    code = {"train.py": "from container import boxes\nfrom training import loop\n", "container/boxes.py": ""}
+    done = ml(code={**code, "training/loop.py": "", "training/__init__.py": ""}).train()
+    assert done.status == 0, done.err
+
+
+def test_a_shell_script_gets_its_arguments_quoted(ml: MakeTree) -> None:
+    given = {"text": "two words; $(false)", "none": "null", "sagemaker_program": "train.sh"}
+    tree = ml(hyperparameters=given, code={"train.sh": SHELL, "requirements.txt": "there-is-no-such-package\n"})
+    done = tree.train()
+    assert done.status == 0, done.err
+    assert (tree.paths.model / "words").read_text() == "--none\n\n--text\ntwo words; $(false)\n"
+
+
+def test_code_that_can_serve_is_kept_with_the_model(ml: MakeTree) -> None:
+    tree = ml(code={"train.py": "", "inference.py": "def model_fn(model_dir): pass"})
+    assert tree.train().status == 0
+    assert (tree.paths.model / "code/inference.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("gone.py", "the program 'gone.py' is not in {code} (from {code}), which holds folder, train.py"),
+        ("../input/config/hyperparameters.json", "is not in {code}"),
+        ("/etc/hostname", "is not in {code}"),
+        ("folder", "is not in {code}"),
+    ],
+)
+def test_a_program_that_is_not_in_the_code_is_refused(ml: MakeTree, program: str, said: str) -> None:
+    tree = ml(code={"train.py": SHOW})
+    (tree.paths.code / "folder").mkdir()
+    done = tree.train(SAGEMAKER_PROGRAM=program)
+    assert done.status == 1
+    assert said.format(code=tree.paths.code) in done.reason
+
+
+def test_there_may_be_no_code_at_all(ml: MakeTree) -> None:
+    done = ml().train(SAGEMAKER_PROGRAM="train.py")
+    assert done.status == 1
+    assert "the program 'train.py' is not in" in done.reason
+    assert "which holds nothing" in done.reason
+
+
+# How a script can end badly, and what the reason must begin with.
+ENDS = {
+    "raises": (
+        "def f():\n    raise ValueError('torn')\nf()",
+        1,
+        'ValueError: torn\n  in File "{code}/train.py", line 2',
+    ),
+    "raises in a library": ("import json\njson.loads('{')", 1, "json.decoder.JSONDecodeError: Expecting property"),
+    "exits": ("import sys\nsys.exit(3)", 3, "train.py ended with status 3"),
+    "exits with a text": ("import sys\nsys.exit('some error')", 1, "train.py ended with status 1: some error"),
+    "is killed": ("import os\nos.kill(os.getpid(), 9)", 137, "train.py was killed by SIGKILL (often: out of memory)"),
+    "crashes": ("import ctypes\nctypes.string_at(0)", 139, "train.py was killed by SIGSEGV (a crash in native code)"),
+    "does not compile": ("def (:", 1, "train.py ended with status 1: SyntaxError: invalid syntax"),
+    "logs and exits": (
+        "import sys, traceback\ntry: 1/0\nexcept Exception:\n    traceback.print_exc()\n    sys.exit(255)",
+        255,
+        'ZeroDivisionError: division by zero\n  in File "{code}/train.py", line 2, in <module>\ntrain.py ended with',
+    ),
+    "floods": (
+        "import sys\nprint('x' * 10**6, file=sys.stderr)\nprint('o' * 10**6)\nraise ValueError('torn')",
+        1,
+        "ValueError: torn",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "status", "reason"), ENDS.values(), ids=ENDS)
+def test_how_a_script_can_fail(ml: MakeTree, code: str, status: int, reason: str) -> None:
+    tree = ml(code={"train.py": code, "inference.py": ""})
+    done = tree.train()
+    assert done.status == status
+    assert done.reason.startswith(reason.format(code=tree.paths.code))
+    assert not (tree.paths.model / "code").exists()
+
+
+def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
+    code = "import os, sys\nopen(os.environ['SM_OUTPUT_DIR'] + '/failure', 'w').write('I know better')\nsys.exit(255)"
+    done = ml(code={"train.py": code}).train()
+    assert (done.status, done.failure) == (255, "I know better")
+
+
+def test_a_hyperparameter_that_no_command_line_can_hold_is_refused(ml: MakeTree) -> None:
+    done = ml(hyperparameters={"text": '"a\\u0000b"'}, code={"train.py": SHOW}).train()
+    assert done.status == 1
+    assert done.reason.startswith("cannot start train.py (")
+
+
+# What pip installs goes into a folder of the test's own, and comes from nowhere else: a package that brings
+# even what builds it.
+OFFLINE = {"PIP_NO_INDEX": "1"}
+TINY = {
+    "setup.py": "",
+    "pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n",
+    "backend.py": """
+import zipfile
+
+def build_wheel(folder, settings=None, metadata=None):
+    with zipfile.ZipFile(f"{folder}/tiny-1-py3-none-any.whl", "w") as wheel:
+        wheel.write("tiny.py")
+        wheel.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1\\n")
+        wheel.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("tiny-1.dist-info/RECORD", "")
+    return "tiny-1-py3-none-any.whl"
+""",
+}
+
+
+def test_requirements_are_installed_before_the_script_runs(ml: MakeTree) -> None:
+    tree = ml(code={"train.py": "import tiny\nprint('got', tiny.VALUE)", "requirements.txt": "./packages/tiny\n"})
+    write_files(tree.paths.code / "packages/tiny", {**TINY, "tiny.py": "VALUE = 42\n"})
+    target = str(tree.root / "installed")
+    done = tree.train(**OFFLINE, PIP_TARGET=target, PYTHONPATH=target)
+    assert done.status == 0, done.err
+    assert done.out.endswith("got 42\n")
+
+
+def test_a_package_is_installed_and_run_as_a_module(ml: MakeTree) -> None:
+    tree = ml(hyperparameters={"sagemaker_program": "tiny.py", "k": "1"}, code={**TINY, "tiny.py": SHOW})
+    target = tree.root / "installed"
+    done = tree.train(**OFFLINE, PIP_TARGET=str(target), PYTHONPATH=str(target))
+    assert done.status == 0, done.err
+    assert (target / "tiny.py").is_file()
+    assert seen(tree)["argv"][1:] == ["-k", "1"]
+
+
+def test_requirements_that_cannot_be_had_end_the_job_with_pips_own_words(ml: MakeTree) -> None:
+    tree = ml(code={"train.py": SHOW, "requirements.txt": "there-is-no-such-package==1\n"})
+    done = tree.train(**OFFLINE)
+    assert done.status == 1
+    assert done.reason.startswith(
+        f"pip install -r requirements.txt in {tree.paths.code} ended with status 1: "
+        "ERROR: No matching distribution found for there-is-no-such-package==1"
+    )
+    assert not (tree.paths.model / "seen.json").exists()
+
+
+# Where the code comes from.
+
+
+def archive(path: Path, files: dict[str, str], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return path
+
+
+@pytest.mark.parametrize("address", ["{}", "file://{}", "file://localhost{}"])
+@pytest.mark.parametrize("kind", ["folder", "tar.gz", "tar", "file"])
+def test_code_is_fetched(ml: MakeTree, tmp_path: Path, kind: str, address: str) -> None:
+    tree, home = ml(), tmp_path / "my code"
+    write_files(home / "folder", {"train.py": SHOW, "sub/x.py": ""})
+    source = {
+        "folder": home / "folder",
+        "file": home / "folder/train.py",
+        "tar.gz": archive(home / "sourcedir.tar.gz", {"train.py": SHOW, "sub/x.py": ""}),
+        "tar": archive(home / "sourcedir", {"train.py": SHOW, "sub/x.py": ""}, "w"),
+    }[kind]
+    fetch(address.format(str(source).replace(" ", "%20") if ":" in address else source), tree.paths.code)
+    assert (tree.paths.code / "train.py").read_text() == SHOW
+    assert (tree.paths.code / "sub/x.py").exists() == (kind != "file")
+
+
+def test_fetched_code_is_run(ml: MakeTree, tmp_path: Path) -> None:
+    source = archive(tmp_path / "sourcedir.tar.gz", {"my.py": SHOW})
+    given = {"sagemaker_program": '"my.py"', "sagemaker_submit_directory": json.dumps(str(source))}
+    tree = ml(hyperparameters=given)
+    done = tree.train()
+    assert done.status == 0, done.err
+    assert seen(tree)["argv"] == ["my.py"]
+    assert seen(tree)["env"]["SM_MODULE_DIR"] == str(source)
+
+
+def test_code_that_is_there_already_is_taken_wherever_it_came_from(ml: MakeTree) -> None:
+    given = {"sagemaker_program": "my.py", "sagemaker_submit_directory": '"s3://bucket/sourcedir.tar.gz"'}
+    assert ml(hyperparameters=given, code={"my.py": SHOW}).train().status == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("s3://bucket/sourcedir.tar.gz", "code comes from a path or from an address such as file:///opt/ml"),
+        ("file://opt/ml/x", "code comes from a path or from an address such as file:///opt/ml"),
+        ("/nowhere/at/all", "is '/nowhere/at/all', where there is neither a folder nor a file"),
+    ],
+)
+def test_code_that_cannot_be_fetched(ml: MakeTree, source: str, said: str) -> None:
+    tree = ml(hyperparameters={"sagemaker_program": "my.py", "sagemaker_submit_directory": source})
+    done = tree.train()
+    assert done.status == 1
+    assert said in done.reason
+
+
+def test_a_folder_is_not_copied_into_itself(ml: MakeTree) -> None:
+    paths: Paths = ml().paths
+    with pytest.raises(JobError, match=r"which holds .*/code, the place for its copy"):
+        fetch(str(paths.root), paths.code)
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = kind, target
+    return made
+
+
+HOSTILE = {
+    "climbing": [member("../escaped")],
+    "climbing from within": [member("sub/../../escaped")],
+    "absolute": [member("{outside}/escaped")],
+    "a symbolic link out": [member("link", tarfile.SYMTYPE, "{outside}"), member("link/escaped")],
+    "a symbolic link within": [member("link", tarfile.SYMTYPE, "sub")],
+    "a hard link": [member("link", tarfile.LNKTYPE, "/etc/passwd")],
+    "a device": [member("null", tarfile.CHRTYPE)],
+    "a fifo": [member("fifo", tarfile.FIFOTYPE)],
+}
+
+
+@pytest.mark.parametrize("members", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_archive_is_refused_and_leaves_nothing(
+    ml: MakeTree, tmp_path: Path, members: list[tarfile.TarInfo]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    path = tmp_path / "sourcedir.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.addfile(member("train.py"))
+        for each in members:
+            tar.addfile(
+                each.replace(name=each.name.format(outside=outside), linkname=each.linkname.format(outside=outside))
+            )
+    tree = ml(hyperparameters={"sagemaker_program": "train.py", "sagemaker_submit_directory": str(path)})
+    done = tree.train()
+    assert done.status == 1
+    assert done.reason.startswith(f"{path}: ")
+    assert list(tree.paths.code.iterdir()) == []
+    assert list(outside.iterdir()) == []
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_modes_in_an_archive_give_nobody_more_than_a_file_may(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(member("run.sh").replace(mode=0o4777, uid=1234))
+    (tmp_path / "code").mkdir()
+    unpack(path, tmp_path / "code")
+    found = (tmp_path / "code/run.sh").stat()
+    assert found.st_mode & 0o7777 == 0o755
+    assert found.st_uid == os.getuid()
+
+
+@pytest.mark.parametrize("damage", ["cut off", "cut to nothing", "changed", "no archive"])
+def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path: Path, damage: str) -> None:
+    content = archive(tmp_path / "whole.tar.gz", {"train.py": SHOW, "data": os.urandom(99_999).hex()}).read_bytes()
+    path, code = tmp_path / "sourcedir.tar.gz", tmp_path / "code"
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "cut off": content[:middle],
+            "cut to nothing": b"",
+            "changed": content[:middle] + bytes(1000) + content[middle + 1000 :],
+            "no archive": b"print('hello')\n",
+        }[damage]
+    )
+    with pytest.raises(JobError, match=r"sourcedir\.tar\.gz cannot be unpacked: .*; it may be damaged or cut off"):
+        fetch(str(path), code)
+    assert list(code.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, tmp_path: Path, mount: Callable[..., None]) -> None:
+    tree = ml(code={})
+    mount(tree.paths.code, "size=64k")
+    write_files(tmp_path / "source", {"a.py": SHOW, "b.py": "x" * 200_000})
+    with pytest.raises(OSError, match="No space left"):
+        fetch(str(tmp_path / "source"), tree.paths.code)
+    assert list(tree.paths.code.iterdir()) == []
+
+
+def test_the_interpreter_is_ours(ml: MakeTree) -> None:
+    done = ml(code={"train.py": "import sys\nprint(sys.executable)"}).train()
+    assert done.out == f"{sys.executable}\n"
