@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket as native
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,9 @@ from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
 from serving.errors import error_body
+
+# nginx would stay with the connections that it has: a worker that comes back would never get a request.
+CONNECTION_S = 5.0
 
 
 def write_error(sock: Any, status: int, reason: str, message: str) -> None:
@@ -35,20 +39,25 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._idle: set[Any] = set()  # connections that are kept, without a request at the moment
+        self._opened: dict[Any, float] = {}  # connections, and when they were made
+        self._idle: set[Any] = set()  # those without a request at the moment
 
     def patch(self) -> None:
         self.sockets = [socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach()) for s in self.sockets]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        self._opened[client] = time.monotonic()
         self._idle.add(client)
         try:
             super().handle(listener, client, addr)
         finally:
             self._idle.discard(client)
+            del self._opened[client]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         self._idle.discard(sock)
+        if time.monotonic() - self._opened[sock] > CONNECTION_S:
+            req.force_close()  # said in the answer, so that nothing is sent into a closed connection
         try:
             super().handle_request(listener_name, req, sock, addr)
         finally:
