@@ -61,10 +61,18 @@ def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
         log.log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
     servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
     if front:
+        await_socket(supervisor, servers[0], runtime / "gunicorn.sock")
         servers.append(supervisor.start(nginx_command(front, settings, runtime)))
     status = watch(supervisor, servers, settings, runtime / "ready")
     drain(supervisor, servers)
     return status
+
+
+def await_socket(supervisor: Supervisor, gunicorn: Child, socket: Path) -> None:
+    """Waits for the socket that nginx will connect to, so that nothing is refused there. Made long before a model
+    is loaded."""
+    while not socket.exists() and gunicorn.status is None and not supervisor.stop_requested:
+        supervisor.poll(0.01)
 
 
 def allow_many_files() -> None:
