@@ -17,12 +17,14 @@ from serving.models import ModelServer
 from serving.settings import MEGABYTE, Settings
 
 JSON_TYPE = "application/json"
-INVOCATIONS = "invocations"  # under which the application keeps the function that predicts
+# Under which the application keeps, for its worker, the function that predicts and the engine that computes.
+INVOCATIONS, ENGINE = "invocations", "engine"
 
 
 def create_app(model: ModelServer, settings: Settings) -> Flask:
     """All routes for one worker's model."""
     app = Flask("byo_container")
+    app.extensions[ENGINE] = model.engine
     invocations = app.extensions[INVOCATIONS] = Invocations(model, settings)
 
     @app.route("/ping", methods=["GET", "POST"])

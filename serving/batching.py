@@ -21,6 +21,9 @@ from gevent.hub import Waiter
 from container.log import log
 from serving.errors import RequestError
 
+# A computation that takes longer is slow: requests are not queued up behind it. In seconds.
+SLOW_S = 0.02
+
 
 class Ticket:
     """One request in the engine: what is to be computed, and the greenlet that waits for it."""
@@ -58,6 +61,7 @@ class Engine:
         self._timeout_s = timeout_s
         self._prepare = prepare
         self._on_stuck = on_stuck
+        self.on_delivered: Callable[[], None] = lambda: None
         self._arrived: list[Ticket] = []  # in this turn of the event loop
         self._queue: deque[Ticket] = deque()
         self._call: SimpleQueue[None] = SimpleQueue()  # wakes a thread that waits for the queue
@@ -93,6 +97,13 @@ class Engine:
         self._arrived.clear()
         self._call.put(None)
 
+    @property
+    def busy(self) -> bool:
+        """Whether every thread has computed for a while: a new request would better go to another worker."""
+        now = time.monotonic()
+        running = list(self._running.values())
+        return bool(running) and all(batch and now - since > SLOW_S for since, batch in running)
+
     def _start_thread(self, first: bool = False) -> None:
         # daemon: a computation that hangs must not keep the worker from ending
         threading.Thread(target=self._run, args=(first,), name="compute", daemon=True).start()
@@ -108,8 +119,9 @@ class Engine:
             batch = self._take()
             self._running[me] = (time.monotonic(), batch)
             if batch:
-                self._finish(batch, self._outcomes(batch))
-                batch.clear()
+                outcomes, finished = self._outcomes(batch), batch.copy()
+                batch.clear()  # idle again, before anybody is told
+                self._finish(finished, outcomes)
 
     def _take(self) -> list[Ticket]:
         """What waits, at most a batch; blocks until there is something. Who has given up waiting is left out."""
@@ -140,6 +152,7 @@ class Engine:
             ticket = self._done.popleft()
             if self._waiting.pop(ticket, self) is None:
                 ticket.waiter.switch(ticket.outcome)
+        self.on_delivered()
 
     def _watch_deadlines(self) -> None:
         while True:

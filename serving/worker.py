@@ -15,7 +15,9 @@ from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
 from serving.app import INVOCATIONS
+from serving.batching import SLOW_S
 from serving.errors import error_body
+from serving.listener import Listener
 
 # nginx would stay with the connections that it has: a worker that comes back would never get a request.
 CONNECTION_S = 5.0
@@ -55,11 +57,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
     """
 
     sockets: list[Any]
+    server_class = Listener
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._opened: dict[Any, float] = {}  # connections, and when they were made
         self._idle: set[Any] = set()  # those without a request at the moment
+        self.wsgi_handler = self.handle  # gunicorn hands it to our Listener
 
     def patch(self) -> None:
         self.sockets = [socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach()) for s in self.sockets]
@@ -107,8 +111,14 @@ class Worker(GeventWorker):  # type: ignore[misc]
             head.append("\r\n")
 
         environ = {"wsgi.input": req.body, **cgi_variables(req.headers)}
+        start = time.monotonic()
         body = self.wsgi.extensions[INVOCATIONS](environ, start_response)
+        slow = time.monotonic() - start > SLOW_S
+        if slow:  # the next one on this connection had better find the worker that is free then
+            head.insert(1, "Connection: close\r\n")
         sock.sendall("".join(head).encode("latin-1") + b"".join(body))
+        if slow:
+            raise StopIteration  # as gunicorn ends a connection
 
     def notify(self) -> None:
         """Once a second. A worker that is to end waits for its connections, and an idle one would keep it for as
