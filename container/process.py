@@ -184,7 +184,7 @@ class Supervisor:
                 stdout=pipe,
                 stderr=error_pipe,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_prepare_child,
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL or half a surrogate in an argument
             raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error}") from error
@@ -348,9 +348,14 @@ def descendants(pid: int) -> Iterator[int]:
                 yield child
 
 
-def _die_with_parent() -> None:
-    # In the child, before exec: a supervisor that is killed outright must not leave a server behind.
+def _prepare_child() -> None:
+    """In the child, before exec."""
+    # A supervisor that is killed outright must not leave a server behind.
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # A shell that starts us in the background lets us ignore these two, and an ignored signal is inherited: one
+    # that reaches a server before it has set its handlers would be lost.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _write_all(fd: int, data: bytes) -> None:

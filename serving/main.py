@@ -62,6 +62,7 @@ def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
     servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
     if front:
         await_socket(supervisor, servers[0], runtime / "health.sock")
+    if front and not supervisor.stop_requested:
         servers.append(supervisor.start(nginx_command(front, settings, runtime)))
     status = watch(supervisor, servers, settings, runtime / "ready")
     drain(supervisor, servers)
