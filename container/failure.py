@@ -22,6 +22,13 @@ TRACEBACK = "Traceback (most recent call last):"
 HOME = re.escape(str(Path(__file__).resolve().parent.parent))
 LIBRARY = re.compile(rf"site-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
 STOPPED_STATUS = 128 + signal.SIGTERM
+# Whose partner in a collective has gone fails too, and often says so first. So does one that was told to end.
+CONSEQUENCE = re.compile(
+    r"connection (was )?(closed|reset|refused|aborted|lost|timed out)|broken ?pipe|remote process exited|nccl|"
+    r"distnetworkerror|diststoreerror|socket (was )?(closed|time)|unavailableerror|abortederror|cancellederror|"
+    r"collective.*time|by SIGTERM|before it had finished|(torchrun|mpirun) \S+ (ended|was)",
+    re.IGNORECASE,
+)
 
 
 class JobError(Exception):
@@ -77,6 +84,11 @@ def _last_error_line(output: str) -> str:
     """`: ERROR: no such package`, from a program that says what is wrong without a traceback."""
     lines = [line.strip() for line in output.splitlines() if re.search(r"error", line, re.IGNORECASE)]
     return f": {lines[-1]}" if lines else ""
+
+
+def is_consequence(text: str) -> bool:
+    """Whether a failure's headline sounds as if it had its cause in another process, or in a stop."""
+    return bool(CONSEQUENCE.search(text.split("\n\n", 1)[0]))
 
 
 def explain_status(status: int) -> str:
