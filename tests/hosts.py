@@ -70,7 +70,7 @@ class Host:
         inside = ["unshare", "-m", "-p", "-u", "-f", "--kill-child", "--mount-proc", "sh", "-c", START, "sh", self.name]
         with (self.tree.root / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self.namespace, *inside, *(argv or (str(TRAIN),))],
+                ["ip", "netns", "exec", self.namespace, *inside, *(argv or (str(TRAIN),))],  # noqa: S607
                 env={**inherited, "SAGEMAKER_BASE_DIR": str(self.tree.root), **environ},
                 cwd=self.tree.root,
                 stdin=subprocess.DEVNULL,
