@@ -11,7 +11,8 @@ from container.paths import Paths
 from container.process import Command
 from training.launchers import Place
 
-PROGRAM = Command([sys.executable, "train.py", "--lr", "1"], "train.py", {"SM_HOSTS": "[]"}, Path("/opt/ml/code"))
+ENV = {"SM_HOSTS": "[]"}
+PROGRAM = Command([sys.executable, "train.py", "--lr", "1"], "train.py", ENV, Path("/opt/ml/code"))
 SIZES = [(hosts, gpus) for hosts in (1, 2, 16) for gpus in (0, 1, 8)]
 
 

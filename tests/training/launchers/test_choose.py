@@ -65,7 +65,7 @@ def test_smddp_is_replaced_with_a_warning(caplog: pytest.LogCaptureFixture, monk
 def test_a_handler_on_several_hosts_needs_a_launcher_that_distributes_it() -> None:
     refuse_lonely_handlers(job(1), SINGLE, "my:Handler")
     refuse_lonely_handlers(job(2, launcher="mpi"), choose(job(2, launcher="mpi")), "my:Handler")
-    with pytest.raises(JobError, match="my:Handler was given 2 hosts and the launcher single: .* torchrun, mpi"):
+    with pytest.raises(JobError, match=r"my:Handler was given 2 hosts and the launcher single: .* torchrun, mpi"):
         refuse_lonely_handlers(job(2), SINGLE, "my:Handler")
 
 
@@ -80,5 +80,5 @@ def test_the_hosts_of_the_distributions_groups_train_together(wanted: Any, membe
 
 @pytest.mark.parametrize("wanted", [["gpu"], "gpu"])
 def test_a_group_that_is_not_there_is_refused(wanted: Any) -> None:
-    with pytest.raises(JobError, match="sagemaker_distribution_instance_groups is .*known are: cpus, gpus"):
+    with pytest.raises(JobError, match=r"sagemaker_distribution_instance_groups is .*known are: cpus, gpus"):
         team(job(3, groups=HETERO, sagemaker_distribution_instance_groups=wanted))

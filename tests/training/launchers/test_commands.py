@@ -12,7 +12,7 @@ import pytest
 
 from container.failure import JobError
 from container.process import Command
-from tests.training.launchers.support import PROGRAM, SIZES, job, names, place
+from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
 from training.launchers import mpi, single, tf_config, torchrun
 from training.rank import WORDS
 
@@ -32,7 +32,7 @@ def only(commands: list[Command]) -> Command:
 def test_single_is_the_program_itself(hosts: int, gpus: int) -> None:
     command = only(single.launch(job(hosts), PROGRAM, place(gpus)))
     assert command.argv == PROGRAM.argv
-    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | PROGRAM.env
+    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | ENV
     assert (command.cwd, command.capture, command.leads_ranks) == (PROGRAM.cwd, True, False)
 
 
@@ -51,7 +51,7 @@ def test_torchrun(hosts: int, gpus: int) -> None:
             f"--master_addr={'127.0.0.1' if hosts == 1 else 'algo-1'}",
             *["--master_port=20001", "--no_python", *WORDS, sys.executable, "train.py", "--lr", "1"],
         ]
-        assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | PROGRAM.env
+        assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | ENV
         assert command.leads_ranks
         assert command.name == "torchrun train.py"
 
@@ -69,7 +69,7 @@ def test_mpi(hosts: int, gpus: int) -> None:
     assert options["-map-by"] == "slot"
     assert mca["orte_abort_on_non_zero_status"] == "1"
     assert ("plm_rsh_args" in mca) == (mca.get("btl_tcp_if_include") == "eth0") == (hosts > 1)
-    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | PROGRAM.env
+    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | ENV
     for current in range(2, hosts + 1):
         server = only(mpi.launch(job(hosts, current, launcher="mpi"), PROGRAM, place(gpus)))
         assert (server.argv[0], server.service) == ("/usr/sbin/sshd", True)
@@ -98,7 +98,7 @@ def test_a_bad_number_of_processes_is_refused(number: object) -> None:
 
 
 def test_custom_options_of_mpi() -> None:
-    given = {"sagemaker_mpi_custom_mpi_options": "-x A='b c' --NCCL_DEBUG WARN -verbose"}
+    given: dict[str, Any] = {"sagemaker_mpi_custom_mpi_options": "-x A='b c' --NCCL_DEBUG WARN -verbose"}
     command = only(mpi.launch(job(1, **given), PROGRAM, place()))
     at = list(command.argv).index("-x")
     assert list(command.argv)[at : at + 3] == ["-x", "A=b c", "-verbose"]
