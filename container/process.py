@@ -25,6 +25,7 @@ from container.failure import TRACEBACK, JobError, JobStopped
 from container.log import log
 
 TAIL_BYTES = 64 * 1024
+LONGEST_LINE = 8 * 1024
 PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
@@ -45,6 +46,8 @@ class Command:
     capture: bool = False
     on_error_line: Callable[[str], None] | None = None
     service: bool = False
+    whole_lines: bool = False
+    """Whether what is captured is passed on line by line, because others write to the same place."""
     leads_ranks: bool = False
     """Whether it is a launcher, whose ranks get SIGTERM themselves and which ends when they have."""
 
@@ -52,10 +55,13 @@ class Command:
 class Output:
     """One stream of a child: passed on as it comes, or line by line to a function; its end kept."""
 
-    def __init__(self, stream: IO[bytes], copy_to: int, on_line: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, stream: IO[bytes], copy_to: int, on_line: Callable[[str], None] | None, whole_lines: bool = False
+    ) -> None:
         self.stream = stream
         self.copy_to = copy_to
         self.on_line = on_line
+        self.whole_lines = whole_lines
         self._line = b""
         self.tail = bytearray()
         os.set_blocking(stream.fileno(), False)
@@ -71,8 +77,17 @@ class Output:
         if self.on_line:
             self._hand_over(data, self.on_line)
         else:
-            _write_all(self.copy_to, data)
+            _write_all(self.copy_to, self._lines_of(data) if self.whole_lines else data)
         return bool(data)
+
+    def _lines_of(self, data: bytes) -> bytes:
+        """What can be passed on without cutting a line (a progress bar's end with a carriage return)."""
+        held = self._line + data
+        end = max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
+        if not data or len(held) - end > LONGEST_LINE:
+            end = len(held)
+        self._line = held[end:]
+        return held[:end]
 
     def _hand_over(self, data: bytes, on_line: Callable[[str], None]) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
@@ -94,7 +109,7 @@ class Child:
         self.overdue = False
         """Whether it was killed because it did not end in time after SIGTERM."""
         self.outputs = [
-            Output(stream, copy_to, on_line)
+            Output(stream, copy_to, on_line, command.whole_lines)
             for stream, copy_to, on_line in ((process.stdout, 1, None), (process.stderr, 2, command.on_error_line))
             if stream is not None
         ]
@@ -317,8 +332,11 @@ def run(stages: Sequence[Stage], grace_s: float, company: Company | None = None)
                 raise JobStopped(f"before {commands[0].name if commands else 'it'} began")
             children = [supervisor.start(command) for command in commands]
             _attend(supervisor, children, grace_s, company)
-            children = [child for child in children if child.status is not None]
-            if any(child.failed for child in children) or (company and company.grace_s is not None):
+            over = company is not None and company.grace_s is not None
+            children = [
+                child for child in children if child.status is not None and not (over and child.command.service)
+            ]
+            if over or any(child.failed for child in children):
                 break
         if company and company.grace_s is not None:
             supervisor.end_all(grace_s=0.5)  # they have had their SIGTERM, and the other hosts wait

@@ -49,7 +49,8 @@ TELL_WAITING_S = 15.0
 # 2 s at most to hear what the others have to say. Together they stay below 10 s.
 END_GRACE_S = 2.0
 OUTCOMES_S = 4.0
-FAREWELL_S = 60.0  # for hosts that come late to be told of a failure
+FAREWELL_S = 60.0  # for hosts that come late to be told of a failure,
+HURRIED_FAREWELL_S = 3.0  # and the same after SIGTERM
 TEXT_LENGTH = 8000
 LINE_LENGTH = 1 << 20
 
@@ -205,6 +206,7 @@ class Company:
         self.stopped_at = math.inf
         self.stopped_by = ""
         self.parting_at = math.inf
+        self._farewell_s = FAREWELL_S
         self._supervisor: Supervisor | None = None
         self._links: list[Link] = []
         self._beat_at = 0.0
@@ -251,6 +253,7 @@ class Company:
         if self.is_alone:
             return status
         self.parting_at = time.monotonic()
+        self._farewell_s = HURRIED_FAREWELL_S if status == STOPPED_STATUS else FAREWELL_S
         if self.verdict is None and not (self.outcome and self.outcome.status):
             self._conclude(Outcome(status, self._own_text(status, failure)))
         with Supervisor() as supervisor:
@@ -266,6 +269,11 @@ class Company:
         return verdict.status
 
     # What the two kinds have in common.
+
+    def _farewell_is_over(self) -> bool:
+        """Whether those who still have not come need no longer be told that this host has failed."""
+        now = time.monotonic()
+        return now - self.parting_at > self._farewell_s or now - self.began_at > self.settings.wait_s
 
     def _own_text(self, status: int, failure: Path) -> str:
         if status == 0:
@@ -556,9 +564,8 @@ class Master(Company):
         if self.verdict is None or self._links:
             return False  # a host that has read the verdict hangs up; one that does not read it falls silent
         if self._missing() and not supervisor.stop_requested:
-            left = FAREWELL_S - (time.monotonic() - self.parting_at)
             self._tell_waiting(time.monotonic(), f"{self._missing()}, to tell them of the failure")
-            return left < 0
+            return self._farewell_is_over()
         self._listener.close()
         return True
 
@@ -641,7 +648,7 @@ class Worker(Company):
 
     def _give_up(self, now: float) -> None:
         failed = self.outcome if self.outcome and self.outcome.status else None
-        if failed and now - self.parting_at > FAREWELL_S:
+        if failed and self._farewell_is_over():
             self._decide(failed)
         elif failed is None and now - self.began_at > self.settings.wait_s:
             reach = f"{self.hosts.current} could not join {self._missing()} in {self.settings.wait_s:.0f} s"

@@ -33,7 +33,8 @@ NAME = "TRAINING_PROGRAM"
 """The variable that names the program for people."""
 FAILURE_FILE = "TRAINING_FAILURE_FILE"
 """The variable that tells a handler's process where to leave its own account of a failure."""
-ENVIRONMENT = "environment.json"
+OWN = "own.json"
+"""A file with the variables and the working folder of this host's program, where the launcher is on another host."""
 WORDS = (sys.executable, "-P", str(Path(__file__).resolve()))
 LONG_S = 3600.0  # whoever started us decides when a rank has had its time
 
@@ -80,9 +81,10 @@ def main(argv: Sequence[str]) -> int:
         return STOPPED_STATUS
     account = scratch / f"account-{rank}"
     # Names such as SM_HP_BATCH-SIZE are lost in a shell, through which ssh goes.
-    environment = scratch / ENVIRONMENT
-    env = json.loads(environment.read_text(encoding="utf-8")) if environment.exists() else {}
-    command = Command(argv, os.environ.get(NAME, argv[0]), {**env, FAILURE_FILE: str(account)}, capture=True)
+    own = scratch / OWN
+    env, cwd = json.loads(own.read_text(encoding="utf-8")) if own.exists() else ({}, None)
+    env[FAILURE_FILE] = str(account)
+    command = Command(argv, os.environ.get(NAME, argv[0]), env, cwd, capture=True, whole_lines=True)
     try:
         (child,) = run([[command]], LONG_S)
     except JobStopped:

@@ -27,7 +27,7 @@ from container.failure import JobError
 from container.job import TrainingJob
 from container.process import Command
 from training.launchers import Launcher, Offers, Place, count, single, team
-from training.rank import ENVIRONMENT, WORDS, Ranks
+from training.rank import OWN, WORDS, Ranks
 
 SSHD = "/usr/sbin/sshd"
 KEEPALIVE = {"oob_tcp_keepalive_time": "5", "oob_tcp_keepalive_intvl": "2", "oob_tcp_keepalive_probes": "3"}
@@ -173,7 +173,8 @@ def accept(job: TrainingJob[Any], program: Command, place: Place, offers: Offers
     if job.hosts.current in hosts[1:]:
         env = {**os.environ, **_environment(job, program, place)}
         (place.scratch / "session").write_text(session(env), encoding="utf-8")
-        (place.scratch / ENVIRONMENT).write_text(json.dumps(dict(program.env)), encoding="utf-8")
+        own = [dict(program.env), str(program.cwd) if program.cwd else None]
+        (place.scratch / OWN).write_text(json.dumps(own), encoding="utf-8")
 
 
 def session(env: Mapping[str, str]) -> str:
