@@ -28,11 +28,12 @@ from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import Child, Command, Stage, Supervisor, run
 from training import script
+from training.company import Company
 from training.launchers import Launcher, Place
 from training.launchers.choose import choose, refuse_lonely_handlers
 from training.launchers.mpi import ssh_port
 from training.network import find_interface
-from training.peers import Company, company_of
+from training.peers import company_of
 from training.rank import Ranks
 
 # The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.
