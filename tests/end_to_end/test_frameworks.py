@@ -108,12 +108,11 @@ def test_mpi4py_trains_as_one_on_four_hosts(tmp_path: Path) -> None:
         assert json.loads((hosts[1].tree.paths.model / "line.json").read_text()) == pytest.approx([3, 1], abs=1e-4)
 
 
-def sentiment(folder: Path, count: int = 2, **given: str) -> Any:
-    """The workshop's lab 5, small."""
+def sentiment(folder: Path, **given: str) -> Any:
+    """The workshop's lab 5, small, on two hosts."""
+    channels: dict[str, dict[str, str]] = {"train": {}, "test": {}}
     given = {"sagemaker_program": "sentiment.py", "epochs": "1", "batch_size": "32", **given}
-    return make_hosts(
-        count, folder, code=example("sentiment"), hyperparameters=given, channels={"train": {}, "test": {}}
-    )
+    return make_hosts(2, folder, code=example("sentiment"), hyperparameters=given, channels=channels)
 
 
 def write_reviews(hosts: Hosts, count: int = 128, length: int = 40) -> None:
