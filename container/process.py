@@ -27,6 +27,8 @@ from container.log import log
 TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 8 * 1024
 PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
+# The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.
+STOP_GRACE_S = 118.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

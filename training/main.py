@@ -26,7 +26,7 @@ from container.environment import count_gpus
 from container.failure import JobError, JobStopped, describe_child, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
-from container.process import Child, Command, Stage, Supervisor, run
+from container.process import STOP_GRACE_S, Child, Command, Stage, Supervisor, run
 from training import script
 from training.company import Company
 from training.launchers import Launcher, Place
@@ -35,9 +35,6 @@ from training.launchers.mpi import ssh_port
 from training.network import find_interface
 from training.peers import company_of
 from training.rank import Ranks
-
-# The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.
-STOP_GRACE_S = 118.0
 
 
 def main(arguments: Sequence[str] = ()) -> int:

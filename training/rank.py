@@ -25,7 +25,7 @@ if __name__ == "__main__":
 from container import log
 from container.failure import STOPPED_STATUS, JobStopped, describe_child, is_consequence
 from container.handler import write_atomically
-from container.process import Command, run
+from container.process import STOP_GRACE_S, Command, run
 
 SCRATCH = "TRAINING_RANKS"
 """The variable that names the folder through which ranks and process 1 speak."""
@@ -36,7 +36,6 @@ FAILURE_FILE = "TRAINING_FAILURE_FILE"
 OWN = "own.json"
 """A file with the variables and the working folder of this host's program, where the launcher is on another host."""
 WORDS = (sys.executable, "-P", str(Path(__file__).resolve()))
-LONG_S = 3600.0  # whoever started us decides when a rank has had its time
 
 
 class Ranks:
@@ -86,7 +85,8 @@ def main(argv: Sequence[str]) -> int:
     env[FAILURE_FILE] = str(account)
     command = Command(argv, os.environ.get(NAME, argv[0]), env, cwd, capture=True, whole_lines=True)
     try:
-        (child,) = run([[command]], LONG_S)
+        # Process 1, whose setting this is, has checked it.
+        (child,) = run([[command]], float(os.environ.get("TRAINING_STOP_TIMEOUT") or STOP_GRACE_S))
     except JobStopped:
         return STOPPED_STATUS
     registered.unlink(missing_ok=True)

@@ -95,4 +95,7 @@ def team(job: TrainingJob[Any]) -> tuple[str, ...]:
             f"{hp.nearest(str(unknown[0] if unknown else wanted), groups)}"
         )
     members = {host for name in wanted for host in groups[name]}
-    return tuple(host for host in job.hosts.all if host in members)
+    found = tuple(host for host in job.hosts.all if host in members)
+    if not found:
+        raise JobError(f"{job.paths.resource_config}: the instance groups {wanted!r} have no hosts of this job")
+    return found
