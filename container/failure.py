@@ -21,6 +21,7 @@ TRACEBACK = "Traceback (most recent call last):"
 # Frames of the standard library, of packages and of ours: where an error came up, and seldom where it was made.
 HOME = re.escape(str(Path(__file__).resolve().parent.parent))
 LIBRARY = re.compile(rf"site-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
+RANK_MARK = re.compile(r"^\[rank\d+\]: ?", re.MULTILINE)  # which PyTorch puts before each line of a traceback
 STOPPED_STATUS = 128 + signal.SIGTERM
 # Whose partner in a collective has gone fails too, and often says so first. So does one that was told to end.
 CONSEQUENCE = re.compile(
@@ -70,6 +71,7 @@ def describe_child(name: str, status: int, output: str) -> str:
     traceback it printed before.
     """
     died = explain_status(status)
+    output = RANK_MARK.sub("", output)
     trace = _last_traceback(output)
     if trace and not _signal_of(status):
         lines = trace.rstrip().splitlines()

@@ -111,6 +111,12 @@ def test_a_message_of_several_lines_is_kept() -> None:
     assert text.startswith("ValueError: one\ntwo\n  in File")
 
 
+def test_the_mark_that_pytorch_puts_before_every_line_is_taken_off() -> None:
+    status, output = run_python("raise ValueError('torn')")
+    marked = "".join(f"[rank3]: {line}\n" for line in output.splitlines())
+    assert describe_child("train.py", status, marked) == describe_child("train.py", status, output)
+
+
 def test_a_child_that_a_signal_killed_did_not_die_of_a_traceback_it_printed_before() -> None:
     code = "import os, traceback\ntry: 1/0\nexcept Exception: traceback.print_exc()\nos.kill(os.getpid(), 9)"
     text = describe_child("train.py", *run_python(code))
