@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import os
 import re
 import shutil
+import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.hosts import Hosts, make_hosts
-from tests.support import wait_until
+from tests.support import TRAIN, Tree, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +100,31 @@ def test_torch_ends_on_all_hosts(tmp_path: Path, end: str) -> None:
             assert statuses == ([3, 3] if "exits" in end else [1, 1])
 
 
+SAVES = """
+import signal, sys
+def save(*_):
+    time.sleep(2)
+    print("rank", os.environ["RANK"], "has saved", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+"""
+
+
+@need("torch")
+def test_sigterm_on_one_host_lets_all_ranks_of_torchrun_save(tmp_path: Path) -> None:
+    with ddp(tmp_path, 2, steps="1000", step_ms="200", processes_per_host="2") as hosts:
+        for host in hosts.all:
+            code = host.tree.paths.code / "train.py"
+            code.write_text(code.read_text().replace("\n\nCHECKPOINT = ", f"\n{SAVES}\nCHECKPOINT = "))
+        hosts.start({2: 5})
+        wait_until(lambda: len(said(hosts, r"first step of rank (\d)")) == 4, "the first steps", 60)
+        hosts[2].terminate()
+        began = time.monotonic()
+        assert hosts.wait(60) == [0, 0], hosts[1].log
+        assert time.monotonic() - began < AT_MOST_S
+        assert said(hosts, r"rank (\d) has saved") == ["0", "1", "2", "3"]
+
+
 @need("mpi4py")
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
 def test_mpi4py_trains_as_one_on_four_hosts(tmp_path: Path) -> None:
@@ -149,6 +179,28 @@ def test_a_keras_script_that_knows_no_strategy_trains_as_one(tmp_path: Path, ask
         assert len(set(weights)) == 1
         assert (hosts[1].tree.paths.model / "1/saved_model.pb").is_file()
         assert not list(hosts[2].tree.paths.model.iterdir())
+        assert len(served(hosts[1].tree, [[1] * 40] * 3)) == 3
+
+
+def served(tree: Tree, reviews: list[list[int]]) -> Any:
+    """What `serve` answers with the model that was trained."""
+    with contextlib.closing(socket.create_server(("", 0))) as listener:
+        port = listener.getsockname()[1]
+    environ = {"SAGEMAKER_BASE_DIR": str(tree.root), "SAGEMAKER_BIND_TO_PORT": str(port), "MODEL_SERVER_WORKERS": "1"}
+    server = subprocess.Popen([TRAIN.with_name("serve")], env={**os.environ, **environ})
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(f"{url}/ping"), "the server", 60)
+        return requests.post(f"{url}/invocations", json=reviews, timeout=30).json()
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(url, timeout=10).status_code == 200
+    return False
 
 
 LONELY = {
