@@ -27,7 +27,7 @@ TELL_WAITING_S = 15.0
 END_GRACE_S = 2.0  # from SIGTERM to SIGKILL where another host has failed
 FAREWELL_S = 60.0  # for hosts that come late to be told of a failure,
 HURRIED_FAREWELL_S = 3.0  # and the same after SIGTERM
-TEXT_LENGTH = 8000
+TEXT_LENGTH = 64_000
 
 
 @dataclass(frozen=True)

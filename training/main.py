@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import shlex
 import signal
@@ -96,6 +97,7 @@ def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: 
         gpus=count_gpus() if launcher.distributes else 0,
         port=company.settings.port + 1,
         ssh_port=ssh_port(company.settings.port + 6),
+        has_mpi4py=bool(importlib.util.find_spec("mpi4py")),
     )
 
     def launch(supervisor: Supervisor) -> list[Command]:

@@ -138,6 +138,19 @@ def test_mpi4py_trains_as_one_on_four_hosts(tmp_path: Path) -> None:
         assert json.loads((hosts[1].tree.paths.model / "line.json").read_text()) == pytest.approx([3, 1], abs=1e-4)
 
 
+@need("mpi4py")
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_rank_of_mpi_that_raises_does_not_hang_at_its_end(tmp_path: Path, count: int) -> None:
+    code = "from mpi4py import MPI\nif MPI.COMM_WORLD.rank == 1: raise ValueError('torn')\nMPI.COMM_WORLD.barrier()\n"
+    given = {"launcher": "mpi", "processes_per_host": str(2 // count)}
+    with make_hosts(count, tmp_path, code={"train.py": code}, hyperparameters=given) as hosts:
+        hosts.start()
+        assert hosts.wait(20) == [1] * count
+        for host in hosts.all:
+            assert host.failure.startswith(f"{f'algo-{count}, ' * (count > 1)}rank 1: ValueError: torn"), host.log
+
+
 def sentiment(folder: Path, **given: str) -> Any:
     """The workshop's lab 5, small, on two hosts."""
     channels: dict[str, dict[str, str]] = {"train": {}, "test": {}}

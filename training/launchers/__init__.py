@@ -22,7 +22,8 @@ class Place:
     """What a launcher must know of the host where it starts something, and cannot read from the job.
 
     `interface` is the network interface that leads to the other hosts, `scratch` a private folder that goes
-    with the job, `port` the first of seven that are the job's own, `ssh_port` where sshd is to listen.
+    with the job, `port` the first of seven that are the job's own, `ssh_port` where sshd is to listen;
+    `has_mpi4py` says whether programs may use it.
     """
 
     scratch: Path
@@ -30,6 +31,7 @@ class Place:
     interface: str | None = None
     port: int = 7777
     ssh_port: int = 7783
+    has_mpi4py: bool = False
 
 
 Launch = Callable[[TrainingJob[Any], Command, Place], list[Command]]

@@ -13,12 +13,14 @@ A rank gets the variables of its own host. (The toolkit's ranks get all SM_* var
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,10 +52,19 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
     if job.hosts.current != hosts[0]:
         return [sshd(place)]
     env = _environment(job, program, place)
-    argv = [*mpirun(job, place), *WORDS, *program.argv]
+    argv = [*mpirun(job, place), *WORDS, *(under_mpi4py(program.argv) if place.has_mpi4py else program.argv)]
     return [
         dataclasses.replace(program, argv=argv, name=f"mpirun {program.name}", env=env, capture=True, leads_ranks=True)
     ]
+
+
+def under_mpi4py(argv: Sequence[str]) -> list[str]:
+    """A Python program run by mpi4py, as the toolkit does: a rank that raises would else wait at its end, for ever,
+    until the others have come to theirs."""
+    if argv[0] != sys.executable:
+        return list(argv)
+    flags = list(itertools.takewhile(lambda word: word.startswith("-") and word != "-m", argv[1:]))
+    return [argv[0], *flags, "-m", "mpi4py", *argv[1 + len(flags) :]]
 
 
 def mpirun(job: TrainingJob[Any], place: Place) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import sys
@@ -74,6 +75,23 @@ def test_mpi(hosts: int, gpus: int) -> None:
         server = only(mpi.launch(job(hosts, current, launcher="mpi"), PROGRAM, place(gpus)))
         assert (server.argv[0], server.service) == ("/usr/sbin/sshd", True)
         assert "Port=20006" in server.argv
+
+
+@pytest.mark.parametrize(
+    ("words", "run"),
+    [
+        (["PYTHON", "train.py", "-m", "1"], ["PYTHON", "-m", "mpi4py", "train.py", "-m", "1"]),
+        (["PYTHON", "-m", "package.train"], ["PYTHON", "-m", "mpi4py", "-m", "package.train"]),
+        (["PYTHON", "-P", "-m", "mine"], ["PYTHON", "-P", "-m", "mpi4py", "-m", "mine"]),
+        (["/bin/sh", "-c", "./train.sh"], ["/bin/sh", "-c", "./train.sh"]),
+    ],
+)
+def test_python_is_run_by_mpi4py_where_it_is_installed(words: list[str], run: list[str]) -> None:
+    python = {"PYTHON": sys.executable}
+    program = Command([python.get(word, word) for word in words], "train.py")
+    here = dataclasses.replace(place(), has_mpi4py=True)
+    argv = list(only(mpi.launch(job(1), program, here)).argv)
+    assert argv[-len(run) :] == [python.get(word, word) for word in run]
 
 
 @pytest.mark.parametrize(
