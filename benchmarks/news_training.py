@@ -1,6 +1,6 @@
 """The news classifier against the AWS workshop's network, from reading the file to the saved model:
 
-    python benchmarks/news_training.py DATA [--runs 3]
+    python -m benchmarks.news_training DATA [--runs 3]
 
 DATA is newsCorpora.csv, or the folder that holds it (and may hold GloVe vectors, for the workshop's side).
 Both sides run in turn, each time in a fresh process, on the same headlines and the same split. The clock

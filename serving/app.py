@@ -12,17 +12,20 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from serving.errors import RequestError, error_body
-from serving.invocations import Invocations, StartResponse, failed
+from serving.invocations import Invocations, failed
 from serving.models import ModelServer
 from serving.settings import MEGABYTE, Settings
 
 JSON_TYPE = "application/json"
+# Under which the application keeps, for its worker, the function that predicts and the engine that computes.
+INVOCATIONS, ENGINE = "invocations", "engine"
 
 
 def create_app(model: ModelServer, settings: Settings) -> Flask:
     """All routes for one worker's model."""
     app = Flask("byo_container")
-    invocations = Invocations(model, settings)
+    app.extensions[ENGINE] = model.engine
+    invocations = app.extensions[INVOCATIONS] = Invocations(model, settings)
 
     @app.route("/ping", methods=["GET", "POST"])
     def ping() -> Response:
@@ -34,10 +37,9 @@ def create_app(model: ModelServer, settings: Settings) -> Flask:
         """What batch transform should send at once."""
         return batch_parameters(settings)
 
-    # Never reached by POST, which takes the shorter way; here for 405 and for OPTIONS.
     @app.post("/invocations")
     def invoke() -> Callable[..., Iterable[bytes]]:
-        """One request for predictions."""
+        """One request for predictions. Behind nginx the worker calls the same function by a shorter way."""
         return invocations
 
     @app.errorhandler(HTTPException)
@@ -54,20 +56,7 @@ def create_app(model: ModelServer, settings: Settings) -> Flask:
         known: RequestError = failed(error, "-")
         return Response(error_body(known.status, known.message), known.status, content_type=JSON_TYPE)
 
-    app.wsgi_app = short_way(app.wsgi_app, invocations)  # type: ignore[method-assign]
     return app
-
-
-def short_way(flask: Callable[..., Any], invocations: Invocations) -> Callable[..., Any]:
-    """POST /invocations goes straight to its function: Flask's dispatch costs as much as a small prediction."""
-
-    def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/invocations" and environ["REQUEST_METHOD"] == "POST":
-            return invocations(environ, start_response)
-        answer: Iterable[bytes] = flask(environ, start_response)
-        return answer
-
-    return application
 
 
 def batch_parameters(settings: Settings) -> dict[str, Any]:

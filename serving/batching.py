@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 import gevent
@@ -19,6 +20,9 @@ from gevent.hub import Waiter
 
 from container.log import log
 from serving.errors import RequestError
+
+# A computation that takes longer is slow: requests are not queued up behind it. In seconds.
+SLOW_S = 0.02
 
 
 class Ticket:
@@ -57,12 +61,16 @@ class Engine:
         self._timeout_s = timeout_s
         self._prepare = prepare
         self._on_stuck = on_stuck
-        self._queue: SimpleQueue[Ticket] = SimpleQueue()
+        self.on_delivered: Callable[[], None] = lambda: None
+        self._arrived: list[Ticket] = []  # in this turn of the event loop
+        self._queue: deque[Ticket] = deque()
+        self._call: SimpleQueue[None] = SimpleQueue()  # wakes a thread that waits for the queue
         self._waiting: dict[Ticket, None] = {}  # in the order of their deadlines
         self._done: deque[Ticket] = deque()
         # What each thread computes and since when; an empty list while it waits.
         self._running: dict[threading.Thread, tuple[float, list[Ticket]]] = {}
-        self._wake = gevent.get_hub().loop.async_()
+        self._hub = gevent.get_hub()
+        self._wake = self._hub.loop.async_()
         self._wake.start(self._deliver)
         self._start_thread(first=True)
         gevent.spawn(self._watch_deadlines)
@@ -72,13 +80,29 @@ class Engine:
         504 after `timeout_s`."""
         ticket = Ticket(item, time.monotonic() + self._timeout_s)
         self._waiting[ticket] = None
-        self._queue.put(ticket)
+        if not self._arrived:
+            self._hub.loop.run_callback(self._enqueue)
+        self._arrived.append(ticket)
         outcome = ticket.waiter.get()
         if isinstance(outcome, Exception):
             raise outcome
         if isinstance(outcome, BaseException):  # SystemExit would end the greenlet, and the client hear nothing
             raise RuntimeError(f"the model raised {outcome!r}") from outcome
         return outcome
+
+    def _enqueue(self) -> None:
+        """In the event loop: what has arrived in one turn of it, with one call. A thread that is woken for each
+        request takes turns with the loop, and both spend their time on waking each other."""
+        self._queue.extend(self._arrived)
+        self._arrived.clear()
+        self._call.put(None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether every thread has computed for a while: a new request would better go to another worker."""
+        now = time.monotonic()
+        running = list(self._running.values())
+        return bool(running) and all(batch and now - since > SLOW_S for since, batch in running)
 
     def _start_thread(self, first: bool = False) -> None:
         # daemon: a computation that hangs must not keep the worker from ending
@@ -95,17 +119,19 @@ class Engine:
             batch = self._take()
             self._running[me] = (time.monotonic(), batch)
             if batch:
-                self._finish(batch, self._outcomes(batch))
-                batch.clear()
+                outcomes, finished = self._outcomes(batch), batch.copy()
+                batch.clear()  # idle again, before anybody is told
+                self._finish(finished, outcomes)
 
     def _take(self) -> list[Ticket]:
         """What waits, at most a batch; blocks until there is something. Who has given up waiting is left out."""
-        batch = [self._queue.get()]
-        try:
+        self._call.get()
+        batch: list[Ticket] = []
+        with suppress(IndexError):  # another thread may have been quicker
             while len(batch) < self._batch_size:
-                batch.append(self._queue.get_nowait())
-        except Empty:
-            pass
+                batch.append(self._queue.popleft())
+        if self._queue:
+            self._call.put(None)  # for the next thread, or for this one again
         return [ticket for ticket in batch if ticket in self._waiting]
 
     def _outcomes(self, batch: list[Ticket]) -> list[Any]:
@@ -126,6 +152,7 @@ class Engine:
             ticket = self._done.popleft()
             if self._waiting.pop(ticket, self) is None:
                 ticket.waiter.switch(ticket.outcome)
+        self.on_delivered()
 
     def _watch_deadlines(self) -> None:
         while True:
@@ -148,4 +175,4 @@ class Engine:
     def _expire(self, ticket: Ticket) -> None:
         del self._waiting[ticket]
         late = RequestError(504, f"the model did not answer within {self._timeout_s:.0f} s; send less at once")
-        gevent.get_hub().loop.run_callback(ticket.waiter.switch, late)
+        self._hub.loop.run_callback(ticket.waiter.switch, late)

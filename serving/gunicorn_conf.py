@@ -15,7 +15,7 @@ paths = Paths.from_environment()
 settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
 runtime = Path(os.environ["BYO_SERVE_RUNTIME"])
 
-bind = os.environ["BYO_SERVE_BIND"]
+bind = os.environ["BYO_SERVE_BIND"].split(",")
 workers = settings.workers
 worker_class = "serving.worker.Worker"
 # A worker's loop reports by itself, also while the model computes. Only one whose loop stands still is killed.
@@ -29,7 +29,7 @@ limit_request_fields = 32768
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(runtime)  # noqa: S108
 control_socket_disable = True
 errorlog = "-"
-accesslog = "-" if settings.access_log and not bind.startswith("unix:") else None
+accesslog = "-" if settings.access_log and not bind[0].startswith("unix:") else None
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(D)sus'
 loglevel = "warning"
 logger_class = "serving.logger.Logger"

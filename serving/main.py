@@ -61,10 +61,18 @@ def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
         log.log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
     servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
     if front:
+        await_socket(supervisor, servers[0], runtime / "health.sock")
         servers.append(supervisor.start(nginx_command(front, settings, runtime)))
     status = watch(supervisor, servers, settings, runtime / "ready")
     drain(supervisor, servers)
     return status
+
+
+def await_socket(supervisor: Supervisor, gunicorn: Child, socket: Path) -> None:
+    """Waits for the socket that nginx will connect to, so that nothing is refused there. Made long before a model
+    is loaded."""
+    while not socket.exists() and gunicorn.status is None and not supervisor.stop_requested:
+        supervisor.poll(0.01)
 
 
 def allow_many_files() -> None:
@@ -102,7 +110,8 @@ def drain(supervisor: Supervisor, servers: list[Child]) -> None:
 
 def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> Command:
     """gunicorn with our configuration, on a Unix socket behind nginx, else on the port itself."""
-    bind = f"unix:{runtime}/gunicorn.sock" if behind_nginx else f"0.0.0.0:{settings.port}"
+    sockets = f"unix:{runtime}/gunicorn.sock,unix:{runtime}/health.sock"
+    bind = sockets if behind_nginx else f"0.0.0.0:{settings.port}"
     return Command(
         # -P: not from the working directory, which may hold a folder called `serving` too.
         [sys.executable, "-P", "-m", "serving", "-c", "python:serving.gunicorn_conf", "serving.wsgi:application"],

@@ -153,7 +153,7 @@ class ModelServer:
         self._servable = servable
         self._marker = marker
         self._loaded = False
-        self._engine = Engine(
+        self.engine = Engine(
             servable.compute,
             batch_size=servable.batch_size,
             threads=settings.threads,
@@ -161,7 +161,6 @@ class ModelServer:
             prepare=self._load,
             on_stuck=lambda: self.on_retire(),
         )
-        self.submit = self._engine.submit
 
     def _load(self) -> None:
         try:
@@ -192,7 +191,7 @@ class ModelServer:
             raise RequestError(500, "the model could not be loaded; the log of the server says why")
         if not self._loaded and not self._marker.exists():
             raise RequestError(503, "the model is still being loaded; try again", (("Retry-After", "5"),))
-        return self._servable.respond(request, self.submit)
+        return self._servable.respond(request, self.engine.submit)
 
 
 def marker_path() -> Path:

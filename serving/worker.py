@@ -1,17 +1,26 @@
-"""gunicorn's gevent worker, without the part that we must not have."""
+"""gunicorn's gevent worker, without the part that we must not have, and with a short way for predictions."""
 
 from __future__ import annotations
 
 import os
 import socket as native
+import time
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from gevent import socket
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
+from serving.app import INVOCATIONS
+from serving.batching import SLOW_S
 from serving.errors import error_body
+from serving.listener import Listener
+
+# nginx would stay with the connections that it has: a worker that comes back would never get a request.
+CONNECTION_S = 5.0
 
 
 def write_error(sock: Any, status: int, reason: str, message: str) -> None:
@@ -24,6 +33,22 @@ def write_error(sock: Any, status: int, reason: str, message: str) -> None:
 util.write_error = write_error
 
 
+def cgi_variables(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """HTTP's headers under WSGI's names; one that is repeated becomes a list with commas."""
+    variables: dict[str, str] = {}
+    for header, value in headers:
+        name = cgi_name(header)
+        variables[name] = f"{variables[name]},{value}" if name in variables else value
+    return variables
+
+
+@lru_cache(maxsize=256)
+def cgi_name(header: str) -> str:
+    """`HTTP_ACCEPT` for `ACCEPT`; the two about the content go without HTTP_."""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """Serves HTTP in greenlets, and leaves Python's own threads, locks and sockets as they are.
 
@@ -32,27 +57,68 @@ class Worker(GeventWorker):  # type: ignore[misc]
     """
 
     sockets: list[Any]
+    server_class = Listener
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._idle: set[Any] = set()  # connections that are kept, without a request at the moment
+        self._opened: dict[Any, float] = {}  # connections, and when they were made
+        self._idle: set[Any] = set()  # those without a request at the moment
+        self.wsgi_handler = self.handle  # gunicorn hands it to our Listener
 
     def patch(self) -> None:
         self.sockets = [socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach()) for s in self.sockets]
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        self._opened[client] = time.monotonic()
         self._idle.add(client)
         try:
             super().handle(listener, client, addr)
         finally:
             self._idle.discard(client)
+            del self._opened[client]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         self._idle.discard(sock)
+        if time.monotonic() - self._opened[sock] > CONNECTION_S:
+            req.force_close()  # said in the answer, so that nothing is sent into a closed connection
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            if req.method == "POST" and req.uri == "/invocations" and self._may_shorten(listener_name, req):
+                self._predict(req, sock)
+            else:
+                super().handle_request(listener_name, req, sock, addr)
         finally:
             self._idle.add(sock)
+
+    def _may_shorten(self, listener_name: Any, req: Any) -> bool:
+        """Behind nginx (a Unix socket's name is a text), which writes the access log and the headers Date and
+        Server, and only for a request after which the connection stays."""
+        return (
+            isinstance(listener_name, str)
+            and self.alive
+            and req.version == (1, 1)
+            and not req.should_close()
+            and not req._expected_100_continue
+        )
+
+    def _predict(self, req: Any, sock: Any) -> None:
+        """The short way of POST /invocations: no Flask, no more of WSGI than the function reads, and head and body
+        in one write. It takes two thirds of the processor's time that the long way takes."""
+        head: list[str] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+            head.append(f"HTTP/1.1 {status}\r\n")
+            head.extend([f"{name}: {value}\r\n" for name, value in headers])
+            head.append("\r\n")
+
+        environ = {"wsgi.input": req.body, **cgi_variables(req.headers)}
+        start = time.monotonic()
+        body = self.wsgi.extensions[INVOCATIONS](environ, start_response)
+        slow = time.monotonic() - start > SLOW_S
+        if slow:  # the next one on this connection had better find the worker that is free then
+            head.insert(1, "Connection: close\r\n")
+        sock.sendall("".join(head).encode("latin-1") + b"".join(body))
+        if slow:
+            raise StopIteration  # as gunicorn ends a connection
 
     def notify(self) -> None:
         """Once a second. A worker that is to end waits for its connections, and an idle one would keep it for as

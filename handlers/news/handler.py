@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,14 @@ class NewsClassifier:
 
     def train(self, job: TrainingJob[settings.Hyperparameters]) -> None:
         """Trains on newsCorpora.csv in the channel `training`; see training.run."""
+        choose_framework()
         from handlers.news import training
 
         training.run(job)
 
     def load(self, model_dir: Path) -> Model:
         """The model that `train` left. Raises JobError where it is missing or damaged."""
+        choose_framework()
         from handlers.news.model import Model
 
         return Model(model_dir)
@@ -32,3 +35,10 @@ class NewsClassifier:
     def predict(self, model: Model, inputs: list[Any]) -> list[Any]:
         """One output for each input, as answers.py tells; all headlines go through one call of TensorFlow."""
         return answers.answer(inputs, model.classify)
+
+
+def choose_framework() -> None:
+    """Before the first import: Keras on TensorFlow, whatever its own config file says, and TensorFlow without its
+    remarks on every start."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -10,6 +10,8 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,8 +103,8 @@ def test_a_server_that_dies_ends_serve_and_the_other(start: Start, name: str) ->
     assert refused(server)
 
 
-def test_sigkill_of_serve_itself_leaves_nothing_behind(start: Start) -> None:
-    server = start(MODEL_SERVER_WORKERS="2").ready()
+def test_sigkill_of_serve_itself_leaves_no_process_behind(start: Start, tmp_path: Path) -> None:
+    server = start(MODEL_SERVER_WORKERS="2", TMPDIR=str(tmp_path)).ready()
     server.until(lambda: len(server.processes()) == 6, "serve, gunicorn and nginx, with two workers and one")
     os.kill(server.process.pid, signal.SIGKILL)
     server.until(lambda: not server.processes(), "all have ended")
@@ -157,6 +159,32 @@ def test_a_new_worker_takes_no_request_that_it_cannot_answer_at_once(start: Star
     assert slowest < 1.2
 
 
+def test_a_worker_that_comes_back_gets_its_share(start: Start) -> None:
+    """Also while nginx has connections enough to the other one, all of them in use."""
+    server = start(MODEL_SERVER_WORKERS="2").ready()
+    stop = threading.Event()
+
+    def go_on() -> Iterator[int]:
+        while not stop.is_set():
+            answer = server.post(json={"sleep": 0.005})
+            if answer.status_code == 200:
+                yield answer.json()
+
+    answered: Counter[int] = Counter()
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(lambda: answered.update(go_on())) for _ in range(8)]
+        try:
+            time.sleep(0.5)
+            killed = server.workers()[0]
+            os.kill(killed, signal.SIGKILL)
+            server.until(lambda: len({*server.workers()} - {killed}) == 2, "it is replaced")
+            server.until(lambda: {*server.workers()} <= {*answered}, "both answer")
+        finally:
+            stop.set()
+        for client in clients:
+            client.result()
+
+
 @pytest.mark.parametrize("switch", ["on", "off"])
 def test_a_crash_in_native_code_costs_its_own_requests_only(start: Start, switch: str) -> None:
     server = start(MODEL_SERVER_WORKERS="2", MODEL_SERVER_NGINX=switch).ready()
@@ -169,7 +197,7 @@ def test_a_crash_in_native_code_costs_its_own_requests_only(start: Start, switch
 
 def test_a_prediction_that_hangs_is_504_and_its_worker_replaced(start: Start) -> None:
     server = start(MODEL_SERVER_TIMEOUT="1", MODEL_SERVER_WORKERS="2").ready()
-    before = server.workers()
+    before = server.until(lambda: pids if len(pids := server.workers()) == 2 else None, "there are two workers")
     answer = server.post(json={"sleep": 100})
     assert answer.status_code == 504
     assert answer.json()["message"] == "the model did not answer within 1 s; send less at once"
