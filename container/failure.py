@@ -116,6 +116,13 @@ def _last_traceback(output: str) -> str:
     return output[start:] if start >= 0 else ""
 
 
+def ends_in_traceback(output: str) -> bool:
+    """Whether an exception was the last that a process had to say, but for a line or two of its libraries."""
+    lines = _last_traceback(RANK_MARK.sub("", output)).rstrip().splitlines()
+    after = [number for number, line in enumerate(lines[1:], 1) if line and not line.startswith(" ")]
+    return bool(after) and len(lines) - after[0] <= 4
+
+
 def _exception_of(lines: list[str]) -> str:
     """The exception's own line(s) of a traceback: the first that is not indented, after the frames."""
     for number, line in enumerate(lines[1:], 1):

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from container import log
-from container.failure import STOPPED_STATUS, JobStopped, describe_child, is_consequence
+from container.failure import STOPPED_STATUS, JobStopped, describe_child, ends_in_traceback, is_consequence
 from container.handler import write_atomically
 from container.process import STOP_GRACE_S, Command, run
 
@@ -33,6 +33,8 @@ NAME = "TRAINING_PROGRAM"
 """The variable that names the program for people."""
 FAILURE_FILE = "TRAINING_FAILURE_FILE"
 """The variable that tells a handler's process where to leave its own account of a failure."""
+# PyTorch's threads may take seconds to end after an exception, in which the others fail and SIGTERM comes, or abort.
+DIED_LATE = (128 + signal.SIGTERM, 128 + signal.SIGABRT)
 OWN = "own.json"
 """A file with the variables and the working folder of this host's program, where the launcher is on another host."""
 WORDS = (sys.executable, "-P", str(Path(__file__).resolve()))
@@ -92,11 +94,14 @@ def main(argv: Sequence[str]) -> int:
     registered.unlink(missing_ok=True)
     if not child.status:
         return 0
+    status, tail = child.status, child.tail()
+    if status in DIED_LATE and ends_in_traceback(tail) and not (scratch / "stop").exists():
+        status = 1
     text = account.read_text(encoding="utf-8").strip() if account.exists() else ""
-    text = text or describe_child(command.name, child.status, child.tail())
-    record = json.dumps([child.status, f"rank {rank}: {text}"])
+    text = text or describe_child(command.name, status, tail)
+    record = json.dumps([status, f"rank {rank}: {text}"])
     write_atomically(scratch / f"failed-{time.time_ns():020d}-{rank}", record)
-    return child.status
+    return status
 
 
 if __name__ == "__main__":

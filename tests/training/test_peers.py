@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ from container.process import descendants
 from tests.support import Tree, make_tree, wait_until
 from tests.training.launchers.support import job
 from training.company import base_port, read_settings
+from training.rank import WORDS, Ranks
 
 # Two names that lead to this machine everywhere.
 NAMES = ["localhost", "127.0.0.1"]
@@ -87,6 +89,32 @@ def test_a_lost_connection_is_no_cause_where_there_is_a_better_one(start: Start)
     statuses, failures = end(*start(script))
     assert statuses == [1, 1]
     assert all(failure.startswith("127.0.0.1: ValueError: torn") for failure in failures)
+
+
+DIES_LATE = """
+import atexit, sys, time
+def linger():
+    print("terminate called", file=sys.stderr, flush=True)
+    time.sleep(60)
+atexit.register(linger)
+raise ValueError("torn")
+"""
+
+
+def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tmp_path: Path) -> None:
+    environ = {**os.environ, **Ranks(tmp_path).variables("train.py"), "RANK": "3"}
+    process = subprocess.Popen(
+        [*WORDS, sys.executable, "-c", DIES_LATE], env=environ, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    while "terminate called" not in process.stderr.readline():
+        pass
+    process.terminate()
+    assert process.wait(10) == 1
+    process.stderr.close()
+    status, text = Ranks(tmp_path).failure() or (0, "")
+    assert status == 1
+    assert text.startswith("rank 3: ValueError: torn")
 
 
 @pytest.mark.parametrize("number", [0, 1])
