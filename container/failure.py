@@ -21,7 +21,15 @@ TRACEBACK = "Traceback (most recent call last):"
 # Frames of the standard library, of packages and of ours: where an error came up, and seldom where it was made.
 HOME = re.escape(str(Path(__file__).resolve().parent.parent))
 LIBRARY = re.compile(rf"site-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
+RANK_MARK = re.compile(r"^\[rank\d+\]: ?", re.MULTILINE)  # which PyTorch puts before each line of a traceback
 STOPPED_STATUS = 128 + signal.SIGTERM
+# Whose partner in a collective has gone fails too, and often says so first. So does one that was told to end.
+CONSEQUENCE = re.compile(
+    r"connection (was )?(closed|reset|refused|aborted|lost|timed out)|broken ?pipe|remote process exited|nccl|"
+    r"distnetworkerror|diststoreerror|socket (was )?(closed|time)|unavailableerror|abortederror|cancellederror|"
+    r"collective.*time|by SIGTERM|before it had finished|(torchrun|mpirun) \S+ (ended|was)",
+    re.IGNORECASE,
+)
 
 
 class JobError(Exception):
@@ -63,6 +71,7 @@ def describe_child(name: str, status: int, output: str) -> str:
     traceback it printed before.
     """
     died = explain_status(status)
+    output = RANK_MARK.sub("", output)
     trace = _last_traceback(output)
     if trace and not _signal_of(status):
         lines = trace.rstrip().splitlines()
@@ -77,6 +86,11 @@ def _last_error_line(output: str) -> str:
     """`: ERROR: no such package`, from a program that says what is wrong without a traceback."""
     lines = [line.strip() for line in output.splitlines() if re.search(r"error", line, re.IGNORECASE)]
     return f": {lines[-1]}" if lines else ""
+
+
+def is_consequence(text: str) -> bool:
+    """Whether a failure's headline sounds as if it had its cause in another process, or in a stop."""
+    return bool(CONSEQUENCE.search(text.split("\n\n", 1)[0]))
 
 
 def explain_status(status: int) -> str:
@@ -100,6 +114,13 @@ def _last_traceback(output: str) -> str:
     """The last traceback in a process's output, to the end of it; empty when none."""
     start = output.rfind(TRACEBACK)
     return output[start:] if start >= 0 else ""
+
+
+def ends_in_traceback(output: str) -> bool:
+    """Whether an exception was the last that a process had to say, but for a line or two of its libraries."""
+    lines = _last_traceback(RANK_MARK.sub("", output)).rstrip().splitlines()
+    after = [number for number, line in enumerate(lines[1:], 1) if line and not line.startswith(" ")]
+    return bool(after) and len(lines) - after[0] <= 4
 
 
 def _exception_of(lines: list[str]) -> str:

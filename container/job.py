@@ -25,6 +25,7 @@ D = TypeVar("D")
 
 CHANNEL_NAME = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
 HANDLER_HYPERPARAMETER = "model_handler"
+LAUNCHER_HYPERPARAMETERS = ("launcher", "processes_per_host")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class TrainingJob(Generic[H]):
     texts: Mapping[str, str] = field(default_factory=dict)
     platform: Mapping[str, Any] = field(default_factory=dict)
     handler_name: str | None = None
+    launcher: Mapping[str, Any] = field(default_factory=dict)
+    """Our own hyperparameters `launcher` and `processes_per_host`, where they are given."""
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -79,6 +82,7 @@ class TrainingJob(Generic[H]):
         inputs = read_object(paths.input_data_config)
         own = {name: text for name, text in texts.items() if not hp.is_platforms(name)}
         handler_name = own.pop(HANDLER_HYPERPARAMETER, None)
+        launcher = {name: hp.decode(own.pop(name)) for name in LAUNCHER_HYPERPARAMETERS if name in own}
         return TrainingJob(
             paths=paths,
             hyperparameters={name: hp.decode(text) for name, text in own.items()},
@@ -87,6 +91,7 @@ class TrainingJob(Generic[H]):
             texts=own,
             platform={name: hp.decode(text) for name, text in texts.items() if hp.is_platforms(name)},
             handler_name=str(hp.decode(handler_name)) if handler_name else None,
+            launcher=launcher,
             raw={"resourceconfig": resources, "inputdataconfig": inputs},
         )
 

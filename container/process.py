@@ -19,13 +19,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from container.failure import TRACEBACK, JobError, JobStopped
 from container.log import log
 
 TAIL_BYTES = 64 * 1024
+LONGEST_LINE = 8 * 1024
 PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
+# The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.
+STOP_GRACE_S = 118.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -35,7 +38,8 @@ _libc = ctypes.CDLL(None)
 @dataclass(frozen=True)
 class Command:
     """What is to be run. `env` is added to our own environment; `capture` keeps the end of the output.
-    `on_error_line` gets what it writes to stderr, line by line, in place of our own stderr."""
+    `on_error_line` gets what it writes to stderr, line by line, in place of our own stderr. A `service` runs
+    for the sake of others and is ended when they have ended; that it ends before them is a failure."""
 
     argv: Sequence[str]
     name: str
@@ -43,15 +47,23 @@ class Command:
     cwd: Path | None = None
     capture: bool = False
     on_error_line: Callable[[str], None] | None = None
+    service: bool = False
+    whole_lines: bool = False
+    """Whether what is captured is passed on line by line, because others write to the same place."""
+    leads_ranks: bool = False
+    """Whether it is a launcher, whose ranks get SIGTERM themselves and which ends when they have."""
 
 
 class Output:
     """One stream of a child: passed on as it comes, or line by line to a function; its end kept."""
 
-    def __init__(self, stream: IO[bytes], copy_to: int, on_line: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, stream: IO[bytes], copy_to: int, on_line: Callable[[str], None] | None, whole_lines: bool = False
+    ) -> None:
         self.stream = stream
         self.copy_to = copy_to
         self.on_line = on_line
+        self.whole_lines = whole_lines
         self._line = b""
         self.tail = bytearray()
         os.set_blocking(stream.fileno(), False)
@@ -67,8 +79,17 @@ class Output:
         if self.on_line:
             self._hand_over(data, self.on_line)
         else:
-            _write_all(self.copy_to, data)
+            _write_all(self.copy_to, self._lines_of(data) if self.whole_lines else data)
         return bool(data)
+
+    def _lines_of(self, data: bytes) -> bytes:
+        """What can be passed on without cutting a line (a progress bar's end with a carriage return)."""
+        held = self._line + data
+        end = max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
+        if not data or len(held) - end > LONGEST_LINE:
+            end = len(held)
+        self._line = held[end:]
+        return held[:end]
 
     def _hand_over(self, data: bytes, on_line: Callable[[str], None]) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
@@ -90,11 +111,15 @@ class Child:
         self.overdue = False
         """Whether it was killed because it did not end in time after SIGTERM."""
         self.outputs = [
-            Output(stream, copy_to, on_line)
+            Output(stream, copy_to, on_line, command.whole_lines)
             for stream, copy_to, on_line in ((process.stdout, 1, None), (process.stderr, 2, command.on_error_line))
             if stream is not None
         ]
         self._process = process
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.status) or (self.command.service and self.status is not None)
 
     def signal(self, number: int) -> None:
         """Sends a signal to the child and to all in its process group."""
@@ -142,6 +167,9 @@ class Supervisor:
         self.stop_requested = False
         self.hangup_requested = False
         self.children: dict[int, Child] = {}
+        self.on_poll: Callable[[], None] | None = None
+        """Called after every wait, which then is of `interval_s` at most."""
+        self.interval_s = 0.25
         self._selector = selectors.DefaultSelector()
         self._handlers: dict[int, Any] = {}
 
@@ -196,13 +224,26 @@ class Supervisor:
 
     def poll(self, timeout_s: float) -> None:
         """Waits for the next event, at most `timeout_s`: output is copied, ended children are reaped."""
+        timeout_s = min(timeout_s, self.interval_s) if self.on_poll else timeout_s
         for key, _ in self._selector.select(max(0.0, timeout_s)):
             if key.data is None:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
+            elif not isinstance(key.data, Output):
+                key.data()
             elif not key.data.copy():
                 self._close(key.data)
         self._reap()
+        if self.on_poll:
+            self.on_poll()
+
+    def watch(self, stream: int, on_readable: Callable[[], None]) -> None:
+        """Has `on_readable` called while we wait, whenever the file descriptor `stream` has something to read."""
+        self._selector.register(stream, selectors.EVENT_READ, on_readable)
+
+    def unwatch(self, stream: int) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(stream)
 
     def _close(self, output: Output) -> None:
         if not output.stream.closed:
@@ -260,40 +301,71 @@ class Supervisor:
                 return
 
 
-def run(stages: Sequence[Sequence[Command]], grace_s: float) -> list[Child]:
-    """Runs stage after stage, the commands of one side by side, until all have ended or one has failed.
-    Gives back the children of the last stage that ran, with their statuses.
+class Company(Protocol):
+    """The other hosts of a job, whose fate this one shares."""
 
-    The first that fails ends the others. SIGTERM goes on to all that run; who still does `grace_s` seconds
-    later is killed. Nothing that they started outlives this call. Raises JobStopped where SIGTERM came
-    between two stages, whose work is then not done.
+    grace_s: float | None
+    """None while all is well. Else everything here has to end, and may take so much time to."""
+
+    def attend(self, supervisor: Supervisor) -> None:
+        """Talks to the other hosts while `supervisor` waits."""
+
+
+Stage = Sequence[Command] | Callable[[Supervisor], Sequence[Command]]
+"""Commands that run side by side; or what waits until it can tell them, and tells none when it is too late."""
+
+
+def run(stages: Sequence[Stage], grace_s: float, company: Company | None = None) -> list[Child]:
+    """Runs stage after stage, the commands of one side by side, until all have ended or one has failed.
+    Gives back the children of the last stage that ran, with their statuses, without the services that ran to
+    the end.
+
+    The first that fails, here or in the company, ends the others. SIGTERM goes on to all that run; who still
+    does `grace_s` seconds later is killed. Nothing that they started outlives this call. Raises JobStopped
+    where SIGTERM came between two stages, whose work is then not done.
     """
     children: list[Child] = []
     with Supervisor() as supervisor:
-        for commands in stages:
+        if company:
+            company.attend(supervisor)
+        for stage in stages:
+            commands = stage(supervisor) if callable(stage) else stage
             if supervisor.stop_requested:
-                raise JobStopped(f"before {commands[0].name} began")
+                raise JobStopped(f"before {commands[0].name if commands else 'it'} began")
             children = [supervisor.start(command) for command in commands]
-            _attend(supervisor, children, grace_s)
-            if any(child.status for child in children):
+            _attend(supervisor, children, grace_s, company)
+            over = company is not None and company.grace_s is not None
+            children = [
+                child for child in children if child.status is not None and not (over and child.command.service)
+            ]
+            if over or any(child.failed for child in children):
                 break
+        if company and company.grace_s is not None:
+            supervisor.end_all(grace_s=0.5)  # they have had their SIGTERM, and the other hosts wait
     return children
 
 
-def _attend(supervisor: Supervisor, children: list[Child], grace_s: float) -> None:
-    while any(child.status is None for child in children):
+def _attend(supervisor: Supervisor, children: list[Child], grace_s: float, company: Company | None) -> None:
+    """Until all children but the services have ended; a host of services alone goes on until the company ends."""
+    work = [child for child in children if not child.command.service]
+    while any(child.status is None for child in work or children):
         supervisor.poll(1.0)
-        if supervisor.stop_requested or any(child.status for child in children):
+        if company and company.grace_s is not None:
+            _stop(supervisor, children, company.grace_s)
+        elif any(child.failed for child in children):
             _stop(supervisor, children, grace_s)
+        elif supervisor.stop_requested:
+            _stop(supervisor, work, grace_s, spare_launchers=True)
 
 
-def _stop(supervisor: Supervisor, children: list[Child], grace_s: float) -> None:
+def _stop(supervisor: Supervisor, children: list[Child], grace_s: float, spare_launchers: bool = False) -> None:
     """SIGTERM to all that run, then SIGKILL. A shell dies of the first at once, and the training that it has
     started goes on to save: what counts is its whole process group."""
     running = [child for child in children if child.status is None]
     for child in running:
         log.info("sending SIGTERM to %s; it has %.0f s to save and end", child.command.name, grace_s)
-        child.signal(signal.SIGTERM)
+        if not (spare_launchers and child.command.leads_ranks):
+            child.signal(signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while any(child.group_lives() for child in running) and time.monotonic() < deadline:
         supervisor.poll(0.2)

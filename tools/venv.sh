@@ -1,5 +1,7 @@
 #!/bin/sh
 # Makes .venv with byo-container, the news classifier and the tools for development, all pinned.
+# EXTRAS=news,dev,torch,mpi adds what training on several hosts is tried with. Where the usual index gives a
+# PyTorch for GPUs, TORCH_INDEX names one that gives a small one for the CPU.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/apt.sh
@@ -25,4 +27,10 @@ make_venv() {
 python=$(find_python)
 echo "setting up .venv with $("$python" --version)"
 make_venv
-.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[news,dev]'
+install=".venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt"
+case ${EXTRAS:=news,dev} in
+*torch*) [ -z "${TORCH_INDEX:-}" ] || $install --index-url "$TORCH_INDEX" torch ;;
+esac
+$install -e ".[$EXTRAS]"
+# Keras 2, by which TensorFlow trains on several hosts. It asks for the package tensorflow, which is tensorflow-cpu here.
+$install --no-deps tf-keras

@@ -10,25 +10,32 @@ output/failure says what was wrong.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import importlib.util
 import os
 import shlex
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from container import handler, log
 from container import hyperparameters as hp
+from container.environment import count_gpus
 from container.failure import JobError, JobStopped, describe_child, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
-from container.process import Child, Command, run
+from container.process import STOP_GRACE_S, Child, Command, Stage, Supervisor, run
 from training import script
-from training.launchers import single
-
-# The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.
-STOP_GRACE_S = 118.0
+from training.company import Company
+from training.launchers import Launcher, Place
+from training.launchers.choose import choose, refuse_lonely_handlers
+from training.launchers.mpi import ssh_port
+from training.network import find_interface
+from training.peers import company_of
+from training.rank import Ranks
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -44,44 +51,88 @@ def main(arguments: Sequence[str] = ()) -> int:
             if arguments:
                 raise JobError(f"train takes no arguments, and was given {shlex.join(arguments)}; see train --help")
             job = read_job(paths)
-            grace_s = stop_grace_s()
-            stages, reference = plan(job)
-            status = conclude(run(stages, grace_s), paths)
-            if status == 0:
-                keep(reference, paths)
-            return status
+            with tempfile.TemporaryDirectory(prefix="train-") as scratch:
+                return train(job, Path(scratch))
         except (Exception, JobStopped) as error:
-            with _on_stop(signal.SIG_IGN):
-                return report(paths.failure, error)
+            return _report(paths, error)
 
 
-def plan(job: TrainingJob[dict[str, Any]]) -> tuple[list[list[Command]], handler.HandlerReference | None]:
+def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
+    """This host's part of a job, and the status of all hosts."""
+    grace_s, reference = stop_grace_s(), None
+    company = company_of(job, Ranks(scratch), grace_s)
+    try:
+        stages, reference = plan(job, company)
+        status = conclude(run(stages, grace_s, company), company.ranks, job.paths)
+    except (Exception, JobStopped) as error:
+        status = _report(job.paths, error)
+    status = company.part(status, job.paths.failure)
+    if status == 0 and job.hosts.is_master:
+        keep(reference, job.paths)
+    return status
+
+
+def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage], handler.HandlerReference | None]:
     """What is to be run, stage after stage, for the user's script or for a handler, which is given back too.
     Raises JobError."""
+    launcher = choose(job)
     found = script.find(job)
     if found:
         *before, program = script.prepare(found, job)
-        return [*([command] for command in before), single.launch(program)], None
+        return [*([command] for command in before), *start(job, program, launcher, company)], None
     reference = handler.find_for_training(job)
+    refuse_lonely_handlers(job, launcher, reference.target)
     log.log.info("training %s, which %s asks for", reference.target, reference.told_by)
     # -P: `training` must be ours, also where the current folder holds another one.
     words = ["-P", "-m", "training.run_handler", reference.target, reference.told_by]
     program = Command([sys.executable, *words], reference.target)
-    return [single.launch(program)], reference
+    return start(job, program, launcher, company), reference
 
 
-def conclude(children: list[Child], paths: Paths) -> int:
-    """Tells the platform about the first child that failed, and returns its status; 0 when none did."""
+def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: Company) -> list[Stage]:
+    """The stages from here to the program's end: what the launcher prepares, and its commands as soon as all hosts
+    have come as far. Raises JobError."""
+    place = Place(
+        scratch=company.ranks.scratch,
+        gpus=count_gpus() if launcher.distributes else 0,
+        port=company.settings.port + 1,
+        ssh_port=ssh_port(company.settings.port + 6),
+        has_mpi4py=bool(importlib.util.find_spec("mpi4py")),
+    )
+
+    def launch(supervisor: Supervisor) -> list[Command]:
+        offers = company.gather(launcher.offer(place), supervisor)
+        if offers is None:
+            return []
+        here = dataclasses.replace(place, interface=find_interface(job.hosts))
+        launcher.accept(job, program, here, offers)
+        commands = launcher.launch(job, program, here)
+        if all(command.service for command in commands):
+            company.done()
+        return commands
+
+    return [*([command] for command in launcher.prepare(job, place)), launch]
+
+
+def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> int:
+    """Writes down why this host failed, by the word of a rank or else of the first child that failed, and returns
+    its status; 0 when none did."""
+    failed = ranks.failure()
+    if failed:
+        write_failure(paths.failure, failed[1])
+        return failed[0]
     for child in sorted(children, key=lambda child: child.ended_at):
-        if child.status:
+        if child.failed and child.status is not None:
             # A handler's process knows its exception best and has written the file itself, if the disk let it.
             if not (paths.failure.is_file() and paths.failure.stat().st_size):
                 write_failure(paths.failure, _reason(child, child.status))
-            return child.status
+            return child.status or 1
     return 0
 
 
 def _reason(child: Child, status: int) -> str:
+    if child.command.service and status == 0:
+        return f"{child.command.name} ended, though the other hosts still need it"
     if child.overdue:
         return f"{child.command.name} was stopped by SIGTERM, did not end in time, and was killed"
     return describe_child(child.command.name, status, child.tail())
@@ -125,6 +176,11 @@ def _on_stop(handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, old)
+
+
+def _report(paths: Paths, error: BaseException) -> int:
+    with _on_stop(signal.SIG_IGN):
+        return report(paths.failure, error)
 
 
 def _raise_stopped(*_: object) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from container import log
@@ -27,7 +28,8 @@ def main(target: str, told_by: str = "the command line") -> int:
         job = declare_for(handler_class, read_job(paths))
         handler_class().train(job)
     except (Exception, JobStopped) as error:
-        return report(paths.failure, error)
+        # Several ranks on one host each have a file of their own; see training/rank.py.
+        return report(Path(os.environ.get("TRAINING_FAILURE_FILE") or paths.failure), error)
     return 0
 
 

@@ -19,6 +19,7 @@ from container.failure import (
     JobStopped,
     describe,
     describe_child,
+    ends_in_traceback,
     explain_status,
     report,
     write_failure,
@@ -109,6 +110,22 @@ def test_a_childs_chained_exception_is_told_by_its_last_link_and_its_users_frame
 def test_a_message_of_several_lines_is_kept() -> None:
     text = describe_child("train.py", *run_python("raise ValueError('one\\ntwo')"))
     assert text.startswith("ValueError: one\ntwo\n  in File")
+
+
+@pytest.mark.parametrize(
+    ("after", "ends"),
+    [("", True), ("terminate called without an active exception\n", True), ("step\n" * 9, False)],
+)
+def test_whether_an_exception_was_the_last_word(after: str, ends: bool) -> None:
+    _, output = run_python("raise ValueError('torn')")
+    assert ends_in_traceback(output + after) == ends
+    assert not ends_in_traceback(after)
+
+
+def test_the_mark_that_pytorch_puts_before_every_line_is_taken_off() -> None:
+    status, output = run_python("raise ValueError('torn')")
+    marked = "".join(f"[rank3]: {line}\n" for line in output.splitlines())
+    assert describe_child("train.py", status, marked) == describe_child("train.py", status, output)
 
 
 def test_a_child_that_a_signal_killed_did_not_die_of_a_traceback_it_printed_before() -> None:

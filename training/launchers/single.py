@@ -1,15 +1,31 @@
-"""One process on one host: `train`, when nothing else is asked for."""
+"""One process on each host: `train`, when nothing else is asked for. A script may find the other hosts itself
+(SM_HOSTS, MASTER_ADDR), as it does on SageMaker."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+from container.job import TrainingJob
 from container.process import Command
+from training.launchers import Place, team
 
 # A pipe would make Python hold lines back, and the log would come in lumps.
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 
 
-def launch(program: Command) -> list[Command]:
+def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
     """The program itself, its output kept for the failure file."""
-    return [dataclasses.replace(program, env={**UNBUFFERED, **program.env}, capture=True)]
+    return [dataclasses.replace(program, env={**network(job, place), **program.env}, capture=True)]
+
+
+def network(job: TrainingJob[Any], place: Place) -> dict[str, str]:
+    """The variables by which frameworks find the other hosts. The interface is always told where it is known: a host
+    whose own name resolves to 127.0.0.1 would make gloo offer that address to the others, who then hang."""
+    if len(job.hosts.all) == 1:
+        return UNBUFFERED
+    hosts = team(job)
+    variables = {**UNBUFFERED, "MASTER_ADDR": hosts[0] if hosts else job.hosts.master, "MASTER_PORT": str(place.port)}
+    if place.interface:
+        variables |= {"NCCL_SOCKET_IFNAME": place.interface, "GLOO_SOCKET_IFNAME": place.interface}
+    return variables

@@ -1,0 +1,283 @@
+"""The scripts of examples/ on several hosts, as users of each framework would start them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.hosts import Hosts, make_hosts
+from tests.support import TRAIN, Tree, wait_until
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+AT_MOST_S = 10.0
+SMALL = {"epochs": "2", "steps": "5"}
+
+
+def need(package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not importlib.util.find_spec(package), reason=f"{package} is not installed")
+
+
+def example(name: str) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (EXAMPLES / name).glob("*.py")}
+
+
+def said(hosts: Hosts, pattern: str) -> list[str]:
+    """What all hosts' logs say that matches, sorted."""
+    return sorted(found for host in hosts.all for found in re.findall(pattern, host.log))
+
+
+def ddp(folder: Path, count: int, **given: str) -> Any:
+    checkpoint = {"checkpoint": str(folder / "checkpoint.pt")}
+    given = {**SMALL, **checkpoint, "sagemaker_torch_distributed_enabled": "true", **given}
+    return make_hosts(count, folder, code=example("ddp"), hyperparameters=given)
+
+
+@need("torch")
+def test_torch_ddp_trains_as_one_and_resumes(tmp_path: Path) -> None:
+    with ddp(tmp_path, 2, processes_per_host="2") as hosts:
+        hosts.start()
+        assert hosts.wait(90) == [0, 0], hosts[1].log
+        weights = said(hosts, r"rank \d of 4 ends with weights (\S+)")
+        assert len(weights) == 4
+        assert len(set(weights)) == 1
+        assert (hosts[1].tree.paths.model / "model.pt").is_file()
+        assert not list(hosts[2].tree.paths.model.iterdir())
+        assert said(hosts, r"epoch=(\d)") == ["0", "1"]
+    shutil.rmtree(tmp_path / "algo-1")
+    shutil.rmtree(tmp_path / "algo-2")
+    with ddp(tmp_path, 2, epochs="3") as hosts:  # another number of processes, too
+        hosts.start()
+        assert hosts.wait(90) == [0, 0], hosts[1].log
+        assert said(hosts, r"epoch=(\d)") == ["2"]
+
+
+@need("torch")
+@pytest.mark.parametrize("end", ["a rank exits with 3", "a rank raises", "a host dies", "a cable is pulled"])
+def test_torch_ends_on_all_hosts(tmp_path: Path, end: str) -> None:
+    with ddp(tmp_path, 2, steps="1000", step_ms="200", processes_per_host="2") as hosts:
+        code = hosts[2].tree.paths.code / "train.py"
+        fault = {
+            "a rank exits with 3": "if step == 10 and rank == 3: raise SystemExit(3)",
+            "a rank raises": "if step == 10 and rank == 3: raise ValueError('torn')",
+        }.get(end, "pass")
+        mark = "            optimizer.zero_grad()\n"
+        code.write_text(code.read_text().replace(mark, f"            {fault}\n{mark}"))
+        hosts.start()
+        wait_until(lambda: len(said(hosts, r"first step of rank (\d)")) == 4, "the first steps", 60)
+        if end == "a host dies":
+            hosts[2].kill()
+        elif end == "a cable is pulled":
+            hosts[2].cut()
+        else:
+            time.sleep(2)  # ten steps
+        began = time.monotonic()
+        statuses = hosts.wait(30)
+        assert time.monotonic() - began < AT_MOST_S
+        assert all(statuses)
+        reason = {
+            "a rank exits with 3": "algo-2, rank 3: train.py ended with status 3",
+            "a rank raises": "algo-2, rank 3: ValueError: torn\n  in File ",
+            "a host dies": "algo-2 was lost: its connection closed",
+            "a cable is pulled": "algo-2 was lost: nothing was heard from it",
+        }[end]
+        assert hosts[1].failure.startswith(reason), hosts[1].log
+        if end.startswith("a rank"):
+            assert hosts[2].failure == hosts[1].failure
+            assert statuses == ([3, 3] if "exits" in end else [1, 1])
+
+
+SAVES = """
+import signal, sys
+def save(*_):
+    time.sleep(2)
+    print("rank", os.environ["RANK"], "has saved", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+"""
+
+
+@need("torch")
+def test_sigterm_on_one_host_lets_all_ranks_of_torchrun_save(tmp_path: Path) -> None:
+    with ddp(tmp_path, 2, steps="1000", step_ms="200", processes_per_host="2") as hosts:
+        for host in hosts.all:
+            code = host.tree.paths.code / "train.py"
+            code.write_text(code.read_text().replace("\n\nCHECKPOINT = ", f"\n{SAVES}\nCHECKPOINT = "))
+        hosts.start({2: 5})
+        wait_until(lambda: len(said(hosts, r"first step of rank (\d)")) == 4, "the first steps", 60)
+        hosts[2].terminate()
+        began = time.monotonic()
+        assert hosts.wait(60) == [0, 0], hosts[1].log
+        assert time.monotonic() - began < AT_MOST_S
+        assert said(hosts, r"rank (\d) has saved") == ["0", "1", "2", "3"]
+
+
+@need("mpi4py")
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
+def test_mpi4py_trains_as_one_on_four_hosts(tmp_path: Path) -> None:
+    given = {"sagemaker_mpi_enabled": "true", "sagemaker_mpi_num_of_processes_per_host": "2"}
+    with make_hosts(4, tmp_path, code=example("mpi4py"), hyperparameters=given) as hosts:
+        hosts.start(SSH_PORT="2222")
+        assert hosts.wait(90) == [0] * 4, hosts[1].log
+        assert said(hosts, r"rank \d of 8 on (algo-\d) has \[3.0, 1.0\]") == sorted(
+            f"algo-{number}" for number in (1, 2, 3, 4) for _ in range(2)
+        )
+        assert json.loads((hosts[1].tree.paths.model / "line.json").read_text()) == pytest.approx([3, 1], abs=1e-4)
+
+
+@need("mpi4py")
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_rank_of_mpi_that_raises_does_not_hang_at_its_end(tmp_path: Path, count: int) -> None:
+    code = "from mpi4py import MPI\nif MPI.COMM_WORLD.rank == 1: raise ValueError('torn')\nMPI.COMM_WORLD.barrier()\n"
+    given = {"launcher": "mpi", "processes_per_host": str(2 // count)}
+    with make_hosts(count, tmp_path, code={"train.py": code}, hyperparameters=given) as hosts:
+        hosts.start()
+        assert hosts.wait(20) == [1] * count
+        for host in hosts.all:
+            assert host.failure.startswith(f"{f'algo-{count}, ' * (count > 1)}rank 1: ValueError: torn"), host.log
+
+
+def sentiment(folder: Path, **given: str) -> Any:
+    """The workshop's lab 5, small, on two hosts."""
+    channels: dict[str, dict[str, str]] = {"train": {}, "test": {}}
+    given = {"sagemaker_program": "sentiment.py", "epochs": "1", "batch_size": "32", **given}
+    return make_hosts(2, folder, code=example("sentiment"), hyperparameters=given, channels=channels)
+
+
+def write_reviews(hosts: Hosts, count: int = 128, length: int = 40) -> None:
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    for host in hosts.all:
+        for name in ("train", "test"):
+            folder = host.tree.paths.data / name
+            np.save(folder / f"x_{name}.npy", random.integers(1, 20_000, (count, length)))
+            np.save(folder / f"y_{name}.npy", random.integers(0, 2, count))
+
+
+SHOW_WEIGHTS = """
+    print("weights", float(sum(abs(w).sum() for w in model.get_weights())), flush=True)
+    model.save("""
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "asked", ["sagemaker_parameter_server_enabled", "sagemaker_multi_worker_mirrored_strategy_enabled"]
+)
+def test_a_keras_script_that_knows_no_strategy_trains_as_one(tmp_path: Path, asked: str) -> None:
+    with sentiment(tmp_path, **{asked: "true"}) as hosts:
+        write_reviews(hosts)
+        for host in hosts.all:
+            code = host.tree.paths.code / "sentiment.py"
+            code.write_text(code.read_text().replace("\n    model.save(", SHOW_WEIGHTS))
+        hosts.start()
+        assert hosts.wait(200) == [0, 0], hosts[1].log
+        weights = said(hosts, r"weights (\S+)")
+        assert len(weights) == 2
+        assert len(set(weights)) == 1
+        assert (hosts[1].tree.paths.model / "1/saved_model.pb").is_file()
+        assert not list(hosts[2].tree.paths.model.iterdir())
+        assert len(served(hosts[1].tree, [[1] * 40] * 3)) == 3
+
+
+def served(tree: Tree, reviews: list[list[int]]) -> Any:
+    """What `serve` answers with the model that was trained."""
+    with contextlib.closing(socket.create_server(("", 0))) as listener:
+        port = listener.getsockname()[1]
+    environ = {"SAGEMAKER_BASE_DIR": str(tree.root), "SAGEMAKER_BIND_TO_PORT": str(port), "MODEL_SERVER_WORKERS": "1"}
+    server = subprocess.Popen([TRAIN.with_name("serve")], env={**os.environ, **environ})
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(f"{url}/ping"), "the server", 60)
+        return requests.post(f"{url}/invocations", json=reviews, timeout=30).json()
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(url, timeout=10).status_code == 200
+    return False
+
+
+LONELY = {
+    "no training": ("print('nothing to do')", "ended without training anything by tf.keras"),
+    "Keras 3": (
+        "import keras, numpy as np\nm = keras.Sequential([keras.layers.Dense(1)])\nm.compile(loss='mse')\n"
+        "m.fit(np.ones((8, 2)), np.ones(8))",
+        "Keras 3 cannot train on several hosts",
+    ),
+}
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("script", "reason"), LONELY.values(), ids=LONELY)
+def test_what_tensorflow_cannot_distribute_is_an_error(tmp_path: Path, script: str, reason: str) -> None:
+    given = {"launcher": "tf_config"}
+    with make_hosts(2, tmp_path, code={"train.py": script}, hyperparameters=given) as hosts:
+        hosts.start()
+        assert hosts.wait(100) == [1, 1], hosts[1].log
+        assert all(reason in host.failure for host in hosts.all), hosts[1].failure
+
+
+PARAMETER_SERVER = """
+import os, time
+import numpy as np, tensorflow as tf
+resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+strategy = tf.distribute.ParameterServerStrategy(resolver)
+with strategy.scope():
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(4,))])
+    model.compile("sgd", "mse")
+x = np.random.rand(64, 4).astype("float32")
+model.fit(x, x.sum(1), batch_size=8, steps_per_epoch=8, epochs=EPOCHS, verbose=0)
+model.save_weights(os.environ["SM_MODEL_DIR"] + "/w.h5")
+print("trained by", resolver.cluster_spec().as_dict())
+"""
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_parameter_servers_end_with_the_chief(tmp_path: Path) -> None:
+    given = {"sagemaker_parameter_server_enabled": "true"}
+    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "2")}
+    with make_hosts(2, tmp_path, code=code, hyperparameters=given) as hosts:
+        hosts.start()
+        assert hosts.wait(150) == [0, 0], hosts[1].log
+        assert (hosts[1].tree.paths.model / "w.h5").is_file()
+        assert not list(hosts[2].tree.paths.model.iterdir())
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("strategy", ["parameter server", "mirrored"])
+def test_a_tensorflow_host_that_dies_ends_the_others(tmp_path: Path, strategy: str) -> None:
+    given = {"sagemaker_parameter_server_enabled": "true", "epochs": "1000"}
+    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "10000")}
+    made = make_hosts(2, tmp_path, code=code, hyperparameters=given)
+    with made if strategy == "parameter server" else sentiment(tmp_path, **given) as hosts:
+        if strategy == "mirrored":
+            write_reviews(hosts)
+        hosts.start()
+        time.sleep(30)
+        hosts[2].kill()
+        began = time.monotonic()
+        assert all(hosts.wait(30))
+        assert time.monotonic() - began < AT_MOST_S
+        assert hosts[1].failure.startswith("algo-2 was lost"), hosts[1].failure

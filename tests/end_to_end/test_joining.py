@@ -1,0 +1,91 @@
+"""Hosts that find each other, or do not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.hosts import make_hosts
+from tests.support import TRAIN
+
+CODE = {"train.py": "print('trained')"}
+
+
+def test_a_host_that_never_comes_is_named(tmp_path: Path) -> None:
+    with make_hosts(3, tmp_path, code=CODE) as hosts:
+        hosts.start({3: 60}, TRAINING_PEERS_WAIT="2")
+        for host in hosts.all[:2]:
+            assert host.process
+            host.process.wait(15)
+            assert host.failure.startswith("algo-3 did not join in 2 s")
+            assert "trained" not in host.log
+
+
+def test_sigterm_ends_the_waiting(tmp_path: Path) -> None:
+    with make_hosts(2, tmp_path, code=CODE) as hosts:
+        for host in hosts.all:
+            other = 3 - int(host.name[-1])
+            host.start()
+            time.sleep(1.5)
+            host.terminate()
+            assert host.process
+            assert host.process.wait(5) == 143
+            said = f"stopped by SIGTERM before it had finished: while waiting for algo-{other}"
+            assert said in host.failure
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("late", [0, 3])
+def test_a_host_that_fails_before_training_ends_the_others_at_once(tmp_path: Path, number: int, late: float) -> None:
+    with make_hosts(2, tmp_path, code=CODE) as hosts:
+        (hosts[number].tree.paths.code / "train.py").unlink()
+        hosts.start({3 - number: late}, SAGEMAKER_PROGRAM="train.py")
+        assert hosts.wait(late + 8) == [1, 1]
+        for host in hosts.all:
+            assert host.failure.startswith(f"algo-{number}: the program 'train.py' is not in "), host.log
+            assert "trained" not in host.log
+
+
+def test_a_requirement_that_fails_on_one_host_ends_the_others(tmp_path: Path) -> None:
+    with make_hosts(2, tmp_path, code=CODE) as hosts:
+        (hosts[2].tree.paths.code / "requirements.txt").write_text("there-is-no-such-package\n")
+        hosts.start(PIP_NO_INDEX="1")
+        assert hosts.wait(20) == [1, 1]
+        for host in hosts.all:
+            assert host.failure.startswith("algo-2: pip install -r requirements.txt"), host.log
+
+
+def test_the_hosts_of_another_job_are_refused(tmp_path: Path) -> None:
+    with make_hosts(2, tmp_path, code=CODE) as hosts:
+        hosts[1].start(TRAINING_JOB_NAME="mine", TRAINING_PEERS_PORT="7000", TRAINING_PEERS_WAIT="4")
+        hosts[2].start(TRAINING_JOB_NAME="yours", TRAINING_PEERS_PORT="7000", TRAINING_PEERS_WAIT="4")
+        assert hosts.wait(20) == [1, 1]
+        assert "the port 7000 of algo-1 serves the job 'mine'" in hosts[2].failure
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with make_hosts(2, tmp_path, code=CODE) as hosts:
+        occupy = "python3 -m http.server 7000 & sleep 1; exec $0"
+        hosts[1].start("sh", "-c", occupy, str(TRAIN), TRAINING_PEERS_PORT="7000")
+        assert hosts[1].process
+        assert hosts[1].process.wait(10) == 1
+        assert "cannot listen on port 7000 for the other hosts: Address already in use" in hosts[1].failure
+
+
+def test_an_interface_that_is_not_there_is_replaced(tmp_path: Path) -> None:
+    code = {"train.py": "import os; print('by', os.environ['GLOO_SOCKET_IFNAME'])"}
+    with make_hosts(2, tmp_path, interface="ethwe", code=code) as hosts:
+        hosts.start()
+        assert hosts.wait(20) == [0, 0]
+        assert "by eth0" in hosts[2].log
+
+
+def test_a_handler_that_nothing_distributes_is_refused(tmp_path: Path) -> None:
+    code = {"mine.py": "class Mine:\n    def train(self, job): print('trained')"}
+    with make_hosts(2, tmp_path, code=code, hyperparameters={"model_handler": "mine:Mine"}) as hosts:
+        hosts.start()
+        assert hosts.wait(20) == [1, 1]
+        assert "mine:Mine was given 2 hosts and the launcher single" in hosts[1].failure
+        assert "trained" not in hosts[1].log

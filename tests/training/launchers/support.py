@@ -1,0 +1,41 @@
+"""Jobs as data, for launchers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from container.job import Hosts, TrainingJob
+from container.paths import Paths
+from container.process import Command
+from training.launchers import Place
+
+ENV = {"SM_HOSTS": "[]"}
+PROGRAM = Command([sys.executable, "train.py", "--lr", "1"], "train.py", ENV, Path("/opt/ml/code"))
+SIZES = [(hosts, gpus) for hosts in (1, 2, 16) for gpus in (0, 1, 8)]
+
+
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"algo-{number}" for number in range(1, count + 1))
+
+
+def job(count: int = 1, current: int = 1, groups: dict[str, list[str]] | None = None, **given: Any) -> TrainingJob[Any]:
+    """The job as host number `current` of `count` sees it. `given` are hyperparameters as they are decoded."""
+    ours = ("launcher", "processes_per_host")
+    return TrainingJob(
+        paths=Paths(),
+        hyperparameters={},
+        channels={},
+        hosts=Hosts(
+            current=f"algo-{current}",
+            all=names(count),
+            groups=tuple({"instance_group_name": name, "hosts": hosts} for name, hosts in (groups or {}).items()),
+        ),
+        launcher={name: value for name, value in given.items() if name in ours},
+        platform={name: value for name, value in given.items() if name not in ours},
+    )
+
+
+def place(gpus: int = 0, interface: str | None = "eth0") -> Place:
+    return Place(Path("/tmp/scratch"), gpus, interface, port=20_001, ssh_port=20_006)  # noqa: S108

@@ -1,0 +1,84 @@
+"""Which launcher a job gets, by what SageMaker's SDKs send and by our own hyperparameter."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from container.failure import JobError
+from container.log import log
+from tests.training.launchers.support import job, names
+from training.launchers import team
+from training.launchers.choose import SINGLE, choose, refuse_lonely_handlers
+
+HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ({}, "single"),
+        ({"launcher": "torchrun"}, "torchrun"),
+        ({"launcher": "mpi"}, "mpi"),
+        ({"launcher": "single", "sagemaker_mpi_enabled": True}, "single"),
+        ({"sagemaker_mpi_enabled": True}, "mpi"),
+        ({"sagemaker_mpi_enabled": "True"}, "mpi"),
+        ({"sagemaker_mpi_enabled": False}, "single"),
+        ({"sagemaker_mpi_enabled": "false"}, "single"),
+        ({"sagemaker_torch_distributed_enabled": True, "sagemaker_instance_type": "ml.p4d.24xlarge"}, "torchrun"),
+        ({"sagemaker_pytorch_ddp_enabled": True}, "torchrun"),
+        ({"sagemaker_distributed_dataparallel_enabled": True}, "torchrun"),
+        ({"sagemaker_parameter_server_enabled": True}, "tf_config"),
+        ({"sagemaker_multi_worker_mirrored_strategy_enabled": True}, "tf_config"),
+    ],
+)
+def test_choose(given: dict[str, Any], chosen: str) -> None:
+    assert choose(job(2, **given)).name == chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"launcher": "torchrum"},
+            "launcher is 'torchrum'; did you mean 'torchrun'? known are: mpi, single, tf_config",
+        ),
+        ({"sagemaker_mpi_enabled": "maybe"}, "sagemaker_mpi_enabled is 'maybe'; it must be true or false"),
+        ({"sagemaker_pytorch_xla_multi_worker_enabled": True}, "there is no such launcher here"),
+    ],
+)
+def test_what_cannot_be_chosen(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(JobError, match=r"/opt/ml/input/config/hyperparameters.json: ") as error:
+        choose(job(2, **given))
+    assert said in str(error.value)
+
+
+def test_smddp_is_replaced_with_a_warning(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    with caplog.at_level(logging.WARNING):
+        choose(job(2, sagemaker_distributed_dataparallel_enabled=True))
+    assert "smddp library is not in this image" in caplog.text
+
+
+def test_a_handler_on_several_hosts_needs_a_launcher_that_distributes_it() -> None:
+    refuse_lonely_handlers(job(1), SINGLE, "my:Handler")
+    refuse_lonely_handlers(job(2, launcher="mpi"), choose(job(2, launcher="mpi")), "my:Handler")
+    with pytest.raises(JobError, match=r"my:Handler was given 2 hosts and the launcher single: .* torchrun, mpi"):
+        refuse_lonely_handlers(job(2), SINGLE, "my:Handler")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "members"),
+    [(None, names(3)), ([], names(3)), (["gpus"], names(2)), (["cpus", "gpus"], names(3)), (["cpus"], ("algo-3",))],
+)
+def test_the_hosts_of_the_distributions_groups_train_together(wanted: Any, members: tuple[str, ...]) -> None:
+    given = {} if wanted is None else {"sagemaker_distribution_instance_groups": wanted}
+    assert team(job(3, groups=HETERO, **given)) == members
+
+
+@pytest.mark.parametrize("wanted", [["gpu"], "gpu"])
+def test_a_group_that_is_not_there_is_refused(wanted: Any) -> None:
+    with pytest.raises(JobError, match=r"sagemaker_distribution_instance_groups is .*known are: cpus, gpus"):
+        team(job(3, groups=HETERO, sagemaker_distribution_instance_groups=wanted))

@@ -1,0 +1,200 @@
+"""Launchers as data: what each host of a job runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.failure import JobError
+from container.process import Command
+from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
+from training.launchers import mpi, single, tf_config, torchrun
+from training.rank import WORDS
+
+LAUNCHERS = [single.launch, torchrun.launch, mpi.launch, tf_config.launch]
+NETWORK = {"NCCL_SOCKET_IFNAME": "eth0", "GLOO_SOCKET_IFNAME": "eth0", "MASTER_ADDR": "algo-1", "MASTER_PORT": "20001"}
+RANKS = {"TRAINING_RANKS": "/tmp/scratch", "TRAINING_PROGRAM": "train.py"}  # noqa: S108
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
+
+
+def only(commands: list[Command]) -> Command:
+    (command,) = commands
+    return command
+
+
+@pytest.mark.parametrize(("hosts", "gpus"), SIZES)
+def test_single_is_the_program_itself(hosts: int, gpus: int) -> None:
+    command = only(single.launch(job(hosts), PROGRAM, place(gpus)))
+    assert command.argv == PROGRAM.argv
+    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | ENV
+    assert (command.cwd, command.capture, command.leads_ranks) == (PROGRAM.cwd, True, False)
+
+
+def test_an_interface_that_is_not_known_is_not_told() -> None:
+    env = only(single.launch(job(2), PROGRAM, place(interface=None))).env
+    assert not any(name.endswith("IFNAME") for name in env)
+
+
+@pytest.mark.parametrize(("hosts", "gpus"), SIZES)
+def test_torchrun(hosts: int, gpus: int) -> None:
+    for current in {1, hosts}:
+        command = only(torchrun.launch(job(hosts, current, launcher="torchrun"), PROGRAM, place(gpus)))
+        assert command.argv == [
+            *[sys.executable, "-m", "torch.distributed.run", f"--nnodes={hosts}", f"--nproc_per_node={gpus or 1}"],
+            f"--node_rank={current - 1}",
+            f"--master_addr={'127.0.0.1' if hosts == 1 else 'algo-1'}",
+            *["--master_port=20001", "--no_python", *WORDS, sys.executable, "train.py", "--lr", "1"],
+        ]
+        assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | ENV
+        assert command.leads_ranks
+        assert command.name == "torchrun train.py"
+
+
+@pytest.mark.parametrize(("hosts", "gpus"), SIZES)
+def test_mpi(hosts: int, gpus: int) -> None:
+    command = only(mpi.launch(job(hosts, launcher="mpi"), PROGRAM, place(gpus)))
+    argv = list(command.argv)
+    each = gpus or 1
+    on = ",".join(f"{name}:{each}" for name in names(hosts))
+    assert argv[:5] == ["mpirun", "--host", on, "-np", str(each * hosts)]
+    assert argv[-7:] == [*WORDS, *PROGRAM.argv]
+    options = dict(itertools.pairwise(argv))
+    mca = {argv[at + 1]: argv[at + 2] for at, word in enumerate(argv) if word == "-mca"}
+    assert options["-map-by"] == "slot"
+    assert mca["orte_abort_on_non_zero_status"] == "1"
+    assert ("plm_rsh_args" in mca) == (mca.get("btl_tcp_if_include") == "eth0") == (hosts > 1)
+    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | ENV
+    for current in range(2, hosts + 1):
+        server = only(mpi.launch(job(hosts, current, launcher="mpi"), PROGRAM, place(gpus)))
+        assert (server.argv[0], server.service) == ("/usr/sbin/sshd", True)
+        assert "Port=20006" in server.argv
+
+
+@pytest.mark.parametrize(
+    ("words", "run"),
+    [
+        (["PYTHON", "train.py", "-m", "1"], ["PYTHON", "-m", "mpi4py", "train.py", "-m", "1"]),
+        (["PYTHON", "-m", "package.train"], ["PYTHON", "-m", "mpi4py", "-m", "package.train"]),
+        (["PYTHON", "-P", "-m", "mine"], ["PYTHON", "-P", "-m", "mpi4py", "-m", "mine"]),
+        (["/bin/sh", "-c", "./train.sh"], ["/bin/sh", "-c", "./train.sh"]),
+    ],
+)
+def test_python_is_run_by_mpi4py_where_it_is_installed(words: list[str], run: list[str]) -> None:
+    python = {"PYTHON": sys.executable}
+    program = Command([python.get(word, word) for word in words], "train.py")
+    here = dataclasses.replace(place(), has_mpi4py=True)
+    argv = list(only(mpi.launch(job(1), program, here)).argv)
+    assert argv[-len(run) :] == [python.get(word, word) for word in run]
+
+
+@pytest.mark.parametrize(
+    ("given", "per_host", "total"),
+    [
+        ({"sagemaker_mpi_num_of_processes_per_host": 4}, 4, 8),
+        ({"sagemaker_mpi_num_of_processes_per_host": "4"}, 4, 8),
+        ({"processes_per_host": 3, "sagemaker_mpi_num_of_processes_per_host": 4}, 3, 6),
+        ({"sagemaker_mpi_num_of_processes_per_host": 4, "sagemaker_mpi_num_processes": 7}, 4, 7),
+    ],
+)
+def test_how_many_processes_mpi_starts(given: dict[str, Any], per_host: int, total: int) -> None:
+    words = mpi.mpirun(job(2, **given), place(gpus=8))
+    assert words[:5] == ["mpirun", "--host", f"algo-1:{per_host},algo-2:{per_host}", "-np", str(total)]
+
+
+@pytest.mark.parametrize("number", [0, -1, "many", 1.5, True])
+def test_a_bad_number_of_processes_is_refused(number: object) -> None:
+    for launch in (mpi.launch, torchrun.launch):
+        with pytest.raises(JobError, match=r"processes_per_host is .*; it must be a whole number, at least 1"):
+            launch(job(2, processes_per_host=number), PROGRAM, place())
+
+
+def test_custom_options_of_mpi() -> None:
+    given: dict[str, Any] = {"sagemaker_mpi_custom_mpi_options": "-x A='b c' --NCCL_DEBUG WARN -verbose"}
+    command = only(mpi.launch(job(1, **given), PROGRAM, place()))
+    at = list(command.argv).index("-x")
+    assert list(command.argv)[at : at + 3] == ["-x", "A=b c", "-verbose"]
+    assert command.env["NCCL_DEBUG"] == "WARN"
+    with pytest.raises(JobError, match="no shell could split"):
+        mpi.launch(job(1, sagemaker_mpi_custom_mpi_options="-x 'A"), PROGRAM, place())
+
+
+@pytest.mark.parametrize(("text", "port"), [(None, 20_006), ("", 20_006), ("2222", 2222)])
+def test_the_port_of_sshd(text: str | None, port: int) -> None:
+    assert mpi.ssh_port(20_006, {} if text is None else {"SSH_PORT": text}) == port
+
+
+def test_a_bad_port_of_sshd_is_refused() -> None:
+    with pytest.raises(JobError, match="SSH_PORT is '99999'; it must be a whole number, at least 1 and at most 65535"):
+        mpi.ssh_port(1, {"SSH_PORT": "99999"})
+
+
+def test_what_a_shell_can_hold_goes_through_it() -> None:
+    env = {"A": "x y;$(z)'\"\n", "SM_HP_BATCH-SIZE": "1", "B": ""}
+    assert mpi.session(env) == "export A='x y;$(z)'\"'\"'\"\n'\nexport B=''\n"
+
+
+@pytest.mark.parametrize(("hosts", "gpus"), SIZES)
+def test_mirrored_workers(hosts: int, gpus: int) -> None:
+    for current in {1, hosts}:
+        command = only(tf_config.launch(job(hosts, current), PROGRAM, place(gpus)))
+        if hosts == 1:
+            assert command.argv == PROGRAM.argv
+            assert "TF_CONFIG" not in command.env
+            continue
+        assert command.argv[-4:] == ["/opt/ml/model", "train.py", "--lr", "1"]
+        assert command.env["TF_USE_LEGACY_KERAS"] == "1"
+        assert json.loads(command.env["TF_CONFIG"]) == {
+            "cluster": {"worker": [f"{name}:20001" for name in names(hosts)]},
+            "task": {"type": "worker", "index": current - 1},
+            "environment": "cloud",
+        }
+        spare = None if current == 1 else "/tmp/scratch/model"  # noqa: S108
+        assert command.env.get("SM_MODEL_DIR") == command.env.get("TRAINING_SPARE_MODEL_DIR") == spare
+
+
+def test_only_the_first_hosts_script_is_told_the_model_folder() -> None:
+    program = Command([sys.executable, "train.py", "--model_dir", "/opt/ml/model", "--data", "/opt/ml/model2"], "t")
+    first, second = (only(tf_config.launch(job(2, current), program, place())) for current in (1, 2))
+    assert first.argv[-4:] == ["--model_dir", "/opt/ml/model", "--data", "/opt/ml/model2"]
+    assert second.argv[-4:] == ["--model_dir", "/tmp/scratch/model", "--data", "/opt/ml/model2"]  # noqa: S108
+
+
+def test_parameter_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf_config, "wants_parameter_server", lambda job: True)
+    cluster = {"chief": ["algo-1:20001"], "ps": ["algo-1:20002"], "worker": ["algo-2:20001", "algo-3:20001"]}
+    ps, chief = tf_config.launch(job(3), PROGRAM, place())
+    worker = only(tf_config.launch(job(3, 3), PROGRAM, place()))
+    assert [command.service for command in (ps, chief, worker)] == [True, False, True]
+    assert chief.argv == PROGRAM.argv
+    assert ps.argv[-1] == worker.argv[-1] == "--server"
+    for command, task in ((ps, ("ps", 0)), (chief, ("chief", 0)), (worker, ("worker", 1))):
+        config = json.loads(command.env["TF_CONFIG"])
+        assert config["cluster"] == cluster
+        assert (config["task"]["type"], config["task"]["index"]) == task
+
+
+def test_what_is_not_python_cannot_be_mirrored() -> None:
+    shell = Command(["/bin/sh", "-c", "./train.sh"], "train.sh")
+    with pytest.raises(JobError, match=r"train\.sh cannot be distributed by TensorFlow: it is no Python program"):
+        tf_config.launch(job(2), shell, place())
+
+
+@pytest.mark.parametrize("launch", LAUNCHERS)
+def test_hosts_outside_the_distributions_groups_run_the_program_alone(launch: Any) -> None:
+    outside = job(3, 3, groups=HETERO, sagemaker_distribution_instance_groups=["gpus"])
+    command = only(launch(outside, PROGRAM, place()))
+    assert command.argv == PROGRAM.argv
+    inside = job(3, 2, groups=HETERO, sagemaker_distribution_instance_groups=["gpus"])
+    assert "algo-3" not in " ".join([*only(launch(inside, PROGRAM, place())).argv])
+
+
+def test_the_files_that_are_started_are_there() -> None:
+    assert Path(WORDS[-1]).is_file()
+    assert tf_config.STRATEGY.is_file()

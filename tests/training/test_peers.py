@@ -1,0 +1,205 @@
+"""Hosts that share one machine and its network, as plain processes: what needs no root to be tried."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from container.failure import JobError, is_consequence
+from container.process import descendants
+from tests.support import Tree, make_tree, wait_until
+from tests.training.launchers.support import job
+from training.company import base_port, read_settings
+from training.rank import WORDS, Ranks
+
+# Two names that lead to this machine everywhere.
+NAMES = ["localhost", "127.0.0.1"]
+AT_MOST_S = 10.0
+HEAD = """
+import os, signal, sys, time
+host, out = os.environ["SM_CURRENT_HOST"], os.environ["SM_OUTPUT_DATA_DIR"]
+open(out + "/ready", "w").close()
+"""
+WAITS = HEAD + "time.sleep(60)\n"
+Pair = list[subprocess.Popen[str]]
+Start = Callable[..., tuple[list[Tree], Pair]]
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts `train` for two hosts, and waits until the script runs on both."""
+    processes: Pair = []
+
+    def begin(script: str, **environ: str) -> tuple[list[Tree], Pair]:
+        environ = {"TRAINING_PEERS_PORT": str(free_port()), **environ}
+        trees = []
+        for name in NAMES:
+            resources = {"current_host": name, "hosts": NAMES, "network_interface_name": "lo"}
+            tree = make_tree(tmp_path / name, resources=resources, code={"train.py": script})
+            trees.append(tree)
+            processes.append(tree.start(**environ))
+        wait_until(lambda: all((tree.paths.output_data / "ready").exists() for tree in trees), "the script")
+        return trees, processes
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.communicate()
+
+
+def end(trees: list[Tree], processes: Pair) -> tuple[list[int], list[str]]:
+    """Statuses and failures, which come soon."""
+    began = time.monotonic()
+    for process in processes:
+        process.wait(30)
+    assert time.monotonic() - began < AT_MOST_S
+    return [process.returncode for process in processes], [tree.failure or "" for tree in trees]
+
+
+def test_all_succeed(start: Start) -> None:
+    assert end(*start(HEAD)) == ([0, 0], ["", ""])
+
+
+def test_a_failure_is_everybodys(start: Start) -> None:
+    statuses, failures = end(*start(HEAD + "if host == 'localhost': sys.exit(7)\ntime.sleep(60)"))
+    assert statuses == [7, 7]
+    assert failures == ["localhost: train.py ended with status 7\n"] * 2
+
+
+def test_a_lost_connection_is_no_cause_where_there_is_a_better_one(start: Start) -> None:
+    """The rank that fails because its partner has gone is often the first to say so."""
+    script = HEAD + "if host == 'localhost': raise ConnectionError('Connection closed by peer')\n"
+    script += "signal.signal(signal.SIGTERM, lambda *_: None)\ntime.sleep(0.5)\nraise ValueError('torn')"
+    statuses, failures = end(*start(script))
+    assert statuses == [1, 1]
+    assert all(failure.startswith("127.0.0.1: ValueError: torn") for failure in failures)
+
+
+DIES_LATE = """
+import atexit, sys, time
+def linger():
+    print("terminate called", file=sys.stderr, flush=True)
+    time.sleep(60)
+atexit.register(linger)
+raise ValueError("torn")
+"""
+
+
+def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tmp_path: Path) -> None:
+    environ = {**os.environ, **Ranks(tmp_path).variables("train.py"), "RANK": "3"}
+    process = subprocess.Popen(
+        [*WORDS, sys.executable, "-c", DIES_LATE], env=environ, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    while "terminate called" not in process.stderr.readline():
+        pass
+    process.terminate()
+    assert process.wait(10) == 1
+    process.stderr.close()
+    status, text = Ranks(tmp_path).failure() or (0, "")
+    assert status == 1
+    assert text.startswith("rank 3: ValueError: torn")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_1_that_is_killed_is_named_by_the_other(start: Start, number: int) -> None:
+    trees, processes = start(WAITS)
+    processes[number].kill()
+    statuses, failures = end(trees, processes)
+    assert statuses[number] == -9
+    assert statuses[1 - number] == 1
+    assert failures[1 - number].startswith(NAMES[number])
+    assert "was lost: its connection closed" in failures[1 - number]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_1_that_hangs_is_named_by_the_other(start: Start, number: int) -> None:
+    trees, processes = start(WAITS, TRAINING_PEERS_SILENCE="2")
+    processes[number].send_signal(signal.SIGSTOP)
+    assert processes[1 - number].wait(AT_MOST_S) == 1
+    said = trees[1 - number].failure or ""
+    assert said.startswith(NAMES[number])
+    assert "was lost: nothing was heard from it for 2 s" in said
+
+
+def test_sigterm_reaches_all_and_a_second_one_does_no_harm(start: Start) -> None:
+    saves = "def save(*_):\n    time.sleep(1)\n    open(out + '/saved', 'w').close()\n    sys.exit(0)\n"
+    trees, processes = start(HEAD + saves + "signal.signal(signal.SIGTERM, save)\ntime.sleep(60)")
+    time.sleep(0.3)  # from `ready` to the handler
+    processes[1].terminate()
+    time.sleep(0.3)
+    processes[0].terminate()
+    assert end(trees, processes)[0] == [0, 0]
+    assert all((tree.paths.output_data / "saved").exists() for tree in trees)
+
+
+def test_no_process_is_left(start: Start) -> None:
+    trees, processes = start(HEAD + "import subprocess\nsubprocess.Popen(['sleep', '61'])\ntime.sleep(1)\nsys.exit(1)")
+    below = {pid for process in processes for pid in descendants(process.pid)}
+    assert below
+    end(trees, processes)
+    assert not below & set(descendants(os.getpid()))
+
+
+def test_strangers_on_the_port_do_no_harm(start: Start) -> None:
+    port = free_port()
+    trees, processes = start(HEAD + "time.sleep(2)", TRAINING_PEERS_PORT=str(port))
+    for words in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b'{"kind": "outcome", "status": 1, "text": "x"}\n',
+        b"[]\n{}\n\xff\n",
+        b"",
+    ):
+        with closing(socket.create_connection(("localhost", port))) as stranger:
+            stranger.sendall(words)
+    assert end(trees, processes) == ([0, 0], ["", ""])
+
+
+def test_jobs_have_ports_of_their_own() -> None:
+    ports = [base_port(f"job-{number}") for number in range(50)]
+    assert len(set(ports)) > 45
+    assert all(10_000 <= port <= 29_992 and port % 8 == 0 for port in ports)
+
+
+def test_settings() -> None:
+    environ = {"TRAINING_PEERS_PORT": "7000", "TRAINING_PEERS_WAIT": "30", "TRAINING_PEERS_SILENCE": ""}
+    settings = read_settings(job(2), 100, environ)
+    assert (settings.port, settings.wait_s, settings.silence_s, settings.stop_grace_s) == (7000, 30, 5, 100)
+
+
+@pytest.mark.parametrize("name", ["TRAINING_PEERS_PORT", "TRAINING_PEERS_WAIT", "TRAINING_PEERS_SILENCE"])
+def test_a_bad_setting_is_refused(name: str) -> None:
+    with pytest.raises(JobError, match=f"the environment variable {name} is 'soon'; it must be a number"):
+        read_settings(job(2), 100, {name: "soon"})
+
+
+@pytest.mark.parametrize(
+    ("text", "consequence"),
+    [
+        ("ValueError: torn\n\nConnection closed by peer", False),
+        ("RuntimeError: [gloo/transport/tcp/pair.cc:553] Connection closed by peer [10.0.0.1]:1", True),
+        ("torch.distributed.DistBackendError: NCCL error in: ..., remote process exited", True),
+        ("train.py was killed by SIGTERM", True),
+        ("train.py was killed by SIGKILL (often: out of memory)", False),
+        ("mpirun train.py ended with status 3", True),
+        ("stopped by SIGTERM before it had finished", True),
+    ],
+)
+def test_what_sounds_like_a_consequence(text: str, consequence: bool) -> None:
+    assert is_consequence(text) == consequence

@@ -1,0 +1,61 @@
+"""Which launcher a job asks for: by our own hyperparameter `launcher`, or by what SageMaker's SDKs send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from container.failure import JobError
+from container.hyperparameters import nearest
+from container.job import TrainingJob
+from container.log import log
+from training.launchers import Launcher, flag, mpi, single, tf_config, torchrun
+
+SINGLE = Launcher("single", single.launch, distributes=False)
+LAUNCHERS = {
+    launcher.name: launcher
+    for launcher in (
+        SINGLE,
+        Launcher("torchrun", torchrun.launch),
+        mpi.LAUNCHER,
+        Launcher("tf_config", tf_config.launch),
+    )
+}
+# In the order in which sagemaker-training-toolkit would take them.
+BY_FLAG = {
+    "sagemaker_mpi_enabled": "mpi",
+    "sagemaker_torch_distributed_enabled": "torchrun",
+    "sagemaker_pytorch_ddp_enabled": "torchrun",
+    "sagemaker_distributed_dataparallel_enabled": "torchrun",
+    "sagemaker_parameter_server_enabled": "tf_config",
+    "sagemaker_multi_worker_mirrored_strategy_enabled": "tf_config",
+}
+REPLACED = {"sagemaker_distributed_dataparallel_enabled": "SageMaker's smddp library is not in this image"}
+UNKNOWN = ("sagemaker_pytorch_xla_multi_worker_enabled",)
+
+
+def choose(job: TrainingJob[Any]) -> Launcher:
+    """The launcher for a job. Raises JobError."""
+    asked = job.launcher.get("launcher")
+    if asked is not None:
+        if asked not in LAUNCHERS:
+            raise JobError(f"{job.paths.hyperparameters}: launcher is {asked!r}; {nearest(str(asked), LAUNCHERS)}")
+        return LAUNCHERS[str(asked)]
+    for name in UNKNOWN:
+        if flag(job, name):
+            raise JobError(f"{job.paths.hyperparameters}: {name} is on, and there is no such launcher here")
+    for name, launcher in BY_FLAG.items():
+        if flag(job, name):
+            if name in REPLACED:
+                log.warning("%s, which %s asks for: torch.distributed takes its place", REPLACED[name], name)
+            return LAUNCHERS[launcher]
+    return SINGLE
+
+
+def refuse_lonely_handlers(job: TrainingJob[Any], launcher: Launcher, target: str) -> None:
+    """Raises JobError where a handler would train on every host alone."""
+    if len(job.hosts.all) > 1 and not launcher.distributes:
+        names = ", ".join(name for name, known in LAUNCHERS.items() if known.distributes)
+        raise JobError(
+            f"{target} was given {len(job.hosts.all)} hosts and the launcher {launcher.name}: every host would train a "
+            f"model of its own; set the hyperparameter launcher to one of {names}, or ask for one host"
+        )

@@ -1,0 +1,202 @@
+"""Open MPI, started on the first host and logging in to the others:
+
+    mpirun --host algo-1:2,algo-2:2 -np 4 … train.py
+
+A process for each GPU, one where there is none, or as sagemaker_mpi_num_of_processes_per_host or `processes_per_host`
+says. The options are those of sagemaker-training-toolkit, and those by which a host that falls silent is missed after
+eight seconds. Every host runs an sshd of its own. Only the first one logs in, with a key that it makes for this job and
+that never leaves it: what the hosts tell each other are the public halves.
+
+A rank gets the variables of its own host. (The toolkit's ranks get all SM_* variables of the first one.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from container import hyperparameters as hp
+from container.failure import JobError
+from container.job import TrainingJob
+from container.process import Command
+from training.launchers import Launcher, Offers, Place, count, single, team
+from training.rank import OWN, WORDS, Ranks
+
+SSHD = "/usr/sbin/sshd"
+KEEPALIVE = {"oob_tcp_keepalive_time": "5", "oob_tcp_keepalive_intvl": "2", "oob_tcp_keepalive_probes": "3"}
+OPTIONS = {
+    "plm_rsh_no_tree_spawn": "1",
+    "pml": "ob1",
+    "btl": "^openib",
+    "orte_abort_on_non_zero_status": "1",
+    "btl_vader_single_copy_mechanism": "none",
+}
+SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
+    """mpirun on the first host, an sshd for it on the others. A host outside the distribution's instance groups runs
+    the program alone."""
+    hosts = team(job)
+    if job.hosts.current not in hosts:
+        return single.launch(job, program, place)
+    if job.hosts.current != hosts[0]:
+        return [sshd(place)]
+    env = _environment(job, program, place)
+    argv = [*mpirun(job, place), *WORDS, *(under_mpi4py(program.argv) if place.has_mpi4py else program.argv)]
+    return [
+        dataclasses.replace(program, argv=argv, name=f"mpirun {program.name}", env=env, capture=True, leads_ranks=True)
+    ]
+
+
+def under_mpi4py(argv: Sequence[str]) -> list[str]:
+    """A Python program run by mpi4py, as the toolkit does: a rank that raises would else wait at its end, for ever,
+    until the others have come to theirs."""
+    if argv[0] != sys.executable:
+        return list(argv)
+    flags = list(itertools.takewhile(lambda word: word.startswith("-") and word != "-m", argv[1:]))
+    return [argv[0], *flags, "-m", "mpi4py", *argv[1 + len(flags) :]]
+
+
+def mpirun(job: TrainingJob[Any], place: Place) -> list[str]:
+    """mpirun and its options, without the program."""
+    hosts = team(job)
+    per_host = count(job, ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host"), place.gpus or 1)
+    total = count(job, ("sagemaker_mpi_num_processes",), per_host * len(hosts))
+    options = dict(OPTIONS)
+    if len(hosts) > 1:
+        options |= {**KEEPALIVE, "plm_rsh_agent": "ssh", "plm_rsh_args": shlex.join(ssh_options(place))}
+        if place.interface:
+            options |= {"btl_tcp_if_include": place.interface, "oob_tcp_if_include": place.interface}
+    words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in hosts), "-np", str(total)]
+    words += ["--allow-run-as-root", "--tag-output", "-bind-to", "none", "-map-by", "slot"]
+    for name, value in options.items():
+        words += ["-mca", name, value]
+    return words + custom_options(job)[0]
+
+
+def custom_options(job: TrainingJob[Any]) -> tuple[list[str], dict[str, str]]:
+    """The user's own options for mpirun, and the variables among them: as the toolkit, we take --NCCL_DEBUG for one.
+    Raises JobError."""
+    name = "sagemaker_mpi_custom_mpi_options"
+    text = job.platform.get(name) or ""
+    try:
+        words = shlex.split(str(text))
+    except ValueError as error:
+        raise JobError(
+            f"{job.paths.hyperparameters}: {name} is {text!r}, which no shell could split: {error}"
+        ) from None
+    variables = {}
+    if "--NCCL_DEBUG" in words[:-1]:
+        at = words.index("--NCCL_DEBUG")
+        variables["NCCL_DEBUG"] = words[at + 1]
+        del words[at : at + 2]
+    return words, variables
+
+
+def ssh_port(otherwise: int, environ: Mapping[str, str] = os.environ) -> int:
+    """Where sshd listens: SSH_PORT, else one of the job's own, so that hosts that share a network do not meet."""
+    text = environ.get("SSH_PORT") or str(otherwise)
+    try:
+        return int(hp.convert(text, Annotated[int, hp.Range(1, 65_535)]))
+    except ValueError as error:
+        raise JobError(f"the environment variable SSH_PORT is {text!r}; it must be {error}") from None
+
+
+def sshd(place: Place) -> Command:
+    """The sshd that lets the first host in, and nobody else."""
+    scratch = place.scratch
+    options = {
+        "Port": place.ssh_port,
+        "HostKey": scratch / "host_key",
+        "AuthorizedKeysFile": scratch / "authorized_keys",
+        "ForceCommand": f'. {scratch / "session"}; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"',
+        "PasswordAuthentication": "no",
+        "PermitRootLogin": "yes",
+        "StrictModes": "no",  # which would look at the modes of /tmp
+        "UsePAM": "no",
+        "PidFile": "none",
+        "LogLevel": "ERROR",
+        "MaxStartups": 1000,
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return Command([SSHD, "-D", "-e", "-f", "/dev/null", *words], "sshd", capture=True, service=True)
+
+
+def ssh_options(place: Place) -> list[str]:
+    options = {
+        "IdentityFile": place.scratch / "client_key",
+        "IdentitiesOnly": "yes",
+        "UserKnownHostsFile": place.scratch / "known_hosts",
+        "StrictHostKeyChecking": "yes",
+        "BatchMode": "yes",
+        "ConnectTimeout": 30,
+        "LogLevel": "ERROR",
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["-F", "/dev/null", "-p", str(place.ssh_port), *words]
+
+
+def prepare(job: TrainingJob[Any], place: Place) -> list[Command]:
+    """The commands that make this host's key. Raises JobError where Open MPI or sshd is not installed."""
+    hosts, current = team(job), job.hosts.current
+    needed = {"mpirun": "openmpi-bin"} if current == hosts[0] else {"orted": "openmpi-bin", SSHD: "openssh-server"}
+    if len(hosts) > 1:
+        needed |= {"ssh-keygen": "openssh-client", **({"ssh": "openssh-client"} if current == hosts[0] else {})}
+    missing = [(name, package) for name, package in needed.items() if not shutil.which(name)]
+    if current in hosts and missing:
+        name, package = missing[0]
+        raise JobError(f"the launcher mpi needs {name}, which is not installed here (Debian's package {package})")
+    if len(hosts) == 1 or current not in hosts:
+        return []
+    if current != hosts[0] and os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd does not start without it
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(_key(place, current == hosts[0]))]
+    return [Command(words, "ssh-keygen", capture=True)]
+
+
+def _key(place: Place, is_first: bool) -> Path:
+    return place.scratch / ("client_key" if is_first else "host_key")
+
+
+def offer(place: Place) -> dict[str, Any]:
+    """The public halves of this host's keys."""
+    keys = {key: place.scratch / f"{key}.pub" for key in ("client_key", "host_key")}
+    return {key: path.read_text(encoding="utf-8").strip() for key, path in keys.items() if path.exists()}
+
+
+def accept(job: TrainingJob[Any], program: Command, place: Place, offers: Offers) -> None:
+    """Writes down whom to trust, and the variables that ranks of this host get."""
+    hosts = team(job)
+    known = [f"[{host}]:{place.ssh_port},{host} {offers[host].get('host_key', '')}\n" for host in hosts[1:]]
+    (place.scratch / "known_hosts").write_text("".join(known), encoding="utf-8")
+    client_key = offers[hosts[0]].get("client_key", "") if hosts else ""
+    (place.scratch / "authorized_keys").write_text(f"{client_key}\n", encoding="utf-8")
+    if job.hosts.current in hosts[1:]:
+        env = {**os.environ, **_environment(job, program, place)}
+        (place.scratch / "session").write_text(session(env), encoding="utf-8")
+        own = [dict(program.env), str(program.cwd) if program.cwd else None]
+        (place.scratch / OWN).write_text(json.dumps(own), encoding="utf-8")
+
+
+def session(env: Mapping[str, str]) -> str:
+    """What a shell reads to have these variables. Names that a shell cannot have come to the rank by a file."""
+    names = sorted(name for name in env if SHELL_NAME.fullmatch(name))
+    return "".join(f"export {name}={shlex.quote(env[name])}\n" for name in names)
+
+
+def _environment(job: TrainingJob[Any], program: Command, place: Place) -> dict[str, str]:
+    variables = {**single.network(job, place), **Ranks(place.scratch).variables(program.name)}
+    return {**variables, **custom_options(job)[1], **program.env}
+
+
+LAUNCHER = Launcher("mpi", launch, prepare=prepare, offer=offer, accept=accept)

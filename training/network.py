@@ -1,0 +1,49 @@
+"""Which network interface leads to the other hosts. resourceconfig.json says it, and is sometimes wrong: the SDK's
+local mode writes `ethwe`, where Docker calls it eth0."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import socket
+import struct
+from pathlib import Path
+
+from container.job import Hosts
+from container.log import log
+
+SIOCGIFADDR = 0x8915
+
+
+def find_interface(hosts: Hosts) -> str | None:
+    """The interface that the platform names, if this host has it; else the one with the address from which we reach
+    another host; None where that cannot be told (frameworks then choose for themselves)."""
+    if Path("/sys/class/net", hosts.network_interface).exists():
+        return hosts.network_interface
+    others = [host for host in hosts.all if host != hosts.current]
+    found = interface_of(address_towards(others[0])) if others else None
+    if others:
+        log.warning(
+            "resourceconfig.json names the network interface %s, which is not there; %s",
+            hosts.network_interface,
+            f"using {found}" if found else "frameworks will choose one themselves",
+        )
+    return found
+
+
+def address_towards(host: str) -> str | None:
+    """Our own address in what we would send to `host`. Nothing is sent."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))
+        return str(probe.getsockname()[0])
+    return None
+
+
+def interface_of(address: str | None) -> str | None:
+    """The interface that has an IPv4 address."""
+    for _, name in socket.if_nameindex():
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            request = struct.pack("256s", name.encode()[:15])
+            if socket.inet_ntoa(fcntl.ioctl(probe, SIOCGIFADDR, request)[20:24]) == address:
+                return name
+    return None
