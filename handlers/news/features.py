@@ -89,6 +89,15 @@ class Features(Protocol):
         """What `from_json` makes the same features of."""
 
 
+def _in_chunks(titles: list[bytes], encode: Callable[[list[bytes]], Ragged], progress: Progress) -> Ragged:
+    parts = []
+    for first in range(0, len(titles), CHUNK_ROWS):
+        chunk = titles[first : first + CHUNK_ROWS]
+        parts.append(encode(chunk))
+        progress(len(chunk))
+    return Ragged.join(parts)
+
+
 def from_json(value: dict[str, Any]) -> Features:
     """The features that a model was trained with. Raises KeyError, TypeError or ValueError where `value`
     does not come from `to_json`."""
@@ -152,12 +161,7 @@ class NgramFeatures:
         return ids
 
     def encode(self, titles: list[bytes], progress: Progress = lambda rows: None) -> Ragged:
-        parts = []
-        for first in range(0, len(titles), CHUNK_ROWS):
-            chunk = titles[first : first + CHUNK_ROWS]
-            parts.append(self._encode_chunk(chunk))
-            progress(len(chunk))
-        return Ragged.join(parts)
+        return _in_chunks(titles, self._encode_chunk, progress)
 
     def _encode_chunk(self, titles: list[bytes]) -> Ragged:
         text = normalise_lines(titles)
@@ -232,12 +236,7 @@ class WordFeatures:
         return [number[word] for word in words(headline) if word in number][-self.width :]
 
     def encode(self, titles: list[bytes], progress: Progress = lambda rows: None) -> Ragged:
-        parts = []
-        for first in range(0, len(titles), CHUNK_ROWS):
-            chunk = titles[first : first + CHUNK_ROWS]
-            parts.append(self._encode_chunk(chunk))
-            progress(len(chunk))
-        return Ragged.join(parts)
+        return _in_chunks(titles, self._encode_chunk, progress)
 
     def _encode_chunk(self, titles: list[bytes]) -> Ragged:
         number = self._number
