@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from container import log
-from container.paths import Paths
-from serving.settings import Settings, folder_bytes
+from serving.settings import Settings
 
-paths = Paths.from_environment()
-settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
+settings = Settings.from_environment()
 runtime = Path(os.environ["BYO_SERVE_RUNTIME"])
 
 bind = os.environ["BYO_SERVE_BIND"].split(",")

@@ -117,7 +117,13 @@ def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> C
         # -P: not from the working directory, which may hold a folder called `serving` too.
         [sys.executable, "-P", "-m", "serving", "-c", "python:serving.gunicorn_conf", "serving.wsgi:application"],
         name="gunicorn",
-        env={"BYO_SERVE_RUNTIME": str(runtime), "BYO_SERVE_BIND": bind, **thread_limits(settings)},
+        env={
+            "BYO_SERVE_RUNTIME": str(runtime),
+            "BYO_SERVE_BIND": bind,
+            # Decided once: what is free of the memory is less as soon as a worker has loaded its model.
+            "SAGEMAKER_MODEL_SERVER_WORKERS": str(settings.workers),
+            **thread_limits(settings),
+        },
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from container.paths import Paths
 from serving import models
 from serving.app import create_app
-from serving.settings import Settings, folder_bytes
+from serving.settings import Settings
 
-paths = Paths.from_environment()
-settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
-model = models.ModelServer(models.find(paths, settings), settings, models.marker_path())
+settings = Settings.from_environment()
+model = models.ModelServer(models.find(Paths.from_environment(), settings), settings, models.marker_path())
 application = create_app(model, settings)
