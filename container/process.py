@@ -165,7 +165,6 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.stop_requested = False
-        self.hangup_requested = False
         self.children: dict[int, Child] = {}
         self.on_poll: Callable[[], None] | None = None
         """Called after every wait, which then is of `interval_s` at most."""
@@ -196,8 +195,7 @@ class Supervisor:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number in STOP_SIGNALS:
             self.stop_requested = True
-        elif number == signal.SIGHUP:
-            self.hangup_requested = True
+        # SIGHUP is taken and passed over, and SIGCHLD only wakes us.
 
     def start(self, command: Command) -> Child:
         """Starts a command. Raises JobError where it cannot be run at all."""
