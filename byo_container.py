@@ -1,4 +1,4 @@
-"""The commands `train` and `serve`.
+"""The commands `train` and `serve`, and `byo-container`, by which an image finds out which of them is meant.
 
 They stand outside the rooms, under a name that nobody else uses: the rooms' own names (container,
 training, serving, handlers) are plain ones, and a folder of the same name on PYTHONPATH would be imported
@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+COMMANDS = ("train", "serve")
 ROOMS = ("container", "training", "serving", "handlers")
 
 
@@ -53,3 +54,19 @@ def serve() -> int:
     from serving.main import main
 
     return main(sys.argv[1:])
+
+
+def main() -> None:
+    """The command `byo-container`: `train` or `serve`, as its first word says; without one as what is mounted does,
+    for the SDK's version 3 starts training jobs in its local mode without a word. That program takes our place, so
+    that process 1 is called by what it does; it is the first of that name on the PATH, which may be a user's own."""
+    words = sys.argv[1:] or [meant_command()]
+    if words[0] not in COMMANDS:
+        sys.exit(f"byo-container: {words[0]!r} is no command; known are {' and '.join(COMMANDS)}")
+    os.execvp(words[0], words)  # noqa: S606
+
+
+def meant_command() -> str:
+    """A training job has its configuration mounted, an endpoint has not."""
+    config = Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "input", "config")
+    return "train" if config.is_dir() else "serve"

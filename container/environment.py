@@ -1,6 +1,7 @@
 """The SM_* variables and the arguments that a user's training script expects.
 
-They are those of sagemaker-training-toolkit to the letter; docs/differences.md lists what differs on purpose.
+They are those of sagemaker-training-toolkit (V2 of SageMaker's SDK) to the letter, and those that only V3's
+ModelTrainer sets; docs/differences.md lists what differs on purpose.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from container.groups import distribution_groups, distribution_hosts
+from container.hyperparameters import PLATFORM_NAMES
 from container.job import TrainingJob
-from container.log import level_number
+from container.log import level_number, log
 
 # These are the toolkit's own settings; the other sagemaker_* go to the script as framework parameters.
 _TOOLKIT_SETTINGS = frozenset(
@@ -25,9 +28,10 @@ _TOOLKIT_SETTINGS = frozenset(
         "sagemaker_region",
         "sagemaker_s3_output",
         "sagemaker_enable_cloudwatch_metrics",
-        "_tuning_objective_metric",
+        *PLATFORM_NAMES,
     }
 )
+LISTING_S = 60.0  # a driver that hangs would hold the job for ever
 
 
 def to_text(value: Any) -> str:
@@ -61,6 +65,8 @@ def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) ->
         variables[f"SM_CHANNEL_{name.upper()}"] = str(channel.path)
     for name, value in job.hyperparameters.items():
         variables[f"SM_HP_{name.upper()}"] = to_text(value)
+    for name, value in job.hyperparameters.items():  # V3's names, which a shell can read, where they are free
+        variables.setdefault(f"SM_HP_{name.upper().replace('-', '_')}", to_text(value))
     variables |= {
         "SM_HPS": to_text(job.hyperparameters),
         "SM_CHANNELS": to_text(sorted(job.channels)),
@@ -68,12 +74,24 @@ def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) ->
         "SM_FRAMEWORK_PARAMS": to_text(_framework_parameters(job)),
         "SM_TRAINING_ENV": to_text(_training_env(job, facts)),
         "CURRENT_HOST": job.hosts.current,
-        "SAGEMAKER_JOB_NAME": to_text(_job_name(job)),
-        "SAGEMAKER_REGION": to_text(job.platform.get("sagemaker_region") or os.environ.get("AWS_REGION")),
+        "SAGEMAKER_JOB_NAME": to_text(job.platform.get("sagemaker_job_name") or os.environ.get("TRAINING_JOB_NAME")),
+        "SAGEMAKER_REGION": to_text(region_of(job)),
     }
-    if "topology" in job.raw["resourceconfig"]:
+    if job.raw["resourceconfig"].get("topology"):
         variables["SM_TOPOLOGY"] = to_text(job.raw["resourceconfig"]["topology"])
-    return variables
+    return variables | _of_v3(job, program)
+
+
+def _of_v3(job: TrainingJob[Any], program: str) -> dict[str, str]:
+    """What only V3 of the SDK sets. SM_MASTER_ADDR and SM_MASTER_PORT come from the launcher, which knows them."""
+    return {
+        "SM_INPUT_DATA_DIR": str(job.paths.data),
+        "SM_OUTPUT_FAILURE": str(job.paths.failure),
+        "SM_SOURCE_DIR": str(job.paths.code),
+        "SM_ENTRY_SCRIPT": program,
+        "SM_HOST_COUNT": str(len(job.hosts.all)),
+        "SM_CURRENT_HOST_RANK": str(job.hosts.rank),
+    }
 
 
 def _facts(job: TrainingJob[Any], program: str, source: str) -> dict[str, Any]:
@@ -95,11 +113,11 @@ def _facts(job: TrainingJob[Any], program: str, source: str) -> dict[str, Any]:
         "current_instance_group_hosts": own_group.get("hosts", []),
         "instance_groups": list(by_name),
         "instance_groups_dict": by_name,
-        "distribution_instance_groups": job.platform.get("sagemaker_distribution_instance_groups", []),
+        "distribution_instance_groups": distribution_groups(job),
         "is_hetero": len(by_name) > 1,
         "num_cpus": os.cpu_count() or 1,
         "num_gpus": count_gpus(),
-        "num_neurons": 0,
+        "num_neurons": count_neurons(job.hosts.instance_type),
         "user_entry_point": program,
         "module_name": program.removesuffix(".py"),
         "module_dir": source,
@@ -114,32 +132,55 @@ def _framework_parameters(job: TrainingJob[Any]) -> dict[str, Any]:
     return {name: value for name, value in job.platform.items() if name not in _TOOLKIT_SETTINGS}
 
 
-def _job_name(job: TrainingJob[Any]) -> str | None:
-    return job.platform.get("sagemaker_job_name") or os.environ.get("TRAINING_JOB_NAME")
+def region_of(job: TrainingJob[Any]) -> str | None:
+    """The AWS region that a job names, by hyperparameter or environment."""
+    names = ("AWS_REGION", "AWS_DEFAULT_REGION")
+    return job.platform.get("sagemaker_region") or next(filter(None, map(os.environ.get, names)), None)
 
 
 def _training_env(job: TrainingJob[Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    together = distribution_hosts(job)
+    master = (together or job.hosts.all)[0]
     return {
         **facts,
         "additional_framework_parameters": _framework_parameters(job),
         "channel_input_dirs": {name: str(channel.path) for name, channel in job.channels.items()},
-        "distribution_hosts": list(job.hosts.all),
+        "distribution_hosts": together,
         "hyperparameters": dict(job.hyperparameters),
-        "is_master": job.hosts.is_master,
-        "job_name": _job_name(job),
-        "master_hostname": job.hosts.master,
+        "input_data_dir": str(job.paths.data),
+        "is_master": job.hosts.current == master,
+        "is_modelparallel_enabled": None,
+        "is_smddpmprun_installed": False,
+        "is_smddprun_installed": False,
+        "job_name": os.environ.get("TRAINING_JOB_NAME") or job.platform.get("sagemaker_job_name"),
+        "master_hostname": master,
+        "topology": job.raw["resourceconfig"].get("topology", []),
     }
 
 
 def count_gpus() -> int:
     """The NVIDIA GPUs that this container may use: the lines of `nvidia-smi --list-gpus`, 0 without it."""
-    nvidia_smi = shutil.which("nvidia-smi")
-    if not nvidia_smi:
+    return sum(line.startswith("GPU ") for line in _listing("nvidia-smi", "--list-gpus").splitlines())
+
+
+def count_neurons(instance_type: str) -> int:
+    """The Neuron cores of this container, as `neuron-ls -j` lists them, 0 without it."""
+    if "trn2.48xlarge" in instance_type:
+        return 64
+    try:
+        return sum(int(device.get("nc_count", 0)) for device in json.loads(_listing("neuron-ls", "-j") or "[]"))
+    except (ValueError, TypeError, AttributeError):
         return 0
-    command = [nvidia_smi, "--list-gpus"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=False)
-    return _gpu_lines(listing.stdout.splitlines())
 
 
-def _gpu_lines(lines: Sequence[str]) -> int:
-    return sum(line.startswith("GPU ") for line in lines)
+def _listing(*command: str) -> str:
+    """What a command says of devices; nothing where it is not installed, or does not answer."""
+    found = shutil.which(command[0])
+    if not found:
+        return ""
+    try:
+        words = [found, *command[1:]]
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=LISTING_S).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("%s does not answer, so its devices are not used: %s", command[0], error)
+        return ""

@@ -16,8 +16,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,9 +28,11 @@ from container.log import log
 from container.paths import Paths
 
 ENTRY_POINTS = "byo_container.handlers"
+LAUNCHER_ENTRY_POINTS = "byo_container.launchers"
 VARIABLE = "MODEL_HANDLER"
 MANIFEST = "handler.json"
 KEPT = ".kept-by-byo-container"
+PREFIX = "X-Amzn-SageMaker-"
 ROOMS = ("container", "training", "serving", "handlers")
 
 
@@ -39,9 +41,63 @@ class InputError(Exception):
     what would be right. Raise it for a request, or return it in place of one output."""
 
 
+@dataclass
+class Invocation:
+    """The request that an input came with, for handlers that ask: what the platform says in its headers, and what is
+    to be said in the answer's. Source: the API InvokeEndpoint of SageMaker's runtime."""
+
+    header: Callable[[str], str]
+    """Any header by its name; empty where there is none."""
+    session: Path | None = None
+    """A folder of the session's own, where one was opened (SessionId NEW_SESSION); every worker sees it."""
+    reply_headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = ""
+    """Set it where the answer is of a media type of the model's own choice, such as audio/wav."""
+
+    @property
+    def custom_attributes(self) -> str:
+        """At most 1024 characters of ASCII that the client sent along."""
+        return self.header(f"{PREFIX}Custom-Attributes")
+
+    @property
+    def inference_id(self) -> str:
+        return self.header(f"{PREFIX}Inference-Id")
+
+    @property
+    def target_variant(self) -> str:
+        return self.header(f"{PREFIX}Target-Variant")
+
+    def reply_custom_attributes(self, text: str) -> None:
+        """Sends custom attributes back; without it the client gets none. Raises ValueError for what is none."""
+        if len(text) > 1024 or not (text.isascii() and text.isprintable()):
+            raise ValueError(f"custom attributes are at most 1024 printable ASCII characters, not {text[:50]!r}")
+        self.reply_headers[f"{PREFIX}Custom-Attributes"] = text
+
+
+@dataclass
+class Conversation:
+    """A WebSocket, from its opening to its end: what its first request said, and a place for what the handler wants to
+    remember between two messages."""
+
+    header: Callable[[str], str]
+    state: dict[str, Any] = field(default_factory=dict)
+
+
 class Handler(Protocol):
     """A model. `train` may be left out by one that is only served, `load` and `predict` by one that is only
-    trained. A dataclass `Hyperparameters` in the class declares what `job.hyperparameters` will be."""
+    trained. A dataclass `Hyperparameters` in the class declares what `job.hyperparameters` will be.
+
+    What a class may say besides, of how requests are put together for `predict` (MODEL_SERVER_BATCH_* have the last
+    word):
+
+        batch_size = 16         # never more inputs in one call; without it 32, and a larger request in one piece
+        batch_delay_ms = 5      # how long a request waits for company while nothing is computed; else 0
+        def cost(self, input):  # such as its length, in the event loop, so cheap: alike goes with alike, cheapest first
+            return len(input)
+        batch_cost = 4096       # the most for a batch: its dearest input's cost times its inputs, as padding makes it
+        execution_parameters = {"MaxConcurrentTransforms": 4, "MaxPayloadInMB": 6}  # for batch transform
+        inference_mode = False  # a PyTorch model that needs gradients to predict; else torch.inference_mode is on
+    """
 
     def train(self, job: TrainingJob[Any]) -> None:
         """Trains, and leaves in job.model_dir what `load` needs."""
@@ -50,7 +106,16 @@ class Handler(Protocol):
         """The model, ready to predict. Called once in every server worker; model_dir is read-only."""
 
     def predict(self, model: Any, inputs: list[Any]) -> list[Any]:
-        """One output for each input, in order. An output may be an InputError: that input fails alone."""
+        """One output for each input, in order. Where it raises, it is called again with the inputs of half of the
+        requests, until who is to blame stands alone. An output may be an InputError: that input fails alone. One that
+        is an iterator (a generator, say) is sent part by part as it comes: texts and bytes as they are, other values
+        as lines of JSON.
+
+        One with a parameter `requests` gets there the Invocation of each input."""
+
+    def converse(self, model: Any, message: str | bytes, conversation: Conversation) -> Any:
+        """What to answer to one message of a WebSocket: a text, bytes, a value that is sent as JSON, an iterator of
+        those, which are sent as they come, or None. May be left out: a message is then an input for `predict`."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +226,20 @@ def resolve(name: str, told_by: str) -> HandlerReference:
 
 def installed() -> dict[str, str]:
     """Handlers by name: what packages have registered in the entry-point group."""
+    return _registered(ENTRY_POINTS)
+
+
+def launcher_of(target: str) -> str | None:
+    """The launcher that an installed handler wants on several hosts or GPUs: what is registered under its name in the
+    entry-point group `byo_container.launchers`. The class is not imported, which only its own process does."""
+    launchers = _registered(LAUNCHER_ENTRY_POINTS)
+    return next((launchers[name] for name, known in installed().items() if known == target and name in launchers), None)
+
+
+def _registered(group: str) -> dict[str, str]:
     from importlib.metadata import entry_points  # 20 ms of every start that needs no look-up
 
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return {point.name: point.value for point in entry_points(group=group)}
 
 
 def _only_installed(otherwise: str) -> HandlerReference:
@@ -175,10 +251,19 @@ def _only_installed(otherwise: str) -> HandlerReference:
 
 
 def put_on_path(folders: Iterable[Path]) -> None:
-    """Makes a user's code importable, before everything else that is. Raises JobError where it holds a folder
-    that is called like one of ours: which one an import found would be an accident."""
+    """Makes a user's code importable, before everything else that is. Raises JobError as refuse_our_names does."""
+    folders = list(folders)
+    refuse_our_names(folders)
+    for folder in reversed(folders):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+
+def refuse_our_names(folders: Iterable[Path]) -> None:
+    """Raises JobError where a user's code holds a folder that is called like one of ours: which one an import found
+    would be an accident."""
     ours = Path(__file__).resolve().parent.parent
-    for folder in reversed(list(folders)):
+    for folder in folders:
         for room in ROOMS:
             for theirs in (folder / room, folder / f"{room}.py"):
                 if theirs.exists() and folder.resolve() != ours:
@@ -186,8 +271,6 @@ def put_on_path(folders: Iterable[Path]) -> None:
                         f"{theirs} and {ours / room} have the same name, and an import could find either; "
                         f"rename the first (the names {', '.join(ROOMS)} belong to byo-container)"
                     )
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
 
 
 def remember(reference: HandlerReference, paths: Paths) -> None:

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from container.failure import JobError
 
 PLATFORM_PREFIX = "sagemaker_"
-TUNING_METRIC = "_tuning_objective_metric"
+PLATFORM_NAMES = ("_tuning_objective_metric", "default_user_module_name")
 
 H = TypeVar("H")
 
@@ -49,7 +49,7 @@ class Range:
 
 def is_platforms(name: str) -> bool:
     """Whether a hyperparameter is the platform's own and must never reach a handler."""
-    return name.startswith(PLATFORM_PREFIX) or name == TUNING_METRIC
+    return name.startswith(PLATFORM_PREFIX) or name in PLATFORM_NAMES
 
 
 def decode(text: str) -> Any:

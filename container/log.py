@@ -7,9 +7,12 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 log = logging.getLogger("byo_container")
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""What this thread or greenlet works on: every line of the log that it writes says so. Of a batch, all of them."""
 
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -24,6 +27,8 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
             "message": record.getMessage(),
         }
+        if request_id := REQUEST_ID.get():
+            fields["request_id"] = request_id
         fields.update({k: v for k, v in vars(record).items() if k not in _RESERVED})
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
@@ -35,19 +40,23 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = f"{time.replace('+00:00', 'Z')} {record.levelname} [{record.process}] {record.getMessage()}"
+        request_id = f" [{REQUEST_ID.get()}]" if REQUEST_ID.get() else ""
+        line = f"{time.replace('+00:00', 'Z')} {record.levelname} [{record.process}]{request_id} {record.getMessage()}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         # Log collectors take a line for an event: a traceback must not come apart.
         return line.replace("\n", " | ")
 
 
-def configure(environ: Mapping[str, str] = os.environ) -> None:
-    """Logs to stderr; SAGEMAKER_CONTAINER_LOG_LEVEL (a number or a name), LOG_FORMAT text or json."""
+def configure(environ: Mapping[str, str] = os.environ, everything: bool = False) -> None:
+    """Logs to stderr; SAGEMAKER_CONTAINER_LOG_LEVEL (a number or a name), LOG_FORMAT text or json. `everything`: what
+    others log, too, from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if environ.get("LOG_FORMAT", "").lower() == "json" else TextFormatter())
     log.handlers[:] = [handler]
     log.propagate = False
+    if everything:
+        logging.getLogger().handlers[:] = [handler]
     set_level(environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL", ""))
 
 

@@ -54,6 +54,11 @@ class Paths:
         return self.root / "model"
 
     @property
+    def models(self) -> Path:
+        """Many models, of an endpoint that serves them in one container."""
+        return self.root / "models"
+
+    @property
     def code(self) -> Path:
         return self.root / "code"
 
@@ -70,6 +75,21 @@ class Paths:
         return self.output / "data"
 
     @property
+    def metrics(self) -> Path:
+        """Ours: the metrics of the job, see container/metrics.py."""
+        return self.output_data / "metrics.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Ours: what training code wants to have said at the top of the report, a JSON object of names and values."""
+        return self.output_data / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        """Ours: what a person opens after training."""
+        return self.output_data / "report.html"
+
+    @property
     def output_intermediate(self) -> Path:
         return self.output / "intermediate"
 
@@ -81,3 +101,8 @@ class Paths:
     def failure(self) -> Path:
         """The reason why a job failed; its first 1,024 characters become FailureReason."""
         return self.output / "failure"
+
+    @property
+    def success(self) -> Path:
+        """An empty file, as sagemaker-training-toolkit leaves it when all went well; no page of AWS asks for it."""
+        return self.output / "success"

@@ -19,13 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from container.failure import TRACEBACK, JobError, JobStopped
 from container.log import log
+from container.output import Output
 
-TAIL_BYTES = 64 * 1024
-LONGEST_LINE = 8 * 1024
 PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
 # The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.
 STOP_GRACE_S = 118.0
@@ -47,56 +46,17 @@ class Command:
     cwd: Path | None = None
     capture: bool = False
     on_error_line: Callable[[str], None] | None = None
+    on_line: Callable[[str], None] | None = None
+    """The same for stdout."""
     service: bool = False
     whole_lines: bool = False
     """Whether what is captured is passed on line by line, because others write to the same place."""
     leads_ranks: bool = False
     """Whether it is a launcher, whose ranks get SIGTERM themselves and which ends when they have."""
-
-
-class Output:
-    """One stream of a child: passed on as it comes, or line by line to a function; its end kept."""
-
-    def __init__(
-        self, stream: IO[bytes], copy_to: int, on_line: Callable[[str], None] | None, whole_lines: bool = False
-    ) -> None:
-        self.stream = stream
-        self.copy_to = copy_to
-        self.on_line = on_line
-        self.whole_lines = whole_lines
-        self._line = b""
-        self.tail = bytearray()
-        os.set_blocking(stream.fileno(), False)
-
-    def copy(self) -> bool:
-        """Passes on what there is now; False at the end of the stream."""
-        try:
-            data = b"" if self.stream.closed else os.read(self.stream.fileno(), 65536)
-        except BlockingIOError:
-            return True
-        self.tail += data
-        del self.tail[:-TAIL_BYTES]
-        if self.on_line:
-            self._hand_over(data, self.on_line)
-        else:
-            _write_all(self.copy_to, self._lines_of(data) if self.whole_lines else data)
-        return bool(data)
-
-    def _lines_of(self, data: bytes) -> bytes:
-        """What can be passed on without cutting a line (a progress bar's end with a carriage return)."""
-        held = self._line + data
-        end = max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
-        if not data or len(held) - end > LONGEST_LINE:
-            end = len(held)
-        self._line = held[end:]
-        return held[:end]
-
-    def _hand_over(self, data: bytes, on_line: Callable[[str], None]) -> None:
-        *lines, self._line = (self._line + data).split(b"\n")
-        if not data:  # the end: what is left is a line too
-            lines, self._line = [self._line], b""
-        for line in filter(None, lines):
-            on_line(line.decode("utf-8", "replace"))
+    watch: Callable[[str], None] | None = None
+    """Gets every line of what is captured, as it is passed on."""
+    background: bool = False
+    """Whether it runs beside the others for as long as they do, and how it ends matters to nobody."""
 
 
 class Child:
@@ -111,8 +71,11 @@ class Child:
         self.overdue = False
         """Whether it was killed because it did not end in time after SIGTERM."""
         self.outputs = [
-            Output(stream, copy_to, on_line, command.whole_lines)
-            for stream, copy_to, on_line in ((process.stdout, 1, None), (process.stderr, 2, command.on_error_line))
+            Output(stream, copy_to, on_line, command.watch, command.whole_lines)
+            for stream, copy_to, on_line in (
+                (process.stdout, 1, command.on_line),
+                (process.stderr, 2, command.on_error_line),
+            )
             if stream is not None
         ]
         self._process = process
@@ -165,6 +128,8 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.stop_requested = False
+        self.reload_requested = False
+        """Whether there was a SIGHUP. Who heeds it takes it back."""
         self.children: dict[int, Child] = {}
         self.on_poll: Callable[[], None] | None = None
         """Called after every wait, which then is of `interval_s` at most."""
@@ -195,12 +160,14 @@ class Supervisor:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number in STOP_SIGNALS:
             self.stop_requested = True
-        # SIGHUP is taken and passed over, and SIGCHLD only wakes us.
+        elif number == signal.SIGHUP:
+            self.reload_requested = True
+        # SIGCHLD only wakes us.
 
     def start(self, command: Command) -> Child:
         """Starts a command. Raises JobError where it cannot be run at all."""
-        pipe = subprocess.PIPE if command.capture else None
-        error_pipe = subprocess.PIPE if command.on_error_line else pipe
+        pipe = subprocess.PIPE if command.capture or command.on_line else None
+        error_pipe = subprocess.PIPE if command.capture or command.on_error_line else None
         try:
             process = subprocess.Popen(
                 list(command.argv),
@@ -217,6 +184,7 @@ class Supervisor:
         child = Child(command, process)
         self.children[child.pid] = child
         for output in child.outputs:
+            output.while_blocked = self._poll_others
             self._selector.register(output.stream, selectors.EVENT_READ, output)
         return child
 
@@ -232,6 +200,14 @@ class Supervisor:
             elif not key.data.copy():
                 self._close(key.data)
         self._reap()
+        if self.on_poll:
+            self.on_poll()
+
+    def _poll_others(self) -> None:
+        """What must go on while nobody reads our output: the other hosts would take our silence for our end."""
+        for key, _ in self._selector.select(0):
+            if callable(key.data):
+                key.data()
         if self.on_poll:
             self.on_poll()
 
@@ -330,7 +306,8 @@ def run(stages: Sequence[Stage], grace_s: float, company: Company | None = None)
             commands = stage(supervisor) if callable(stage) else stage
             if supervisor.stop_requested:
                 raise JobStopped(f"before {commands[0].name if commands else 'it'} began")
-            children = [supervisor.start(command) for command in commands]
+            started = [supervisor.start(command) for command in commands]
+            children = [child for child in started if not child.command.background]
             _attend(supervisor, children, grace_s, company)
             over = company is not None and company.grace_s is not None
             children = [
@@ -426,10 +403,3 @@ def _prepare_child() -> None:
     # that reaches a server before it has set its handlers would be lost.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    with contextlib.suppress(OSError):  # nobody reads our output: no reason to stop a training
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]

@@ -17,10 +17,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from container.process import StopFlag
+from container.progress import Progress
 from handlers.news.examples import Examples, Task
 from handlers.news.journal import Journal, Measures, measure
 from handlers.news.networks import VECTORS, head_of
-from handlers.news.progress import Progress
+from handlers.news.resuming import Resuming
 
 LABEL_SMOOTHING = 0.05  # near-copies of one headline are in several categories: certainty is not rewarded
 DENSE_LEARNING_RATE = 0.004  # Adam's, for the layers behind the table
@@ -30,14 +31,16 @@ LAST_RATE = 0.03  # the learning rate falls in a line to this share of it
 Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
-def train(task: Task, journal: Journal, stop: StopFlag) -> None:
+def train(task: Task, journal: Journal, stop: StopFlag, resuming: Resuming) -> None:
     """Trains in place until the epochs are done or `stop` is requested (looked at before every step)."""
     settings, training, validation = task.settings, task.training, task.validation
     random = np.random.default_rng(settings.seed)
-    step = make_step(task.network)
-    steps = settings.epochs * -(-len(training) // settings.batch_size)
-    done = 0
-    for epoch in range(1, settings.epochs + 1):
+    step, variables = make_step(task.network)
+    epoch_steps = -(-len(training) // settings.batch_size)
+    steps = settings.epochs * epoch_steps
+    past = resuming.restore(variables, random)
+    done = past * epoch_steps
+    for epoch in range(past + 1, settings.epochs + 1):
         losses, hits = [], []
         with Progress(f"epoch {epoch}/{settings.epochs}", len(training), "headlines") as progress:
             for batch in _batches(training, settings.batch_size, random):
@@ -52,6 +55,7 @@ def train(task: Task, journal: Journal, stop: StopFlag) -> None:
         loss, accuracy = (float(tf.add_n(sums)) / len(training) for sums in (losses, hits))
         answers = task.answer(validation.features)
         journal.note(Measures(loss, accuracy, *measure(answers, validation.labels)))
+        resuming.save(variables, random)
 
 
 def _batches(examples: Examples, size: int, random: np.random.Generator) -> Iterator[Examples]:
@@ -71,9 +75,9 @@ def _inputs(batch: Examples, dropout: float, random: np.random.Generator) -> tup
     return rows, feature.astype(np.int32), owner, scale.astype(np.float32), batch.labels
 
 
-def make_step(network: keras.Model) -> Step:
-    """One update of the network. Takes what `_inputs` makes and the learning rate; gives the batch's sums of
-    losses and of right answers, float32 both."""
+def make_step(network: keras.Model) -> tuple[Step, list[Any]]:
+    """One update of the network, and all variables that updates change. The update takes what `_inputs` makes and
+    the learning rate; it gives the batch's sums of losses and of right answers, float32 both."""
     table = network.get_layer(VECTORS).embeddings.value
     squares = tf.Variable(tf.fill(table.shape, ADAGRAD_START), trainable=False)
     head = head_of(network)
@@ -108,4 +112,5 @@ def make_step(network: keras.Model) -> Step:
         return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))
 
     signature = [whole, whole, whole, real, whole, tf.TensorSpec([], tf.float32)]
-    return cast("Step", tf.function(step, input_signature=signature))
+    variables = [*network.variables, squares, *optimizer.variables]
+    return cast("Step", tf.function(step, input_signature=signature)), variables

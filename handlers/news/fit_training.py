@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from container.process import StopFlag
+from container.progress import Progress
 from handlers.news.examples import Task
 from handlers.news.features import WordFeatures
 from handlers.news.journal import Journal, Measures
-from handlers.news.progress import Progress
+from handlers.news.resuming import Resuming
 from handlers.news.settings import Settings
 
 
-def train(task: Task, journal: Journal, stop: StopFlag) -> None:
+def train(task: Task, journal: Journal, stop: StopFlag, resuming: Resuming) -> None:
     """Trains in place until the epochs are done or `stop` is requested (looked at after every step)."""
     network, training, validation, settings = task.network, task.training, task.validation, task.settings
     network.compile(
@@ -22,15 +24,19 @@ def train(task: Task, journal: Journal, stop: StopFlag) -> None:
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
+    network.optimizer.build(network.trainable_variables)
+    variables = [*network.variables, *network.optimizer.variables]
+    past = resuming.restore(variables)
     width, align = WordFeatures.width, WordFeatures.align
     network.fit(
         training.features.padded(width, align),
         training.labels,
         validation_data=(validation.features.padded(width, align), validation.labels),
         validation_batch_size=1024,
+        initial_epoch=past,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        callbacks=[_Reporter(len(training), settings, journal, stop)],
+        callbacks=[_Reporter(len(training), settings, journal, stop, lambda: resuming.save(variables))],
         verbose=0,
     )
 
@@ -38,9 +44,11 @@ def train(task: Task, journal: Journal, stop: StopFlag) -> None:
 class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Says how far it has come, and ends it when the platform asks for that."""
 
-    def __init__(self, rows: int, settings: Settings, journal: Journal, stop: StopFlag) -> None:
+    def __init__(
+        self, rows: int, settings: Settings, journal: Journal, stop: StopFlag, save: Callable[[], None]
+    ) -> None:
         super().__init__()
-        self.rows, self.settings, self.journal, self.stop = rows, settings, journal, stop
+        self.rows, self.settings, self.journal, self.stop, self.save = rows, settings, journal, stop, save
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.progress = Progress(f"epoch {epoch + 1}/{self.settings.epochs}", self.rows, "headlines")
@@ -57,3 +65,4 @@ class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs and "val_loss" in logs and not self.stop.requested:
             self.journal.note(Measures(logs["loss"], logs["accuracy"], logs["val_loss"], logs["val_accuracy"]))
+            self.save()

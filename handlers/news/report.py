@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
+from container.writing import writing
 from handlers.news.categories import NAMES
 from handlers.news.journal import Measures
-from handlers.news.store import writing
 
 matplotlib.use("Agg")  # before pyplot looks for a display
 

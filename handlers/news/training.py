@@ -12,9 +12,10 @@ from container.channels import Channel
 from container.failure import JobError, JobStopped
 from container.job import TrainingJob
 from container.process import StopFlag
+from container.progress import Progress, say
+from container.writing import check_writable
 from handlers.news import data, glove, store
 from handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures
-from handlers.news.progress import Progress, say
 from handlers.news.settings import Hyperparameters, Settings
 
 CHANNEL = "training"
@@ -26,8 +27,7 @@ def run(job: TrainingJob[Hyperparameters]) -> None:
     On SIGTERM it stops before the next step, saves the model as it is and raises JobStopped. Raises JobError
     for bad data and for folders that cannot be written to.
     """
-    store.check_writable(job.model_dir)
-    store.check_writable(job.tensorboard_dir)
+    check_writable(job.model_dir)
     with StopFlag() as stop:
         _run(job, stop)
 
@@ -64,6 +64,7 @@ def _train(
     from handlers.news import bag_training, fit_training, networks
     from handlers.news.examples import Answerer, Examples, Task
     from handlers.news.journal import Journal
+    from handlers.news.resuming import Resuming
 
     network = networks.build(settings, features, store.network_name(settings.architecture, features), vectors)
     examples = Examples(encoded, labels)
@@ -75,8 +76,8 @@ def _train(
         answer=Answerer(network, None if settings.architecture == "bag" else features.width, features.align),
     )
     loop = bag_training.train if settings.architecture == "bag" else fit_training.train
-    with Journal(settings.epochs, job.tensorboard_dir) as journal:
-        loop(task, journal, stop)
+    journal = Journal(settings.epochs)
+    loop(task, journal, stop, Resuming(job.checkpoint_dir, task, journal))
     store.save(network, features, job.model_dir)
     say(f"saved {job.model_dir / store.NETWORK}")
     if len(journal.epochs) < settings.epochs:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from container.environment import count_gpus, sm_variables, to_arguments, to_text
+from container.environment import count_gpus, count_neurons, sm_variables, to_arguments, to_text
 from container.job import TrainingJob
+from container.log import log
 from tests.support import ONE_HOST, Tree
 
 MakeTree = Callable[..., Tree]
@@ -122,9 +123,8 @@ def test_the_variables_of_a_job(ml: MakeTree, monkeypatch: pytest.MonkeyPatch) -
         "SM_CURRENT_INSTANCE_GROUP": "homogeneousCluster",
         "SM_CURRENT_INSTANCE_GROUP_HOSTS": '["algo-1"]',
         "SM_INSTANCE_GROUPS": '["homogeneousCluster"]',
-        "SM_DISTRIBUTION_INSTANCE_GROUPS": found["SM_DISTRIBUTION_INSTANCE_GROUPS"],
+        "SM_DISTRIBUTION_INSTANCE_GROUPS": '["homogeneousCluster"]',
         "SM_IS_HETERO": "false",
-        "SM_TOPOLOGY": "",
         "SM_NUM_CPUS": str(os.cpu_count()),
         "SM_NUM_GPUS": str(count_gpus()),
         "SM_NUM_NEURONS": "0",
@@ -137,6 +137,14 @@ def test_the_variables_of_a_job(ml: MakeTree, monkeypatch: pytest.MonkeyPatch) -
         "SAGEMAKER_JOB_NAME": "my-job",
         "SAGEMAKER_REGION": "eu-west-1",
         "CURRENT_HOST": "algo-1",
+        # V3's own
+        "SM_HP_BATCH_SIZE": "32",
+        "SM_INPUT_DATA_DIR": f"{root}/input/data",
+        "SM_OUTPUT_FAILURE": f"{root}/output/failure",
+        "SM_SOURCE_DIR": f"{root}/code",
+        "SM_ENTRY_SCRIPT": "train.py",
+        "SM_HOST_COUNT": "1",
+        "SM_CURRENT_HOST_RANK": "0",
     }
     assert training_env["hyperparameters"] == own
     assert training_env["channel_input_dirs"] == {
@@ -153,8 +161,15 @@ def test_the_defaults_where_the_platform_says_little(ml: MakeTree) -> None:
     assert found["SM_CURRENT_INSTANCE_TYPE"] == "local"
     assert found["SM_CURRENT_INSTANCE_GROUP"] == "homogeneousCluster"
     assert found["SM_INSTANCE_GROUPS"] == found["SM_CURRENT_INSTANCE_GROUP_HOSTS"] == "[]"
+    assert (found["SM_HOST_COUNT"], found["SM_CURRENT_HOST_RANK"]) == ("2", "0")
     assert "SM_TOPOLOGY" not in found
-    assert not [name for name in found if name.startswith("SM_MASTER")]
+    assert not [name for name in found if name.startswith("SM_MASTER")], "the launcher knows it, and nobody else"
+
+
+def test_a_hyphens_two_spellings_do_not_hide_a_hyperparameter(ml: MakeTree) -> None:
+    found = variables(ml(hyperparameters={"batch-size": "1", "batch_size": "2", "a-b": "3"}))
+    assert (found["SM_HP_BATCH-SIZE"], found["SM_HP_BATCH_SIZE"]) == ("1", "2")
+    assert (found["SM_HP_A-B"], found["SM_HP_A_B"]) == ("3", "3")
 
 
 @pytest.mark.parametrize(("given", "level"), [("10", "10"), ('"debug"', "10"), ("what", "20")])
@@ -162,11 +177,47 @@ def test_the_log_level_by_number_or_name(ml: MakeTree, given: str, level: str) -
     assert variables(ml(hyperparameters={"sagemaker_container_log_level": given}))["SM_LOG_LEVEL"] == level
 
 
+def command(folder: Path, name: str, body: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+    (folder / name).chmod(0o755)
+
+
 def test_gpus_are_counted_as_the_driver_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver = tmp_path / "nvidia-smi"
-    driver.write_text('#!/bin/sh\n[ "$1" = --list-gpus ] && printf "GPU 0: H100\\n  MIG 1g\\nGPU 1: H100\\n"\n')
-    driver.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    command(tmp_path, "nvidia-smi", '[ "$1" = --list-gpus ] && printf "GPU 0: H100\\n  MIG 1g\\nGPU 1: H100\\n"')
     assert count_gpus() == 2
-    driver.unlink()
+    command(tmp_path, "nvidia-smi", "echo No devices were found; exit 6")
     assert count_gpus() == 0
+    (tmp_path / "nvidia-smi").unlink()
+    assert count_gpus() == 0
+
+
+def test_a_driver_that_hangs_is_told_and_does_not_hold_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    command(tmp_path, "nvidia-smi", "exec /bin/sleep 60")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("container.environment.LISTING_S", 0.2)
+    monkeypatch.setattr(log, "propagate", True)
+    assert count_gpus() == 0
+    assert "nvidia-smi does not answer, so its devices are not used: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "listing", "cores"),
+    [
+        ("ml.trn1.2xlarge", '[{"nc_count": 2}, {"nc_count": 4}, {}]', 6),
+        ("ml.trn1.2xlarge", "error=no driver", 0),
+        ("ml.trn1.2xlarge", "3", 0),
+        ("ml.trn1.2xlarge", "", 0),
+        ("ml.trn1.2xlarge", None, 0),
+        ("ml.trn2.48xlarge", None, 64),
+    ],
+)
+def test_neuron_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance_type: str, listing: str | None, cores: int
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if listing is not None:
+        command(tmp_path, "neuron-ls", f"[ \"$1\" = -j ] && echo '{listing}'")
+    assert count_neurons(instance_type) == cores

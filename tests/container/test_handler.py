@@ -53,6 +53,12 @@ def test_an_installed_handler_is_found_by_its_name(ml: MakeTree) -> None:
     assert asked(ml(), MODEL_HANDLER="news").target == "handlers.news:NewsClassifier"
 
 
+def test_an_installed_handler_names_its_launcher() -> None:
+    assert handler.launcher_of("handlers.translation:Translation") == "torchrun"
+    assert handler.launcher_of("handlers.news:NewsClassifier") is None
+    assert handler.launcher_of("mine:Mine") is None
+
+
 def test_an_unknown_name_is_refused_with_the_nearest(ml: MakeTree, installed: Callable[..., None]) -> None:
     installed(news="a:B", translation="c:D")
     with pytest.raises(JobError, match=r"'new', which is not installed; did you mean 'news'\? known are: news, tran"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from container.failure import JobError
+from container.writing import UNFINISHED, check_writable
 from handlers.news import store
 from handlers.news.features import Features, NgramFeatures
 from handlers.news.settings import Hyperparameters, Settings
@@ -45,7 +46,7 @@ def test_what_is_saved_is_loaded(saved: Path) -> None:
 
 
 def test_a_second_model_replaces_the_first_and_its_vocabulary(saved: Path) -> None:
-    (saved / f"{store.UNFINISHED}left.keras").write_text("by a killed run")
+    (saved / f"{UNFINISHED}left.keras").write_text("by a killed run")
     features = NgramFeatures(60)
     store.save(network_for(features), features, saved)
     assert store.load(saved)[1].size == 60
@@ -101,7 +102,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_model(tiny_disk: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JobError, match=r"cannot write to .*file/model: .*; it should be a folder"):
-        store.check_writable(tmp_path / "file" / "model")
+        check_writable(tmp_path / "file" / "model")
 
 
 def test_a_missing_model_is_told(tmp_path: Path) -> None:

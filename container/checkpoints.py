@@ -1,0 +1,59 @@
+"""Checkpoints that survive a kill at any moment.
+
+The platform keeps /opt/ml/checkpoints in step with S3 while a job runs, and puts it back when a spot instance was
+interrupted and the job starts again; it carries files one by one, so a checkpoint here is one file.
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from container.log import log
+
+NAME = "checkpoint"
+
+
+class Checkpoints:
+    """The numbered checkpoints in `folder`, of which the newest `keep` stay:
+
+    for epoch, path in checkpoints.newest_first(): ...    # the first that can be read is where training goes on
+    checkpoints.save(epoch, lambda path: np.savez(path, ...))
+    """
+
+    def __init__(self, folder: Path, suffix: str, keep: int = 2) -> None:
+        self.folder, self.suffix, self.keep = folder, suffix, keep
+
+    def newest_first(self) -> Iterator[tuple[int, Path]]:
+        """Number and file of each; one that the platform had not wholly carried may turn out damaged."""
+        pattern = re.compile(rf"{NAME}-(\d+){re.escape(self.suffix)}")
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        numbers = sorted((int(found[1]) for found in map(pattern.fullmatch, names) if found), reverse=True)
+        for number in numbers:
+            yield number, self._path(number)
+
+    def save(self, number: int, write: Callable[[Path], None]) -> None:
+        """Has `write` make a file, which becomes checkpoint `number` when it is whole. That a checkpoint cannot be
+        saved is no reason to stop a training: it is told in the log, and the older ones stay."""
+        building = self.folder / f".{NAME}{self.suffix}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write(building)
+            with building.open("rb") as stream:
+                os.fsync(stream.fileno())
+            building.replace(self._path(number))
+        except OSError as error:
+            log.warning("checkpoint %d cannot be saved in %s: %s", number, self.folder, error.strerror or error)
+            with contextlib.suppress(OSError):
+                building.unlink()
+            return
+        for _, path in list(self.newest_first())[self.keep :]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{NAME}-{number:06d}{self.suffix}"

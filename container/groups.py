@@ -1,0 +1,67 @@
+"""Which hosts train together, in a cluster that may have hosts of several kinds (instance groups).
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/train-heterogeneous-cluster.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from container.failure import JobError
+from container.hyperparameters import nearest
+from container.job import TrainingJob
+
+WANTED = "sagemaker_distribution_instance_groups"
+# Each asks for a distribution of some kind; training/launchers/choose.py says which.
+FLAGS = (
+    "sagemaker_mpi_enabled",
+    "sagemaker_torch_distributed_enabled",
+    "sagemaker_pytorch_ddp_enabled",
+    "sagemaker_pytorch_xla_multi_worker_enabled",
+    "sagemaker_distributed_dataparallel_enabled",
+    "sagemaker_parameter_server_enabled",
+    "sagemaker_multi_worker_mirrored_strategy_enabled",
+)
+
+
+def team(job: TrainingJob[Any]) -> tuple[str, ...]:
+    """The hosts that train together: those of the instance groups that sagemaker_distribution_instance_groups
+    names, else all. Raises JobError."""
+    wanted = job.platform.get(WANTED) or []
+    groups = {str(group.get("instance_group_name")): group.get("hosts") or [] for group in job.hosts.groups}
+    if not wanted or not groups:
+        return job.hosts.all
+    unknown = [name for name in wanted if name not in groups]
+    if unknown or not isinstance(wanted, list):
+        raise JobError(
+            f"{job.paths.hyperparameters}: {WANTED} is {wanted!r}; "
+            f"{nearest(str(unknown[0] if unknown else wanted), groups)}"
+        )
+    members = {host for name in wanted for host in groups[name]}
+    found = tuple(host for host in job.hosts.all if host in members)
+    if not found:
+        raise JobError(f"{job.paths.resource_config}: the instance groups {wanted!r} have no hosts of this job")
+    return found
+
+
+def is_distributed(job: TrainingJob[Any]) -> bool:
+    """Whether a job asks for a distribution, by our hyperparameter `launcher` or by what SageMaker's SDKs send."""
+    launcher = job.launcher.get("launcher")
+    if launcher is not None:
+        return bool(launcher != "single")
+    return any(str(job.platform.get(name)).lower() in ("true", "1") for name in FLAGS)
+
+
+def distribution_groups(job: TrainingJob[Any]) -> list[str]:
+    """The names of the instance groups that train together; none where no distribution is asked for."""
+    wanted = job.platform.get(WANTED)
+    if wanted or not is_distributed(job):
+        return list(wanted or ())
+    return [str(group.get("instance_group_name")) for group in job.hosts.groups] or [job.hosts.group]
+
+
+def distribution_hosts(job: TrainingJob[Any]) -> list[str]:
+    """The hosts of those groups; all where the platform tells no groups, as in local mode. Raises JobError."""
+    if job.hosts.groups and not distribution_groups(job):
+        return []
+    return list(team(job))

@@ -1,0 +1,31 @@
+"""What the user's code asks to be installed: one command for `train` and `serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from container import codeartifact
+from container.process import Command
+
+REQUIREMENTS = "requirements.txt"
+
+
+def install(folder: Path, first: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Command | None:
+    """The pip command for `first` (`.` for a package) and for the requirements.txt in `folder`; None where there is
+    neither. Run in `folder`, where the paths in a requirements.txt begin. Raises JobError."""
+    required = ["-r", REQUIREMENTS] if (folder / REQUIREMENTS).is_file() else []
+    wanted = [*first, *required]
+    if not wanted:
+        return None
+    arn = environ.get(codeartifact.VARIABLE) if required else None
+    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore"]
+    return Command(
+        [*pip, *wanted],
+        name=f"pip install {' '.join(wanted)} in {folder}",
+        env={"PIP_INDEX_URL": codeartifact.index_url(arn)} if arn else {},
+        cwd=folder,
+        capture=True,
+    )

@@ -1,0 +1,60 @@
+"""Checkpoints: whole or not there, the older ones kept as long as the new one is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from container.checkpoints import Checkpoints
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoints", ".txt")
+
+
+def numbers(checkpoints: Checkpoints) -> list[int]:
+    return [number for number, _ in checkpoints.newest_first()]
+
+
+def test_the_newest_two_are_kept(checkpoints: Checkpoints) -> None:
+    assert numbers(checkpoints) == []
+    for number in (1, 2, 10, 9):
+        checkpoints.save(number, lambda path, number=number: path.write_text(str(number)))  # type: ignore[misc]
+    assert [(number, path.read_text()) for number, path in checkpoints.newest_first()] == [(10, "10"), (9, "9")]
+
+
+def test_one_that_cannot_be_written_leaves_the_older_ones(
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints.save(1, lambda path: path.touch())
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    checkpoints.save(2, fail)
+    assert numbers(checkpoints) == [1]
+    assert "checkpoint 2 cannot be saved" in caplog.text
+    assert [path.name for path in checkpoints.folder.iterdir()] == ["checkpoint-000001.txt"]
+
+
+def test_a_kill_while_writing_leaves_no_checkpoint(checkpoints: Checkpoints) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(path: Path) -> None:
+        path.write_text("half")
+        raise Killed
+
+    with pytest.raises(Killed):
+        checkpoints.save(1, die)
+    assert numbers(checkpoints) == []
+
+
+def test_other_files_are_not_looked_at(checkpoints: Checkpoints) -> None:
+    checkpoints.save(3, lambda path: path.touch())
+    for name in ("checkpoint-x.txt", "checkpoint-000004.pt", "notes"):
+        (checkpoints.folder / name).touch()
+    assert numbers(checkpoints) == [3]
