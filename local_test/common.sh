@@ -2,6 +2,7 @@
 # What the three scripts share. TEST_DIR is what becomes /opt/ml, PORT where the server is reached.
 here=$(cd "$(dirname "$0")" && pwd)
 TEST_DIR=${TEST_DIR:-$here/test_dir}
+case $TEST_DIR in /*) ;; *) TEST_DIR=$PWD/$TEST_DIR ;; esac
 PORT=${PORT:-8080}
 PATH=$here/../.venv/bin:$PATH
 

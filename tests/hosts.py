@@ -1,12 +1,11 @@
-"""Several hosts on one machine, as the platform gives them to a job: algo-1, algo-2 … each a network namespace with its
-own address, host name, processes and /dev/shm. Hosts can be killed, and their cables pulled. Needs root and iproute2.
+"""Several hosts on one machine, as the platform gives them to a job: algo-1, algo-2 … each a network namespace (see
+local_test/network.py) with an /opt/ml tree of its own. Hosts can be killed, and their cables pulled. Needs root.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -17,44 +16,23 @@ from typing import Any
 
 import pytest
 
+from local_test import network
+from local_test.network import Namespace
 from tests.support import OURS, TRAIN, Tree, make_tree
-
-START = """
-hostname "$1"; shift
-mount -t tmpfs tmpfs /dev/shm
-exec "$@"
-"""
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)  # noqa: S607
-
-
-def why_not() -> str | None:
-    """Why no hosts can be made here, or None where they can."""
-    if os.geteuid() != 0:
-        return "hosts are made as network namespaces, which needs root"
-    for tool in ("ip", "unshare"):
-        if not shutil.which(tool):
-            return f"hosts are made by {tool}, which is not installed"
-    name = f"try{os.getpid()}"
-    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)  # noqa: S607
-    if tried.returncode:
-        return f"no network namespace can be made here: {tried.stderr.strip()}"
-    ip("netns", "del", name)
-    return None
 
 
 @dataclass
 class Host:
     """One host: the /opt/ml tree of its own, and what has been started on it."""
 
-    name: str
-    namespace: str
-    switch_port: tuple[str, str]
+    namespace: Namespace
     tree: Tree
     process: subprocess.Popen[bytes] | None = None
     ended_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.namespace.name
 
     @property
     def log(self) -> str:
@@ -67,10 +45,9 @@ class Host:
     def start(self, *argv: str, **environ: str) -> None:
         """`train`, or another command, as process 1 of this host."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        inside = ["unshare", "-m", "-p", "-u", "-f", "--kill-child", "--mount-proc", "sh", "-c", START, "sh", self.name]
         with (self.tree.root / "log").open("wb") as log:
             self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self.namespace, *inside, *(argv or (str(TRAIN),))],  # noqa: S607
+                self.namespace.inside(argv or [str(TRAIN)]),
                 env={**inherited, "SAGEMAKER_BASE_DIR": str(self.tree.root), **environ},
                 cwd=self.tree.root,
                 stdin=subprocess.DEVNULL,
@@ -82,7 +59,9 @@ class Host:
     def process_1(self) -> int:
         """The pid, seen from outside, of the host's process 1."""
         assert self.process
-        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+        found = network.process_1(self.process.pid)
+        assert found, f"nothing runs on {self.name}"
+        return found
 
     def terminate(self) -> None:
         """SIGTERM to process 1, as the platform stops a host."""
@@ -94,11 +73,11 @@ class Host:
 
     def cut(self) -> None:
         """Its cable is pulled: nothing is heard of it any more."""
-        ip("-n", self.switch_port[0], "link", "set", self.switch_port[1], "down")
+        self.namespace.cut()
 
     def processes(self) -> list[int]:
         """What runs on it, seen from outside."""
-        return [int(pid) for pid in subprocess.check_output(["ip", "netns", "pids", self.namespace]).split()]  # noqa: S607
+        return self.namespace.processes()
 
 
 @dataclass
@@ -144,42 +123,18 @@ def make_tree_of(folder: Path, name: str, names: list[str], interface: str, cont
 @contextlib.contextmanager
 def make_hosts(count: int, folder: Path, *, interface: str = "eth0", **content: Any) -> Iterator[Hosts]:
     """`count` hosts on a switch of their own, each with a tree that holds `content`; see make_tree."""
-    reason = why_not()
+    reason = network.why_not()
     if reason:
         pytest.skip(reason)
-    prefix = f"byo{os.getpid()}-"
-    switch = f"{prefix}switch"
-    names = [f"algo-{number}" for number in range(1, count + 1)]
-    addresses = "".join(f"10.79.0.{10 + number} {name}\n" for number, name in enumerate(names))
+    namespaces = network.plan(count)
+    names = [namespace.name for namespace in namespaces]
     hosts = Hosts()
     try:
-        ip("netns", "add", switch)
-        ip("-n", switch, "link", "add", "br0", "type", "bridge")
-        ip("-n", switch, "link", "set", "br0", "up")
-        for number, name in enumerate(names):
-            namespace, port = f"{prefix}{number}", f"v{number}"
-            ip("netns", "add", namespace)
-            ip("-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", switch)
-            ip("-n", switch, "link", "set", port, "master", "br0", "up")
-            ip("-n", namespace, "addr", "add", f"10.79.0.{10 + number}/24", "dev", "eth0")
-            ip("-n", namespace, "link", "set", "lo", "up")
-            ip("-n", namespace, "link", "set", "eth0", "up")
-            etc = Path("/etc/netns", namespace)
-            etc.mkdir(parents=True)
-            # As in many images, the host's own name leads to itself alone.
-            own = f"127.0.0.1 localhost\n{addresses}"
-            (etc / "hosts").write_text(own)
-            (etc / "resolv.conf").write_text("")
-            tree = make_tree_of(folder, name, names, interface, content)
-            hosts.all.append(Host(name, namespace, (switch, port), tree))
-        yield hosts
+        with network.up(namespaces):
+            for namespace in namespaces:
+                hosts.all.append(Host(namespace, make_tree_of(folder, namespace.name, names, interface, content)))
+            yield hosts
     finally:
         for host in hosts.all:
-            for pid in host.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             if host.process:
                 host.process.wait()
-        for namespace in [*(f"{prefix}{number}" for number in range(count)), switch]:
-            subprocess.run(["ip", "netns", "del", namespace], capture_output=True)  # noqa: S607
-            shutil.rmtree(Path("/etc/netns", namespace), ignore_errors=True)

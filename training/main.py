@@ -28,10 +28,10 @@ from container.failure import JobError, JobStopped, describe_child, report, writ
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Child, Command, Stage, Supervisor, run
-from training import script
+from training import records, script
 from training.company import Company
 from training.launchers import Launcher, Place
-from training.launchers.choose import choose, refuse_lonely_handlers
+from training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
 from training.launchers.mpi import ssh_port
 from training.network import find_interface
 from training.peers import company_of
@@ -66,10 +66,17 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
         status = conclude(run(stages, grace_s, company), company.ranks, job.paths)
     except (Exception, JobStopped) as error:
         status = _report(job.paths, error)
+    if status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
+        records.report(job, status)
     status = company.part(status, job.paths.failure)
-    if status == 0 and job.hosts.is_master:
+    if status:
+        records.report(job, status)
+        return status
+    if job.hosts.is_master:
         keep(reference, job.paths)
-    return status
+    with contextlib.suppress(OSError):  # a full disk takes nothing from the model
+        job.paths.success.touch()
+    return 0
 
 
 def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage], handler.HandlerReference | None]:
@@ -81,6 +88,7 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
         *before, program = script.prepare(found, job)
         return [*([command] for command in before), *start(job, program, launcher, company)], None
     reference = handler.find_for_training(job)
+    launcher = choose_for_handler(job, launcher, handler.launcher_of(reference.target))
     refuse_lonely_handlers(job, launcher, reference.target)
     log.log.info("training %s, which %s asks for", reference.target, reference.told_by)
     # -P: `training` must be ours, also where the current folder holds another one.
@@ -109,7 +117,7 @@ def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: 
         commands = launcher.launch(job, program, here)
         if all(command.service for command in commands):
             company.done()
-        return commands
+        return records.observed(commands, job.paths) if records.keeps_records(job) else commands
 
     return [*([command] for command in launcher.prepare(job, place)), launch]
 
@@ -149,14 +157,15 @@ def keep(reference: handler.HandlerReference | None, paths: Paths) -> None:
 
 
 def prepare_output(paths: Paths) -> None:
-    """Makes the folders that the job writes to, and removes an older run's failure. Raises JobError."""
+    """Makes the folders that the job writes to, and removes what an older run has told. Raises JobError."""
     for folder in (paths.output, paths.model, paths.output_data):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise JobError(f"{folder} cannot be written to: {error.strerror}; mount it writable") from None
-    paths.failure.unlink(missing_ok=True)
+    for path in (paths.failure, paths.success, paths.metrics, paths.summary, paths.report):
+        path.unlink(missing_ok=True)
 
 
 def stop_grace_s() -> float:

@@ -25,6 +25,8 @@ if __name__ == "__main__":
 from container import log
 from container.failure import STOPPED_STATUS, JobStopped, describe_child, ends_in_traceback, is_consequence
 from container.handler import write_atomically
+from container.metrics import Recorder
+from container.paths import Paths
 from container.process import STOP_GRACE_S, Command, run
 
 SCRATCH = "TRAINING_RANKS"
@@ -85,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
     own = scratch / OWN
     env, cwd = json.loads(own.read_text(encoding="utf-8")) if own.exists() else ({}, None)
     env[FAILURE_FILE] = str(account)
-    command = Command(argv, os.environ.get(NAME, argv[0]), env, cwd, capture=True, whole_lines=True)
+    watch = Recorder(Paths.from_environment().metrics).note if rank == "0" else None
+    command = Command(argv, os.environ.get(NAME, argv[0]), env, cwd, capture=True, whole_lines=True, watch=watch)
     try:
         # Process 1, whose setting this is, has checked it.
         (child,) = run([[command]], float(os.environ.get("TRAINING_STOP_TIMEOUT") or STOP_GRACE_S))
@@ -95,9 +98,10 @@ def main(argv: Sequence[str]) -> int:
     if not child.status:
         return 0
     status, tail = child.status, child.tail()
-    if status in DIED_LATE and ends_in_traceback(tail) and not (scratch / "stop").exists():
-        status = 1
     text = account.read_text(encoding="utf-8").strip() if account.exists() else ""
+    raised = (text and not is_consequence(text)) or ends_in_traceback(tail)
+    if status in DIED_LATE and raised and not (scratch / "stop").exists():
+        status = 1
     text = text or describe_child(command.name, status, tail)
     record = json.dumps([status, f"rank {rank}: {text}"])
     write_atomically(scratch / f"failed-{time.time_ns():020d}-{rank}", record)

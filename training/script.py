@@ -5,52 +5,67 @@ The code imports nothing of ours; it gets the SM_* variables and its hyperparame
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
+import re
 import shlex
-import shutil
 import sys
-import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from container.environment import sm_variables, to_arguments
+from container import pip
+from container.environment import region_of, sm_variables, to_arguments
 from container.failure import JobError
 from container.job import TrainingJob
 from container.log import log
 from container.paths import Paths
 from container.process import Command
+from training.fetch import fetch
 
 DEFAULT_PROGRAM = "train.py"
-ARCHIVES = (".tar.gz", ".tgz", ".tar")
+SERVED = "inference.py"
+MODULE = "SAGEMAKER_TRAINING_MODULE"
+RUN_MODULE = Path(__file__).resolve().with_name("run_module.py")
 Kind = Literal["script", "package", "command"]
 
 
 @dataclass(frozen=True)
 class TrainingScript:
-    """The program (`train.py`, relative to /opt/ml/code) and where its code comes from."""
+    """The program (`train.py`, relative to /opt/ml/code) and where its code comes from; or the framework module
+    (`package.module:function`) that is to see to both."""
 
     program: str
     source: str
+    module: str = ""
 
 
 def find(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> TrainingScript | None:
-    """The script that a job asks for: SAGEMAKER_PROGRAM, `sagemaker_program`, or a train.py that lies in
-    /opt/ml/code while nobody names a handler."""
+    """The script that a job asks for: SAGEMAKER_TRAINING_MODULE, SAGEMAKER_PROGRAM, `sagemaker_program`, or a train.py
+    that lies in /opt/ml/code while nobody names a handler. Raises JobError."""
     source = str(job.platform.get("sagemaker_submit_directory") or job.paths.code)
-    program = environ.get("SAGEMAKER_PROGRAM") or job.platform.get("sagemaker_program")
-    if program:
-        return TrainingScript(str(program), source)
+    program = named_program(environ.get("SAGEMAKER_PROGRAM", ""), str(job.platform.get("sagemaker_program") or ""))
+    module = environ.get(MODULE, "")
+    if module and not re.fullmatch(r"\w+(\.\w+)*:\w+", module):
+        raise JobError(f"the environment variable {MODULE} is {module!r}; it must be package.module:function")
+    if program or module:
+        return TrainingScript(program, source, module)
     names_handler = job.handler_name or environ.get("MODEL_HANDLER")
     if not names_handler and (job.paths.code / DEFAULT_PROGRAM).is_file():
         return TrainingScript(DEFAULT_PROGRAM, source)
     return None
+
+
+def named_program(by_image: str, by_job: str) -> str:
+    """SAGEMAKER_PROGRAM before `sagemaker_program`, as in the toolkit. But not what an image names for `serve`, which
+    has the same variable: that would end at once, and the job pass for trained."""
+    if not by_image or not by_job or by_image == by_job:
+        if by_image == SERVED:
+            log.warning("SAGEMAKER_PROGRAM makes %s the training script; for `serve` alone it need not be set", SERVED)
+        return by_image or by_job
+    chosen = by_job if by_image == SERVED else by_image
+    log.warning("SAGEMAKER_PROGRAM is %s, and sagemaker_program %s; training by %s", by_image, by_job, chosen)
+    return chosen
 
 
 def prepare(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
@@ -58,8 +73,10 @@ def prepare(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
 
     Brings the code to /opt/ml/code first. Raises JobError where the code or the program is not there.
     """
+    if script.module:
+        return [framework(script, job)]
     code = job.paths.code
-    fetch(script.source, code)
+    fetch(script.source, code, region_of(job))
     kind = kind_of(script.program, code)
     program = code / script.program
     # A package's program is a module, which may lie anywhere that its setup.py knows.
@@ -68,11 +85,23 @@ def prepare(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
         raise JobError(f"the program {script.program!r} is not in {code} (from {script.source}), which holds {there}")
     if kind == "command" and not os.access(program, os.X_OK):
         program.chmod(0o755)
-    env = sm_variables(job, script.program, script.source)
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(code), os.environ.get("PYTHONPATH")]))
-    run = Command(command_line(script.program, kind, job.hyperparameters), script.program, env, code)
+    words = command_line(script.program, kind, job.hyperparameters)
+    run = Command(words, script.program, variables(script, job), code)
     log.info("script mode: %s", shlex.join(run.argv))
     return [*installs(kind, code), run]
+
+
+def framework(script: TrainingScript, job: TrainingJob[Any]) -> Command:
+    """The call of a framework module, with the variables of a script; it brings and installs the code itself."""
+    log.info("training by the framework module %s, which %s asks for", script.module, MODULE)
+    argv = [sys.executable, "-P", str(RUN_MODULE), script.module]
+    return Command(argv, script.module, variables(script, job))
+
+
+def variables(script: TrainingScript, job: TrainingJob[Any]) -> dict[str, str]:
+    """The environment of a script: the SM_* variables, and its folder to import from."""
+    paths = [str(job.paths.code), os.environ.get("PYTHONPATH")]
+    return sm_variables(job, script.program, script.source) | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def kind_of(program: str, code: Path) -> Kind:
@@ -86,13 +115,10 @@ def kind_of(program: str, code: Path) -> Kind:
 
 def installs(kind: Kind, code: Path) -> list[Command]:
     """The pip command that the code needs, if any."""
-    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore"]
-    wanted = ["-r", "requirements.txt"] if (code / "requirements.txt").is_file() else []
-    if kind == "package":
-        wanted = [".", *wanted]
-    if not wanted or kind == "command":
+    if kind == "command":
         return []
-    return [Command([*pip, *wanted], name=f"pip install {' '.join(wanted)} in {code}", cwd=code, capture=True)]
+    command = pip.install(code, ["."] if kind == "package" else [])
+    return [command] if command else []
 
 
 def command_line(program: str, kind: Kind, hyperparameters: Mapping[str, Any]) -> list[str]:
@@ -103,74 +129,6 @@ def command_line(program: str, kind: Kind, hyperparameters: Mapping[str, Any]) -
     if kind == "package":
         return [sys.executable, "-m", program.removesuffix(".py").replace("/", "."), *arguments]
     return ["/bin/sh", "-c", shlex.join([f"./{program}", *arguments])]
-
-
-def fetch(source: str, code: Path) -> None:
-    """Brings the code to /opt/ml/code, unless something is there already: a folder, a tar archive or a single
-    file of this machine, by path or file:// address. Raises JobError."""
-    code.mkdir(parents=True, exist_ok=True)
-    if any(code.iterdir()):
-        return
-    path = local_path(source)
-    if path.resolve() == code.resolve():
-        return
-    if not (path.is_dir() or path.is_file()):
-        raise JobError(f"sagemaker_submit_directory is {source!r}, where there is neither a folder nor a file")
-    if code.resolve().is_relative_to(path.resolve()):
-        raise JobError(f"sagemaker_submit_directory is {source!r}, which holds {code}, the place for its copy")
-    try:
-        if path.is_dir():
-            shutil.copytree(path, code, dirs_exist_ok=True)
-        elif path.name.endswith(ARCHIVES) or tarfile.is_tarfile(path):
-            unpack(path, code)
-        else:
-            shutil.copy2(path, code)
-    except BaseException:
-        _empty(code)  # half of the code would pass for all of it in the next run
-        raise
-
-
-def local_path(source: str) -> Path:
-    """The path that a path or a file:// address names. Raises JobError for any other address."""
-    if "://" not in source:
-        return Path(source)
-    address = urlsplit(source)
-    if address.scheme != "file" or address.netloc not in ("", "localhost"):
-        raise JobError(
-            f"sagemaker_submit_directory is {source!r}; code comes from a path or from an address such as "
-            "file:///opt/ml/input/data/code/sourcedir.tar.gz"
-        )
-    return Path(url2pathname(address.path))
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a tar archive into the empty `folder`, nothing of it outside. Raises JobError.
-
-    Only files and folders: `filter="data"` would let links through, and has been led astray by them
-    (CVE-2025-4517), while Python before 3.11.4 has no filters at all.
-    """
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            for member in tar:
-                if not (member.isfile() or member.isdir()):
-                    raise JobError(f"{archive}: {member.name!r} is a link or a device; code holds files and folders")
-                if member.name.startswith("/") or ".." in member.name.split("/"):
-                    raise JobError(f"{archive}: {member.name!r} would not stay in {folder}")
-                tar.extract(member, folder)
-            while tar.fileobj and tar.fileobj.read(1 << 20):
-                pass  # to the very end, where the checksum stands
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        said = str(error).partition("\n")[0].rstrip(":")
-        raise JobError(f"{archive} cannot be unpacked: {said}; it may be damaged or cut off") from None
 
 
 def brings_inference(paths: Paths) -> bool:

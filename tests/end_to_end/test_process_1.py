@@ -193,9 +193,14 @@ def state_and_parent(pid):
     with open(f"/proc/{pid}/stat") as stream:
         return stream.read().rpartition(")")[2].split()[:2]
 
+def records_metrics(pid):  # train's own, beside the script
+    with open(f"/proc/{pid}/cmdline") as stream:
+        return "training.tensorboard" in stream.read()
+
 parent = str(os.getppid())
 print("parent", parent)
-orphans = [state for state, of in map(state_and_parent, filter(str.isdigit, os.listdir("/proc"))) if of == parent]
+others = [pid for pid in os.listdir("/proc") if pid.isdigit() and not records_metrics(pid)]
+orphans = [state for state, of in map(state_and_parent, others) if of == parent]
 print("orphans", "".join(sorted(orphans)), flush=True)
 """
 

@@ -77,7 +77,7 @@ def test_all_succeed(start: Start) -> None:
 
 
 def test_a_failure_is_everybodys(start: Start) -> None:
-    statuses, failures = end(*start(HEAD + "if host == 'localhost': sys.exit(7)\ntime.sleep(60)"))
+    statuses, failures = end(*start(HEAD + "time.sleep(1 if host == 'localhost' else 60)\nsys.exit(7)"))
     assert statuses == [7, 7]
     assert failures == ["localhost: train.py ended with status 7\n"] * 2
 
@@ -203,3 +203,24 @@ def test_a_bad_setting_is_refused(name: str) -> None:
 )
 def test_what_sounds_like_a_consequence(text: str, consequence: bool) -> None:
     assert is_consequence(text) == consequence
+
+
+WRITES = (
+    HEAD
+    + """
+if host == "127.0.0.1":
+    sys.stdout.write("x" * 1_000_000 + "\\n")
+    sys.stdout.flush()
+time.sleep(1)
+"""
+)
+
+
+def test_a_host_whose_log_nobody_reads_for_a_while_is_not_lost(start: Start) -> None:
+    trees, processes = start(WRITES, TRAINING_PEERS_SILENCE="2")
+    time.sleep(6)  # nobody reads, the pipe is full, and process 1 waits for the reader
+    assert [process.poll() for process in processes] == [None, None]
+    worker = trees[1].finish(processes[1])  # now somebody does
+    assert (worker.status, worker.failure) == (0, None)
+    assert len(worker.out) > 1_000_000
+    assert trees[0].finish(processes[0]).status == 0

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from container.archives import unpack
 from container.failure import JobError
+from container.log import log
 from container.paths import Paths
 from tests.support import Tree, write_files
-from training.script import fetch, unpack
+from training.fetch import fetch
+from training.script import named_program
 
 MakeTree = Callable[..., Tree]
 
@@ -31,6 +34,9 @@ printf '%s\\n' "$@" > "$SM_MODEL_DIR/words"
 """
 
 
+NAMES = ("train.py", "other.py", "third.py", "inference.py")
+
+
 def seen(tree: Tree) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((tree.paths.model / "seen.json").read_text())
     return found
@@ -42,6 +48,7 @@ def test_a_train_py_is_run_with_arguments_variables_and_its_own_folder(ml: MakeT
     write_files(tree.paths.output, {"failure": "of an older run"})
     done = tree.train()
     assert (done.status, done.failure) == (0, None), done.err
+    assert tree.paths.success.read_bytes() == b""
     found = seen(tree)
     assert found["argv"] == ["train.py", "--batch-size", "32", "--deep", "True", "--epochs", "3", "--list", "[1, 'a']"]
     assert (found["cwd"], found["name"]) == (str(tree.paths.code), "__main__")
@@ -61,13 +68,34 @@ def test_a_train_py_is_run_with_arguments_variables_and_its_own_folder(ml: MakeT
         ({}, {"sagemaker_program": "third.py"}, "third.py"),
         ({"SAGEMAKER_PROGRAM": "sub/deep.py"}, {}, "sub/deep.py"),
         ({"SAGEMAKER_PROGRAM": "other.py"}, {"model_handler": "mine:Mine"}, "other.py"),
+        ({"SAGEMAKER_PROGRAM": "inference.py"}, {"sagemaker_program": "third.py"}, "third.py"),
+        ({"SAGEMAKER_PROGRAM": "inference.py"}, {}, "inference.py"),
     ],
 )
 def test_which_program_is_run(ml: MakeTree, environ: dict[str, str], given: dict[str, str], runs: str) -> None:
-    tree = ml(hyperparameters=given, code=dict.fromkeys(("train.py", "other.py", "third.py", "sub/deep.py"), SHOW))
+    tree = ml(hyperparameters=given, code=dict.fromkeys((*NAMES, "sub/deep.py"), SHOW))
     done = tree.train(**environ)
     assert done.status == 0, done.err
     assert seen(tree)["argv"] == [runs]
+
+
+@pytest.mark.parametrize(
+    ("image", "job", "warning"),
+    [
+        ("other.py", "third.py", "SAGEMAKER_PROGRAM is other.py, and sagemaker_program third.py; training by other.py"),
+        ("inference.py", "third.py", "and sagemaker_program third.py; training by third.py"),
+        ("inference.py", "", "SAGEMAKER_PROGRAM makes inference.py the training script"),
+        ("other.py", "", None),
+        ("other.py", "other.py", None),
+        ("", "third.py", None),
+    ],
+)
+def test_a_doubt_about_the_program_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, image: str, job: str, warning: str | None
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    named_program(image, job)
+    assert (warning in caplog.text) if warning else not caplog.text
 
 
 def test_a_folder_called_like_one_of_ours_is_the_scripts_own_affair(ml: MakeTree) -> None:
@@ -143,8 +171,10 @@ ENDS = {
 @pytest.mark.parametrize(("code", "status", "reason"), ENDS.values(), ids=ENDS)
 def test_how_a_script_can_fail(ml: MakeTree, code: str, status: int, reason: str) -> None:
     tree = ml(code={"train.py": code, "inference.py": ""})
+    write_files(tree.paths.output, {"success": "of an older run"})
     done = tree.train()
     assert done.status == status
+    assert not tree.paths.success.exists()
     assert done.reason.startswith(reason.format(code=tree.paths.code))
     assert not (tree.paths.model / "code").exists()
 
@@ -256,8 +286,8 @@ def test_code_that_is_there_already_is_taken_wherever_it_came_from(ml: MakeTree)
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("s3://bucket/sourcedir.tar.gz", "code comes from a path or from an address such as file:///opt/ml"),
-        ("file://opt/ml/x", "code comes from a path or from an address such as file:///opt/ml"),
+        ("https://host/sourcedir.tar.gz", "code comes from a path or from an address such as s3://bucket/job/"),
+        ("file://opt/ml/x", "such as s3://bucket/job/sourcedir.tar.gz or file:///opt/ml/input"),
         ("/nowhere/at/all", "is '/nowhere/at/all', where there is neither a folder nor a file"),
     ],
 )
@@ -354,4 +384,4 @@ def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, tmp_path: Path, mo
 
 def test_the_interpreter_is_ours(ml: MakeTree) -> None:
     done = ml(code={"train.py": "import sys\nprint(sys.executable)"}).train()
-    assert done.out == f"{sys.executable}\n"
+    assert Path(done.out.strip()).parent == Path(sys.executable).parent  # python or python3

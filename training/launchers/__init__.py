@@ -81,23 +81,3 @@ def count(job: TrainingJob[Any], names: tuple[str, ...], otherwise: int) -> int:
             except ValueError as error:
                 raise JobError(f"{job.paths.hyperparameters}: {name} is {value!r}; it must be {error}") from None
     return otherwise
-
-
-def team(job: TrainingJob[Any]) -> tuple[str, ...]:
-    """The hosts that train together: those of the instance groups that sagemaker_distribution_instance_groups
-    names, else all. Raises JobError."""
-    wanted = job.platform.get("sagemaker_distribution_instance_groups") or []
-    groups = {str(group.get("instance_group_name")): group.get("hosts") or [] for group in job.hosts.groups}
-    if not wanted or not groups:
-        return job.hosts.all
-    unknown = [name for name in wanted if name not in groups]
-    if unknown or not isinstance(wanted, list):
-        raise JobError(
-            f"{job.paths.hyperparameters}: sagemaker_distribution_instance_groups is {wanted!r}; "
-            f"{hp.nearest(str(unknown[0] if unknown else wanted), groups)}"
-        )
-    members = {host for name in wanted for host in groups[name]}
-    found = tuple(host for host in job.hosts.all if host in members)
-    if not found:
-        raise JobError(f"{job.paths.resource_config}: the instance groups {wanted!r} have no hosts of this job")
-    return found

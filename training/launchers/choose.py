@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
+from container.environment import count_gpus
 from container.failure import JobError
 from container.hyperparameters import nearest
 from container.job import TrainingJob
@@ -33,13 +36,15 @@ REPLACED = {"sagemaker_distributed_dataparallel_enabled": "SageMaker's smddp lib
 UNKNOWN = ("sagemaker_pytorch_xla_multi_worker_enabled",)
 
 
-def choose(job: TrainingJob[Any]) -> Launcher:
+def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> Launcher:
     """The launcher for a job. Raises JobError."""
     asked = job.launcher.get("launcher")
     if asked is not None:
         if asked not in LAUNCHERS:
             raise JobError(f"{job.paths.hyperparameters}: launcher is {asked!r}; {nearest(str(asked), LAUNCHERS)}")
         return LAUNCHERS[str(asked)]
+    if environ.get("SAGEMAKER_TRAINING_MODULE"):
+        return SINGLE  # a framework module reads what the SDKs send, and starts the ranks itself
     for name in UNKNOWN:
         if flag(job, name):
             raise JobError(f"{job.paths.hyperparameters}: {name} is on, and there is no such launcher here")
@@ -49,6 +54,16 @@ def choose(job: TrainingJob[Any]) -> Launcher:
                 log.warning("%s, which %s asks for: torch.distributed takes its place", REPLACED[name], name)
             return LAUNCHERS[launcher]
     return SINGLE
+
+
+def choose_for_handler(job: TrainingJob[Any], launcher: Launcher, wanted: str | None) -> Launcher:
+    """The launcher for a handler that wants the launcher `wanted` to start it on several hosts or GPUs; what the job
+    asks for, which is `launcher`, goes before. Raises JobError."""
+    if wanted is None or launcher is not SINGLE or "launcher" in job.launcher:
+        return launcher
+    if wanted not in LAUNCHERS:
+        raise JobError(f"a handler is registered with the launcher {wanted!r}; {nearest(wanted, LAUNCHERS)}")
+    return LAUNCHERS[wanted] if len(job.hosts.all) > 1 or count_gpus() > 1 else launcher
 
 
 def refuse_lonely_handlers(job: TrainingJob[Any], launcher: Launcher, target: str) -> None:

@@ -26,9 +26,10 @@ from typing import Annotated, Any
 
 from container import hyperparameters as hp
 from container.failure import JobError
+from container.groups import team
 from container.job import TrainingJob
 from container.process import Command
-from training.launchers import Launcher, Offers, Place, count, single, team
+from training.launchers import Launcher, Offers, Place, count, single
 from training.rank import OWN, WORDS, Ranks
 
 SSHD = "/usr/sbin/sshd"

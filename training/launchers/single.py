@@ -6,9 +6,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from container.groups import team
 from container.job import TrainingJob
 from container.process import Command
-from training.launchers import Place, team
+from training.launchers import Place
 
 # A pipe would make Python hold lines back, and the log would come in lumps.
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
@@ -22,10 +23,11 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
 def network(job: TrainingJob[Any], place: Place) -> dict[str, str]:
     """The variables by which frameworks find the other hosts. The interface is always told where it is known: a host
     whose own name resolves to 127.0.0.1 would make gloo offer that address to the others, who then hang."""
+    first, port = team(job)[0], str(place.port)
+    variables = {**UNBUFFERED, "SM_MASTER_ADDR": first, "SM_MASTER_PORT": port}  # as V3 of SageMaker's SDK calls them
     if len(job.hosts.all) == 1:
-        return UNBUFFERED
-    hosts = team(job)
-    variables = {**UNBUFFERED, "MASTER_ADDR": hosts[0] if hosts else job.hosts.master, "MASTER_PORT": str(place.port)}
+        return variables
+    variables |= {"MASTER_ADDR": first, "MASTER_PORT": port}
     if place.interface:
         variables |= {"NCCL_SOCKET_IFNAME": place.interface, "GLOO_SOCKET_IFNAME": place.interface}
     return variables

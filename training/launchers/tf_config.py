@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from container.failure import JobError
+from container.groups import team
 from container.job import TrainingJob
 from container.process import Command
-from training.launchers import Place, single, team
+from training.launchers import Place, single
 
 STRATEGY = Path(__file__).resolve().parent.parent / "tf_strategy.py"
 PARAMETER_SERVER = "ParameterServerStrategy"

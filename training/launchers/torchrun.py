@@ -11,9 +11,10 @@ import dataclasses
 import sys
 from typing import Any
 
+from container.groups import team
 from container.job import TrainingJob
 from container.process import Command
-from training.launchers import Place, count, single, team
+from training.launchers import Place, count, single
 from training.rank import WORDS, Ranks
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from container.failure import JobError
+from container.groups import FLAGS, team
 from container.log import log
 from tests.training.launchers.support import job, names
-from training.launchers import team
-from training.launchers.choose import SINGLE, choose, refuse_lonely_handlers
+from training.launchers.choose import BY_FLAG, SINGLE, UNKNOWN, choose, choose_for_handler, refuse_lonely_handlers
 
 HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
 
@@ -36,6 +36,13 @@ HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
 )
 def test_choose(given: dict[str, Any], chosen: str) -> None:
     assert choose(job(2, **given)).name == chosen
+
+
+def test_a_framework_module_starts_its_ranks_itself_unless_we_are_asked_to() -> None:
+    environ = {"SAGEMAKER_TRAINING_MODULE": "framework:main"}
+    assert choose(job(2, sagemaker_mpi_enabled=True), environ) is SINGLE
+    assert choose(job(2, sagemaker_pytorch_xla_multi_worker_enabled=True), environ) is SINGLE
+    assert choose(job(2, launcher="torchrun"), environ).name == "torchrun"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +77,29 @@ def test_a_handler_on_several_hosts_needs_a_launcher_that_distributes_it() -> No
 
 
 @pytest.mark.parametrize(
+    ("hosts", "given", "wanted", "chosen"),
+    [
+        (2, {}, "torchrun", "torchrun"),
+        (1, {}, "torchrun", "single"),
+        (2, {}, None, "single"),
+        (2, {"launcher": "mpi"}, "torchrun", "mpi"),
+        (2, {"sagemaker_mpi_enabled": True}, "torchrun", "mpi"),
+        (2, {"launcher": "single"}, "torchrun", "single"),
+    ],
+)
+def test_a_handlers_own_launcher_is_the_last_word(
+    hosts: int, given: dict[str, Any], wanted: str | None, chosen: str
+) -> None:
+    asked = job(hosts, **given)
+    assert choose_for_handler(asked, choose(asked), wanted).name == chosen
+
+
+def test_a_handler_that_wants_an_unknown_launcher_is_refused() -> None:
+    with pytest.raises(JobError, match="registered with the launcher 'torchrum'; did you mean 'torchrun'"):
+        choose_for_handler(job(2), SINGLE, "torchrum")
+
+
+@pytest.mark.parametrize(
     ("wanted", "members"),
     [(None, names(3)), ([], names(3)), (["gpus"], names(2)), (["cpus", "gpus"], names(3)), (["cpus"], ("algo-3",))],
 )
@@ -82,3 +112,7 @@ def test_the_hosts_of_the_distributions_groups_train_together(wanted: Any, membe
 def test_a_group_that_is_not_there_is_refused(wanted: Any) -> None:
     with pytest.raises(JobError, match=r"sagemaker_distribution_instance_groups is .*known are: cpus, gpus"):
         team(job(3, groups=HETERO, sagemaker_distribution_instance_groups=wanted))
+
+
+def test_every_flag_that_asks_for_a_distribution_is_known_to_both_who_ask() -> None:
+    assert sorted(FLAGS) == sorted([*BY_FLAG, *UNKNOWN])

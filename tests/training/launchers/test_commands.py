@@ -20,7 +20,7 @@ from training.rank import WORDS
 LAUNCHERS = [single.launch, torchrun.launch, mpi.launch, tf_config.launch]
 NETWORK = {"NCCL_SOCKET_IFNAME": "eth0", "GLOO_SOCKET_IFNAME": "eth0", "MASTER_ADDR": "algo-1", "MASTER_PORT": "20001"}
 RANKS = {"TRAINING_RANKS": "/tmp/scratch", "TRAINING_PROGRAM": "train.py"}  # noqa: S108
-UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+ALWAYS = {"PYTHONUNBUFFERED": "1", "SM_MASTER_ADDR": "algo-1", "SM_MASTER_PORT": "20001"}
 HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
 
 
@@ -33,7 +33,7 @@ def only(commands: list[Command]) -> Command:
 def test_single_is_the_program_itself(hosts: int, gpus: int) -> None:
     command = only(single.launch(job(hosts), PROGRAM, place(gpus)))
     assert command.argv == PROGRAM.argv
-    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | ENV
+    assert command.env == ALWAYS | (NETWORK if hosts > 1 else {}) | ENV
     assert (command.cwd, command.capture, command.leads_ranks) == (PROGRAM.cwd, True, False)
 
 
@@ -52,7 +52,7 @@ def test_torchrun(hosts: int, gpus: int) -> None:
             f"--master_addr={'127.0.0.1' if hosts == 1 else 'algo-1'}",
             *["--master_port=20001", "--no_python", *WORDS, sys.executable, "train.py", "--lr", "1"],
         ]
-        assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | ENV
+        assert command.env == ALWAYS | (NETWORK if hosts > 1 else {}) | RANKS | ENV
         assert command.leads_ranks
         assert command.name == "torchrun train.py"
 
@@ -70,7 +70,7 @@ def test_mpi(hosts: int, gpus: int) -> None:
     assert options["-map-by"] == "slot"
     assert mca["orte_abort_on_non_zero_status"] == "1"
     assert ("plm_rsh_args" in mca) == (mca.get("btl_tcp_if_include") == "eth0") == (hosts > 1)
-    assert command.env == UNBUFFERED | (NETWORK if hosts > 1 else {}) | RANKS | ENV
+    assert command.env == ALWAYS | (NETWORK if hosts > 1 else {}) | RANKS | ENV
     for current in range(2, hosts + 1):
         server = only(mpi.launch(job(hosts, current, launcher="mpi"), PROGRAM, place(gpus)))
         assert (server.argv[0], server.service) == ("/usr/sbin/sshd", True)

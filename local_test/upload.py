@@ -1,0 +1,114 @@
+"""What SageMaker would upload when a job has ended:
+
+    model.tar.gz     what is in /opt/ml/model, of all hosts
+    output.tar.gz    what is in /opt/ml/output/data
+    tensorboard/     the events in /opt/ml/output/tensorboard
+    checkpoints/     /opt/ml/checkpoints
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/model-train-storage.html
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+COMPRESSION = 1  # the least: a model of floats hardly shrinks, and one waits for it
+
+
+def merge(folders: Mapping[str, Path], target: Path) -> list[str]:
+    """Copies folders, by their hosts' names, into one. Where two hosts have left different things at the same place,
+    the first one's stays; gives back a sentence for each such clash."""
+    clashes = []
+    owners: dict[Path, str] = {}
+    for host, folder in folders.items():
+        refused: set[Path] = set()
+        for path in _everything(folder):
+            place = target / path.relative_to(folder)
+            if not refused.isdisjoint(path.parents):
+                continue
+            if not os.path.lexists(place):
+                owners[place] = host
+                _copy(path, place)
+            elif not _alike(path, place):
+                refused.add(path)
+                clashes.append(f"{path.relative_to(folder)} differs between {owners[place]}, whose is kept, and {host}")
+    return clashes
+
+
+def archive(folder: Path, target: Path) -> None:
+    """A folder's content, as SageMaker packs it: its names have no folder in front."""
+    with tarfile.open(target, "w:gz", compresslevel=COMPRESSION) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, path.name)
+
+
+def replace(folder: Path) -> Path:
+    """An empty folder, whatever was there."""
+    remove(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Raises OSError, which names the file."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def is_empty(folder: Path) -> bool:
+    return not (folder.is_dir() and any(folder.iterdir()))
+
+
+def sizes(folder: Path) -> str:
+    """What lies in a folder, for people: `model.tar.gz (1.2 MB), checkpoints/`."""
+    return ", ".join(
+        f"{path.name}/" if path.is_dir() else f"{path.name} ({path.stat().st_size / 1e6:,.1f} MB)"
+        for path in sorted(folder.iterdir())
+    )
+
+
+def upload(
+    target: Path, model: Path | None, roots: Mapping[str, Path], checkpoints: Path, scratch: Path
+) -> Sequence[str]:
+    """Fills `target`; see above. `roots` are the hosts' /opt/ml, `model` the model of all hosts where there is one,
+    `scratch` an empty folder. Gives back the clashes between hosts."""
+    replace(target)
+    if model:
+        archive(model, target / "model.tar.gz")
+    data, events = scratch / "data", target / "tensorboard"
+    clashes = merge({host: root / "output/data" for host, root in roots.items()}, data)
+    clashes += merge({host: root / "output/tensorboard" for host, root in roots.items()}, events)
+    if not is_empty(data):
+        archive(data, target / "output.tar.gz")
+    if not is_empty(checkpoints):
+        merge({"": checkpoints}, target / "checkpoints")
+    return clashes
+
+
+def _everything(folder: Path) -> list[Path]:
+    """All that is below a folder; links are things of their own."""
+    found = []
+    for here, folders, files in os.walk(folder):
+        found += [Path(here, name) for name in (*folders, *files)]
+    return sorted(found)
+
+
+def _copy(path: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or not path.is_dir():
+        shutil.copy2(path, place, follow_symlinks=False)
+    else:
+        place.mkdir()
+
+
+def _alike(one: Path, other: Path) -> bool:
+    if one.is_symlink() or other.is_symlink():
+        return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
+    if one.is_dir() or other.is_dir():
+        return one.is_dir() and other.is_dir()
+    return filecmp.cmp(one, other, shallow=False)

@@ -1,0 +1,71 @@
+"""Brings a script's code to /opt/ml/code: from a folder, an archive or a file, of this machine or in S3."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from container.archives import unpack
+from container.failure import JobError
+from training import s3
+
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
+
+
+def fetch(source: str, code: Path, region: str | None = None) -> None:
+    """Brings the code to /opt/ml/code, unless something is there already: a folder, a tar archive or a single file,
+    by path, file:// or s3:// address. Raises JobError."""
+    code.mkdir(parents=True, exist_ok=True)
+    if any(code.iterdir()):
+        return
+    if source.startswith(s3.SCHEME):
+        with tempfile.TemporaryDirectory(prefix="code-") as scratch:  # for nobody else's eyes
+            bring(s3.download(source, Path(scratch), region), code, source)
+        return
+    path = local_path(source)
+    if path.resolve() == code.resolve():
+        return
+    if not (path.is_dir() or path.is_file()):
+        raise JobError(f"sagemaker_submit_directory is {source!r}, where there is neither a folder nor a file")
+    if code.resolve().is_relative_to(path.resolve()):
+        raise JobError(f"sagemaker_submit_directory is {source!r}, which holds {code}, the place for its copy")
+    bring(path, code, str(path))
+
+
+def bring(path: Path, code: Path, called: str) -> None:
+    """Copies or unpacks what is at `path`, for people `called` so, into the empty folder `code`. Raises JobError."""
+    try:
+        if path.is_dir():
+            shutil.copytree(path, code, dirs_exist_ok=True)
+        elif path.name.endswith(ARCHIVES) or tarfile.is_tarfile(path):
+            unpack(path, code, called)
+        else:
+            shutil.copy2(path, code)
+    except BaseException:
+        _empty(code)  # half of the code would pass for all of it in the next run
+        raise
+
+
+def local_path(source: str) -> Path:
+    """The path that a path or a file:// address names. Raises JobError for any other address."""
+    if "://" not in source:
+        return Path(source)
+    address = urlsplit(source)
+    if address.scheme != "file" or address.netloc not in ("", "localhost"):
+        raise JobError(
+            f"sagemaker_submit_directory is {source!r}; code comes from a path or from an address such as "
+            "s3://bucket/job/sourcedir.tar.gz or file:///opt/ml/input/data/code/sourcedir.tar.gz"
+        )
+    return Path(url2pathname(address.path))
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
