@@ -6,9 +6,18 @@ before that, so that a folder there with one of their names is not taken for our
 
 from __future__ import annotations
 
-from gunicorn.app.wsgiapp import run
+from gunicorn.app.wsgiapp import WSGIApplication
 
 import container.handler  # noqa: F401
 import serving.gunicorn_conf  # noqa: F401
+from serving.arbiter import Arbiter
 
-run(prog="gunicorn")
+
+class Application(WSGIApplication):  # type: ignore[misc]
+    """gunicorn with our own master."""
+
+    def run(self) -> None:
+        Arbiter(self).run()
+
+
+Application("%(prog)s [OPTIONS] [APP_MODULE]", prog="gunicorn").run()

@@ -11,42 +11,74 @@ from typing import Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
+from serving import batch_transform, metrics, openapi
 from serving.errors import RequestError, error_body
 from serving.invocations import Invocations, failed
+from serving.many import ManyModels
 from serving.models import ModelServer
-from serving.settings import MEGABYTE, Settings
+from serving.models_api import OpaqueName, invocation_of, models_api
+from serving.page_api import page_api
+from serving.settings import Settings
 
 JSON_TYPE = "application/json"
 # Under which the application keeps, for its worker, the function that predicts and the engine that computes.
 INVOCATIONS, ENGINE = "invocations", "engine"
+# What answers a WebSocket's messages, and how large they may be.
+CONVERSE, LIMIT = "converse", "limit"
+# Whether the server is one of many models.
+MANY = "many"
 
 
-def create_app(model: ModelServer, settings: Settings) -> Flask:
-    """All routes for one worker's model."""
+def create_app(model: ModelServer | ManyModels, settings: Settings) -> Flask:
+    """All routes for one worker's model, or for the many that it holds."""
     app = Flask("byo_container")
+    app.url_map.merge_slashes = False  # a model's name may hold any
+    app.url_map.converters["opaque"] = OpaqueName
     app.extensions[ENGINE] = model.engine
-    invocations = app.extensions[INVOCATIONS] = Invocations(model, settings)
+    app.extensions[CONVERSE] = model.converse
+    app.extensions[LIMIT] = settings.max_payload
+    many = app.extensions[MANY] = isinstance(model, ManyModels)
+    if settings.page:
+        app.register_blueprint(page_api(lambda: model.description, settings, many))
+    if isinstance(model, ManyModels):
+        respond = invocation_of(model)
+        app.register_blueprint(models_api(model))
+    else:
+        respond = lambda _, request: model.respond(request)  # noqa: E731
+    invocations = app.extensions[INVOCATIONS] = Invocations(respond, settings)
 
     @app.route("/ping", methods=["GET", "POST"])
     def ping() -> Response:
         """200 when a model is loaded, 503 before, 500 when it could not be loaded; the body is empty."""
         return Response(status=model.ping())
 
+    @app.get("/metrics")
+    def measured() -> Response:
+        """What all workers have counted and measured, for Prometheus."""
+        return Response(metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
     @app.get("/execution-parameters")
     def execution_parameters() -> dict[str, Any]:
         """What batch transform should send at once."""
-        return batch_parameters(settings)
+        return batch_transform.parameters(settings, model.execution_parameters)
 
-    @app.post("/invocations")
-    def invoke() -> Callable[..., Iterable[bytes]]:
+    @app.get("/openapi.json")
+    def described() -> dict[str, Any]:
+        """What this server is asked at, and what it answers."""
+        return openapi.document(many)
+
+    @app.post("/models/<opaque:name>/invoke" if many else "/invocations")
+    def invoke(name: str = "") -> Callable[..., Iterable[bytes]]:
         """One request for predictions. Behind nginx the worker calls the same function by a shorter way."""
         return invocations
+
+    routes = "/ping, /models and /models/NAME/invoke" if many else "/ping, /invocations and /execution-parameters"
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         """404, 405 and the like in the same shape as every other error."""
         status = error.code or 500
-        message = f"{error.description} The routes are /ping, /invocations and /execution-parameters."
+        message = f"{error.description} The routes are {routes}."
         headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
         return Response(error_body(status, message), status, headers, content_type=JSON_TYPE)
 
@@ -57,18 +89,3 @@ def create_app(model: ModelServer, settings: Settings) -> Flask:
         return Response(error_body(known.status, known.message), known.status, content_type=JSON_TYPE)
 
     return app
-
-
-def batch_parameters(settings: Settings) -> dict[str, Any]:
-    """The answer of /execution-parameters: as many requests at once as there are workers, within the platform's
-    100 MB for all of them together."""
-    megabytes = settings.max_payload // MEGABYTE
-    parameters: dict[str, Any] = {
-        "MaxConcurrentTransforms": max(1, min(settings.workers * settings.threads, 100 // max(1, megabytes))),
-        "BatchStrategy": "MULTI_RECORD",
-        "MaxPayloadInMB": min(megabytes, 100),
-    }
-    if settings.batch_transform == "True":
-        # The SDK's local mode spells the strategy otherwise and fails on the platform's own name for it.
-        del parameters["BatchStrategy"]
-    return parameters

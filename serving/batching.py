@@ -2,7 +2,8 @@
 
 A worker's event loop only speaks HTTP. What computes runs in threads of the operating system, so that /ping
 is answered while a prediction takes its time. Whatever has queued up while a thread was busy is taken in one go:
-an idle server adds no delay, a busy one makes batches.
+an idle server adds no delay, a busy one makes batches. Clients that have just been answered together mostly ask again
+together, so after a slow call a thread waits for as many, for a small part of the time that the call took.
 """
 
 from __future__ import annotations
@@ -12,78 +13,103 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import gevent
-from gevent.hub import Waiter
 
-from container.log import log
+from container.log import REQUEST_ID, log
+from serving import metrics
 from serving.errors import RequestError
+from serving.streaming import Step
+from serving.waiting import Batching, Line, Ticket
 
 # A computation that takes longer is slow: requests are not queued up behind it. In seconds.
 SLOW_S = 0.02
-
-
-class Ticket:
-    """One request in the engine: what is to be computed, and the greenlet that waits for it."""
-
-    __slots__ = ("deadline", "item", "outcome", "waiter")
-
-    def __init__(self, item: Any, deadline: float) -> None:
-        self.item = item
-        self.deadline = deadline
-        self.waiter = Waiter()
-        self.outcome: Any = None
+# A model whose calls usually take longer is slow from the first moment of a call on.
+USUALLY_SLOW_S = 0.005
+# Requests that may wait for a model that is fast, whose answers come before their number matters.
+FAST_QUEUE = 2048
+# How much the newest call weighs in what is usual. One that takes longer weighs little: on a busy machine any call may
+# be interrupted, and that makes no model slow.
+NEWEST, NEWEST_LONGER = 0.2, 0.05
+# A thread that is free waits this part of its last call's time for as many requests as that one had, at most so long.
+GATHER_PART = 0.1
+GATHER_S = 0.03
 
 
 class Engine:
-    """Computes items in `threads` native threads, up to `batch_size` of them in a call.
+    """Computes items in `threads` native threads, as many of them in a call as `batching` says.
 
     `compute` gets a list of items and returns as many outcomes; an outcome that is an exception is raised where
     its item was submitted. `prepare` runs first, in the thread that computes (frameworks bind their state to
     threads). One that does not answer within `timeout_s` is given up, its thread replaced, and `on_stuck` called.
+    More than `queue_size` never wait for a model that is slow.
     """
 
     def __init__(
         self,
         compute: Callable[[list[Any]], list[Any]],
         *,
-        batch_size: int,
-        threads: int,
-        timeout_s: float,
+        batching: Callable[[], Batching] = Batching,
+        threads: int = 1,
+        timeout_s: float = 60.0,
+        queue_size: int = FAST_QUEUE,
         prepare: Callable[[], None] = lambda: None,
         on_stuck: Callable[[], None] = lambda: None,
     ) -> None:
         self._compute = compute
-        self._batch_size = batch_size
+        self._batching = batching
         self._threads = threads
         self._timeout_s = timeout_s
+        self._queue_size = queue_size
         self._prepare = prepare
         self._on_stuck = on_stuck
         self.on_delivered: Callable[[], None] = lambda: None
+        self.usual_s = 0.0
+        """What a call has taken lately."""
+        self.usual_share_s = 0.0
+        """The same by the request."""
         self._arrived: list[Ticket] = []  # in this turn of the event loop
-        self._queue: deque[Ticket] = deque()
-        self._call: SimpleQueue[None] = SimpleQueue()  # wakes a thread that waits for the queue
+        self._line = Line()
+        self._taking = threading.Lock()  # by one thread at a time, so that what comes together stays together
+        self._call: SimpleQueue[None] = SimpleQueue()  # wakes a thread that waits for the line
         self._waiting: dict[Ticket, None] = {}  # in the order of their deadlines
-        self._done: deque[Ticket] = deque()
+        self._done: deque[list[Ticket]] = deque()
         # What each thread computes and since when; an empty list while it waits.
         self._running: dict[threading.Thread, tuple[float, list[Ticket]]] = {}
         self._hub = gevent.get_hub()
         self._wake = self._hub.loop.async_()
         self._wake.start(self._deliver)
+        self._closed = False
+        self._alive: set[threading.Thread] = set()
+        self._watching = False
         self._start_thread(first=True)
-        gevent.spawn(self._watch_deadlines)
 
-    def submit(self, item: Any) -> Any:
-        """Computes one item; the calling greenlet waits. Raises what the computation raised, or RequestError
-        504 after `timeout_s`."""
-        ticket = Ticket(item, time.monotonic() + self._timeout_s)
+    # --- in the event loop ------------------------------------------------------------------------
+
+    def submit(self, item: Any, size: int = 1, cost: float = 0.0, waited_s: float = 0.0) -> Any:
+        """Computes one item; the calling greenlet waits. `size` inputs are in it, of which the dearest costs `cost`;
+        it has waited elsewhere for `waited_s`. Raises what the computation raised, or RequestError: 503 where too
+        many wait, 504 after `timeout_s`."""
+        if self._closed:
+            raise RequestError(503, "the model has been removed meanwhile")
+        if isinstance(item, Step):  # of something that is under way: neither refused nor kept waiting for company
+            size = self._batching().size
+        elif self.waiting >= self.queue_limit():
+            raise RequestError(503, "too many requests wait for the model; try again", (("Retry-After", "1"),))
+        ticket = Ticket(item, time.monotonic() + self._timeout_s - waited_s, size, cost, REQUEST_ID.get())
         self._waiting[ticket] = None
+        if not self._watching:
+            self._watching = True
+            gevent.spawn(self._watch_deadlines)
         if not self._arrived:
             self._hub.loop.run_callback(self._enqueue)
         self._arrived.append(ticket)
         outcome = ticket.waiter.get()
+        if ticket.started:
+            metrics.stages["queue"].observe(ticket.started - ticket.arrived + waited_s)
+            metrics.stages["predict"].observe(ticket.finished - ticket.started)
         if isinstance(outcome, Exception):
             raise outcome
         if isinstance(outcome, BaseException):  # SystemExit would end the greenlet, and the client hear nothing
@@ -93,20 +119,112 @@ class Engine:
     def _enqueue(self) -> None:
         """In the event loop: what has arrived in one turn of it, with one call. A thread that is woken for each
         request takes turns with the loop, and both spend their time on waking each other."""
-        self._queue.extend(self._arrived)
+        self._line.extend(self._arrived)
         self._arrived.clear()
+        metrics.waiting.set(len(self._line))
         self._call.put(None)
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return len(self._arrived) + len(self._line)
+
+    @property
+    def slow(self) -> bool:
+        """Whether a call of this model usually takes long."""
+        return self.usual_s > USUALLY_SLOW_S
+
+    def queue_limit(self, workers: int = 1) -> int:
+        """How many requests may wait, for so many workers. Of a slow model: no more than can be answered in time."""
+        if not self.slow:
+            return max(FAST_QUEUE, self._queue_size)
+        return max(1, min(self._queue_size, int(workers * self._threads * self._timeout_s / self.usual_share_s)))
+
+    @property
     def busy(self) -> bool:
-        """Whether every thread has computed for a while: a new request would better go to another worker."""
+        """Whether every thread computes, for a while or something slow: a new request would better go to another
+        worker."""
         now = time.monotonic()
         running = list(self._running.values())
-        return bool(running) and all(batch and now - since > SLOW_S for since, batch in running)
+        return bool(running) and all(batch and (self.slow or now - since > SLOW_S) for since, batch in running)
+
+    def collecting(self, batches: int = 1) -> bool:
+        """Whether there is room in the next `batches` of each thread, and the first will run as soon as usual."""
+        size = self._batching().size
+        if size == 1 or self.waiting >= size * self._threads * batches:
+            return False
+        now = time.monotonic()
+        return any(now - since < 2 * self.usual_s + SLOW_S for since, _ in list(self._running.values()))
+
+    def close(self, within_s: float) -> bool:
+        """Ends the threads after what they compute, and lets go of all that they held; nothing may be submitted any
+        more. False where one still computes after `within_s`."""
+        self._closed = True
+        deadline = time.monotonic() + within_s
+        while self._alive and time.monotonic() < deadline:
+            self._call.put(None)
+            gevent.sleep(0.002)
+        ended = not self._alive
+        if ended:
+            self._wake.stop()
+            self._wake.close()
+        return ended
+
+    def _deliver(self) -> None:
+        """Hands each finished request to the greenlet that waits for it."""
+        while self._done:
+            batch = self._done.popleft()
+            if not isinstance(batch[0].item, Step):
+                metrics.batch_inputs.observe(sum(ticket.size for ticket in batch))
+            metrics.waiting.set(self.waiting)
+            for ticket in batch:
+                if self._waiting.pop(ticket, self) is None:
+                    ticket.waiter.switch(ticket.outcome)
+        self.on_delivered()
+
+    def _watch_deadlines(self) -> None:
+        # Only while somebody waits: of many models' engines most are idle.
+        while self._waiting or any(batch for _, batch in list(self._running.values())):
+            gevent.sleep(0.1)
+            now = time.monotonic()
+            for thread, (since, batch) in list(self._running.items()):
+                if batch and now - since > self._timeout_s:
+                    self._give_up(thread, batch)
+            for ticket in [ticket for ticket in self._waiting if ticket.deadline <= now]:
+                self._expire(ticket)
+        self._watching = False
+
+    def _give_up(self, thread: threading.Thread, batch: list[Ticket]) -> None:
+        log.error("a prediction has not ended after %.0f s; giving its thread up", self._timeout_s)
+        del self._running[thread]
+        metrics.computing.add_locked(-1)
+        for ticket in batch:
+            if ticket in self._waiting:
+                self._expire(ticket)
+        # Who has waited behind it is not to blame, and nginx is patient for some seconds more.
+        for ticket in self._waiting:
+            ticket.deadline += min(self._timeout_s, 5.0)
+        self._start_thread()
+        self._on_stuck()
+
+    def _expire(self, ticket: Ticket) -> None:
+        del self._waiting[ticket]
+        late = RequestError(504, f"the model did not answer within {self._timeout_s:.0f} s; send less at once")
+        self._hub.loop.run_callback(ticket.waiter.switch, late)
+
+    # --- in the threads that compute --------------------------------------------------------------
 
     def _start_thread(self, first: bool = False) -> None:
         # daemon: a computation that hangs must not keep the worker from ending
-        threading.Thread(target=self._run, args=(first,), name="compute", daemon=True).start()
+        thread = threading.Thread(target=self._run_until_closed, args=(first,), name="compute", daemon=True)
+        self._alive.add(thread)
+        thread.start()
+
+    def _run_until_closed(self, first: bool) -> None:
+        try:
+            self._run(first)
+        finally:
+            self._alive.discard(threading.current_thread())
 
     def _run(self, first: bool) -> None:
         if first:
@@ -115,64 +233,63 @@ class Engine:
                 self._start_thread()
         me = threading.current_thread()
         self._running[me] = (0.0, [])
-        while me in self._running:  # not any more, once it has been given up
-            batch = self._take()
-            self._running[me] = (time.monotonic(), batch)
+        last, took = 0, 0.0
+        while me in self._running and not self._closed:  # not any more, once it has been given up
+            batch = self._take(last, took)
+            began = time.monotonic()
+            self._running[me] = (began, batch)
             if batch:
+                metrics.computing.add_locked(1)
                 outcomes, finished = self._outcomes(batch), batch.copy()
+                last, took = len(finished), time.monotonic() - began
                 batch.clear()  # idle again, before anybody is told
-                self._finish(finished, outcomes)
+                self._finish(finished, outcomes, began, given_up=me not in self._running)
 
-    def _take(self) -> list[Ticket]:
-        """What waits, at most a batch; blocks until there is something. Who has given up waiting is left out."""
+    def _take(self, last: int, took: float) -> list[Ticket]:
+        """The next batch; blocks until there is one. Who has given up waiting is left out. The last one had `last`
+        requests, and took `took` seconds."""
         self._call.get()
-        batch: list[Ticket] = []
-        with suppress(IndexError):  # another thread may have been quicker
-            while len(batch) < self._batch_size:
-                batch.append(self._queue.popleft())
-        if self._queue:
-            self._call.put(None)  # for the next thread, or for this one again
+        if took > SLOW_S:
+            self._gather(last, min(GATHER_PART * took, GATHER_S))
+        batching = self._batching()
+        with self._taking:
+            while batching.delay_s and (left := self._line.ready_at(batching) - time.monotonic()) > 0:
+                if left > batching.delay_s or self._closed:  # nobody waits: another thread was quicker
+                    return []
+                try:
+                    self._call.get(timeout=left)
+                except Empty:
+                    break
+            batch = self._line.take(batching)
+            if len(self._line):
+                self._call.put(None)  # for the next thread, or for this one again
         return [ticket for ticket in batch if ticket in self._waiting]
 
+    def _gather(self, wanted: int, patience_s: float) -> None:
+        """Waits until `wanted` requests are there, or its patience is at an end."""
+        deadline = time.monotonic() + patience_s
+        with suppress(Empty):
+            while len(self._line) < wanted:
+                self._call.get(timeout=max(0.0, deadline - time.monotonic()))
+
     def _outcomes(self, batch: list[Ticket]) -> list[Any]:
+        REQUEST_ID.set(" ".join(ticket.request_id for ticket in batch if ticket.request_id))
         try:
             return self._compute([ticket.item for ticket in batch])
         except BaseException as error:  # whatever it is, SystemExit too, a client waits for an answer
             return [error] * len(batch)
 
-    def _finish(self, batch: list[Ticket], outcomes: list[Any]) -> None:
+    def _finish(self, batch: list[Ticket], outcomes: list[Any], began: float, given_up: bool) -> None:
+        now = time.monotonic()
+        if not given_up:
+            metrics.computing.add_locked(-1)
+            share_s = (now - began) / len(batch)
+            if not self.usual_s:
+                self.usual_share_s, self.usual_s = share_s, now - began
+            self.usual_share_s += NEWEST * (share_s - self.usual_share_s)
+            self.usual_s += (NEWEST_LONGER if now - began > self.usual_s else NEWEST) * (now - began - self.usual_s)
         for ticket, outcome in zip(batch, outcomes, strict=True):
+            ticket.started, ticket.finished = began, now
             ticket.outcome = outcome
-        self._done.extend(batch)
+        self._done.append(batch)
         self._wake.send()
-
-    def _deliver(self) -> None:
-        """In the event loop: hands each finished request to the greenlet that waits for it."""
-        while self._done:
-            ticket = self._done.popleft()
-            if self._waiting.pop(ticket, self) is None:
-                ticket.waiter.switch(ticket.outcome)
-        self.on_delivered()
-
-    def _watch_deadlines(self) -> None:
-        while True:
-            gevent.sleep(0.1)
-            now = time.monotonic()
-            for thread, (since, batch) in list(self._running.items()):
-                if batch and now - since > self._timeout_s:
-                    self._give_up(thread)
-            for ticket in list(self._waiting):
-                if ticket.deadline > now:
-                    break
-                self._expire(ticket)
-
-    def _give_up(self, thread: threading.Thread) -> None:
-        log.error("a prediction has not ended after %.0f s; giving its thread up", self._timeout_s)
-        del self._running[thread]
-        self._start_thread()
-        self._on_stuck()
-
-    def _expire(self, ticket: Ticket) -> None:
-        del self._waiting[ticket]
-        late = RequestError(504, f"the model did not answer within {self._timeout_s:.0f} s; send less at once")
-        self._hub.loop.run_callback(ticket.waiter.switch, late)

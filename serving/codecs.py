@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +71,11 @@ def accepted(header: str, default: str) -> str:
             if ALIASES.get(wanted, wanted) == known or (wanted.endswith("/*") and known.startswith(wanted[:-1])):
                 return known
     raise RequestError(406, f"cannot answer in {header!r}; Accept one of {', '.join(ENCODERS)}")
+
+
+def accepts(header: str, name: str) -> bool:
+    """Whether a client asks for a media type by its name."""
+    return name in header and name in preferences(header)
 
 
 def preferences(header: str) -> list[str]:
@@ -162,9 +168,23 @@ def _decode_npy(body: bytes, media: MediaType) -> list[Any]:
     numpy = import_numpy(415)
     try:
         # Not numpy.load, which also opens archives. Never with pickles: they run code that the client wrote.
-        return [numpy.lib.format.read_array(io.BytesIO(body), allow_pickle=False)]
+        array = numpy.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
+        _check_characters(array)
+        return [array]
     except Exception as error:  # of many kinds: the header is Python, and may ask for more memory than there is
         raise RequestError(400, f"the body is not an array in npy format without pickles: {error}") from None
+
+
+def _check_characters(array: Any) -> None:
+    """Raises ValueError where what should be characters are none: NumPy makes broken texts of them."""
+    for name in array.dtype.names or ():
+        _check_characters(array[name])
+    if array.dtype.kind == "U" and array.dtype.itemsize and array.size:
+        codes = array.flatten().view(f"{array.dtype.byteorder}u4")
+        if int(codes.max()) > sys.maxunicode:
+            raise ValueError(
+                f"character number {int(codes.max()):,} of a text; there are none above {sys.maxunicode:,}"
+            )
 
 
 def import_numpy(status: int) -> Any:
@@ -191,12 +211,17 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a prediction of type {type(value).__name__} cannot be written as JSON")
 
 
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+def dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError as error:
+        if "ecursion" not in str(error):
+            raise
+        raise RequestError(500, "the prediction is nested deeper than the 254 levels that can be written") from None
 
 
 def _encode_json(outputs: list[Any], many: bool) -> bytes:
-    return _dumps(outputs if many else outputs[0])
+    return dumps(outputs if many else outputs[0])
 
 
 def _rows(outputs: list[Any], many: bool) -> list[Any]:
@@ -208,7 +233,7 @@ def _rows(outputs: list[Any], many: bool) -> list[Any]:
 
 
 def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
-    return b"".join(_dumps(row) + b"\n" for row in _rows(outputs, many))
+    return b"".join(dumps(row) + b"\n" for row in _rows(outputs, many))
 
 
 def _encode_csv(outputs: list[Any], many: bool) -> bytes:
@@ -226,7 +251,7 @@ def _cells(row: Any) -> list[Any]:
     row = _plain(row) if hasattr(row, "tolist") else row
     values = list(row.values()) if isinstance(row, dict) else row if isinstance(row, list | tuple) else [row]
     values = [_plain(value) if hasattr(value, "tolist") else value for value in values]
-    return [_dumps(value).decode() if isinstance(value, dict | list | tuple) else value for value in values]
+    return [dumps(value).decode() if isinstance(value, dict | list | tuple) else value for value in values]
 
 
 def _encode_text(outputs: list[Any], many: bool) -> bytes:

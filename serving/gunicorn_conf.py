@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from container import log
+from serving import devices, metrics
 from serving.settings import Settings
 
 settings = Settings.from_environment()
 runtime = Path(os.environ["BYO_SERVE_RUNTIME"])
+
+gpus = devices.visible()
 
 bind = os.environ["BYO_SERVE_BIND"].split(",")
 workers = settings.workers
@@ -21,9 +25,11 @@ timeout = settings.timeout_s + 30
 graceful_timeout = 25
 # Longer than nginx keeps an idle connection (60 s), so that nginx never sends into one that is being closed.
 keepalive = 75
-# nginx limits both, so that what it lets through must pass.
-limit_request_line = 0
-limit_request_fields = 32768
+# Of the socket behind nginx: the queue in front of the workers, see listener.py. Of many models each has its own.
+backlog = settings.queue_size if bind[0].startswith("unix:") and not settings.multi_model else 2048
+# nginx limits both, so that what it lets through must pass. Without it these are the limits.
+limit_request_line = 0 if bind[0].startswith("unix:") else 8190
+limit_request_fields = 32768 if bind[0].startswith("unix:") else 200
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(runtime)  # noqa: S108
 control_socket_disable = True
 errorlog = "-"
@@ -35,21 +41,60 @@ proc_name = "byo-container"
 preload_app = False  # every worker loads the model itself: frameworks do not survive a fork
 
 
+def on_starting(server: Any) -> None:
+    """In the master."""
+    server.load_timeout_s = settings.startup_timeout_s
+    metrics.bind(runtime, metrics.MASTER)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """In the master: a row for what the worker counts, and a device that has the fewest workers."""
+    others = [other for other in server.WORKERS.values() if metrics.state.of(other.row) != metrics.LEAVING]
+    taken = {other.row_number for other in server.WORKERS.values()}
+    worker.row_number = next(number for number in itertools.count(metrics.FIRST_WORKER) if number not in taken)
+    worker.row = metrics.row(worker.row_number)
+    metrics.clear_present(worker.row)
+    worker.rolling = server.rolling
+    staying = others[1:] if server.rolling else others
+    used = [other.device for other in staying]
+    worker.device = min(range(len(gpus)), key=used.count) if gpus else None
+
+
 def post_fork(server: Any, worker: Any) -> None:
     """In a new worker: our own log, and the GIL handed over often, so that /ping gets its turn."""
-    log.configure()
+    log.configure(everything=True)
     sys.setswitchinterval(0.001)
+    metrics.bind(runtime, worker.row_number)
+    metrics.enter(metrics.LOADING)
+    metrics.threads.set(settings.threads)
+    if worker.device is not None:
+        os.environ[devices.VARIABLE] = gpus[worker.device]
 
 
 def post_worker_init(worker: Any) -> None:
     """Before a worker accepts connections: waits for its model where another worker serves already, so that
-    a worker that comes back takes no request that it cannot answer at once."""
+    a worker that comes back takes no request that it cannot answer at once. One that is to take over from another
+    and cannot load its model takes none at all."""
+    import gevent
+
     from serving.wsgi import model
+
+    def pause() -> None:
+        worker.notify()
+        gevent.sleep(0.02)
 
     if model.ping() == 200:
         while not model.settled and worker.alive:
-            worker.notify()
-            import gevent
+            pause()
+    while worker.rolling and metrics.state.get() == metrics.FAILED and worker.alive:
+        pause()
+    model.on_retire = lambda: metrics.replace_me.set(1)
 
-            gevent.sleep(0.05)
-    model.on_retire = lambda: setattr(worker, "alive", False)
+
+def child_exit(server: Any, worker: Any) -> None:
+    """In the master, when a worker has ended."""
+    if server.LISTENERS and metrics.state.of(worker.row) != metrics.LEAVING:
+        metrics.restarts.add()
+    elif server.LISTENERS:
+        metrics.rolled.add()
+    metrics.clear_present(worker.row)

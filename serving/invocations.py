@@ -2,80 +2,84 @@
 
 from __future__ import annotations
 
+import os
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gunicorn.http.errors import ParseException
-
-from container.log import log
+from container.log import REQUEST_ID, log
+from serving import body, metrics
 from serving.errors import RequestError, error_body, phrase
-from serving.models import ModelServer, Request
-from serving.settings import MEGABYTE, Settings
+from serving.models import Reply, Request
+from serving.settings import Settings
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+# Answers a request; the first argument are WSGI's variables, which say which of many models is meant.
+Respond = Callable[[dict[str, Any], Request], Reply]
+
+
+# Behind nginx this header is nginx's own; from anybody else it would be a client's invention.
+BEHIND_NGINX = os.environ.get("BYO_SERVE_BIND", "").startswith("unix:")
+
+
+def waited(environ: dict[str, Any]) -> float:
+    """Seconds for which a request has waited until a worker took it."""
+    since = environ.get("HTTP_X_REQUEST_START") if BEHIND_NGINX else None
+    return max(0.0, time.time() - float(since)) if since else 0.0
 
 
 class Invocations:
-    """Answers with the model's predictions, or with an error in JSON."""
+    """Answers with a model's predictions, or with an error in JSON."""
 
-    def __init__(self, model: ModelServer, settings: Settings) -> None:
-        self._model = model
+    def __init__(self, respond: Respond, settings: Settings) -> None:
+        self._respond = respond
         self._max_payload = settings.max_payload
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+        waited_s = waited(environ)
+        REQUEST_ID.set(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
             request = Request(
-                self._body(environ),
+                body.read(environ, self._max_payload),
                 environ.get("CONTENT_TYPE", ""),
                 environ.get("HTTP_ACCEPT", ""),
                 lambda name: environ.get("HTTP_" + name.upper().replace("-", "_"), ""),
+                waited_s,
+                environ,
             )
-            reply = self._model.respond(request)
+            reply = self._respond(environ, request)
         except Exception as error:
             return self._refuse(error, environ, start_response)
+        metrics.count(reply.status)
+        metrics.request_seconds.observe(time.perf_counter() - began + waited_s)
+        status = "200 OK" if reply.status == 200 else f"{reply.status} {phrase(reply.status)}"
+        if reply.stream:
+            # nginx reads the last of these, and passes on each part as it comes.
+            start_response(status, [("Content-Type", reply.content_type), *reply.headers, ("X-Accel-Buffering", "no")])
+            return reply.stream
         start_response(
-            "200 OK" if reply.status == 200 else f"{reply.status} {phrase(reply.status)}",
-            [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body)))],
+            status,
+            [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body))), *reply.headers],
         )
         return [reply.body]
-
-    def _body(self, environ: dict[str, Any]) -> bytes:
-        """The whole body. Raises RequestError: 411 without a length, 413 above the limit, 400 when cut off."""
-        length = environ.get("CONTENT_LENGTH")
-        if length is None and "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-            raise RequestError(411, "send Content-Length, or a chunked body")
-        expected = self._max_payload + 1 if length is None else int(length)
-        if length is not None and expected > self._max_payload:
-            raise self._too_large()
-        try:
-            body: bytes = environ["wsgi.input"].read(expected)
-        except (OSError, ParseException) as error:  # without nginx it is gunicorn that finds a broken chunk
-            raise RequestError(400, f"the body cannot be read: {error}") from None
-        if length is not None and len(body) < expected:
-            raise RequestError(400, f"the body ends after {len(body)} of {length} bytes")
-        if len(body) > self._max_payload:
-            raise self._too_large()
-        return body
-
-    def _too_large(self) -> RequestError:
-        limit = self._max_payload // MEGABYTE
-        return RequestError(413, f"the body is above the limit of {limit} MB; send less at once")
 
     def _refuse(self, error: Exception, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         request_id = environ.get("HTTP_X_REQUEST_ID") or uuid.uuid4().hex
         known = failed(error, request_id)
-        body = error_body(known.status, known.message)
+        metrics.count(known.status)
+        text = error_body(known.status, known.message)
         start_response(
             f"{known.status} {phrase(known.status)}",
             [
                 ("Content-Type", "application/json"),
-                ("Content-Length", str(len(body))),
+                ("Content-Length", str(len(text))),
                 ("X-Request-Id", request_id),
                 *known.headers,
             ],
         )
-        return [body]
+        return [text]
 
 
 def failed(error: Exception, request_id: str) -> RequestError:

@@ -1,4 +1,8 @@
-"""A worker's socket that leaves connections to other workers while this one is busy."""
+"""A worker's socket that leaves connections to other workers while this one is busy.
+
+The queue in front of the workers is this socket's: as long as it may be (MODEL_SERVER_QUEUE_SIZE) while the model is
+slow, and what is beyond nginx refuses at once with 503.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,22 @@ from typing import Any
 from flask import Flask
 from gevent.server import StreamServer
 
+from serving import metrics
 from serving.app import ENGINE
-from serving.batching import Engine
+from serving.batching import FAST_QUEUE, Engine
 
 # The socket for predictions, behind nginx. /ping has one of its own, to which every worker listens all the time.
 PREDICTIONS = "gunicorn.sock"
+# How soon a busy worker looks whether all others are busy too.
+LOOK_AGAIN_S = 0.003
 
 
 class Listener(StreamServer):  # type: ignore[misc]
-    """Accepts one connection a turn, and on the socket for predictions none while the model is busy.
+    """Accepts one connection a turn, and on the socket for predictions only what it can do something about.
 
     All workers listen on the same socket. One whose model computes for seconds has a free event loop and accepts at
-    once; what it took would wait there for the model, while another worker has nothing to do.
+    once; what it took would wait there for the model, while another worker has nothing to do. Where all are busy, a
+    worker that makes batches collects its next one.
     """
 
     # The arguments are those that gunicorn gives to a `server_class`.
@@ -30,12 +38,32 @@ class Listener(StreamServer):  # type: ignore[misc]
         super().__init__(listener, partial(handler_class, listener), spawn=spawn)
         self.max_accept = 1
         self._engine: Engine | None = None
+        self._backlog = 0
         if str(listener.getsockname()).endswith(PREDICTIONS):
             self._engine = application.extensions[ENGINE]
-            self._engine.on_delivered = self._start_accepting_if_started
+            self._engine.on_delivered = self._go_on
+            self._again = self.loop.timer(LOOK_AGAIN_S)
 
     def _do_read(self) -> None:
-        if self._engine and self._engine.busy:
+        engine = self._engine
+        if engine is None or not engine.busy:
+            super()._do_read()
+        elif not engine.collecting(batches=2 if metrics.ready_workers() < 2 else 1):
             self.stop_accepting()  # until the engine has delivered something
+        elif metrics.others_free():
+            self.stop_accepting()
+            self._again.start(self._start_accepting_if_started)
         else:
             super()._do_read()
+
+    def _go_on(self) -> None:
+        """After each delivery of the engine."""
+        self._start_accepting_if_started()
+        assert self._engine is not None
+        if not self._engine.slow and self._backlog == FAST_QUEUE:
+            return
+        # How many can be answered in time has become known anew. Not for every small change.
+        limit = self._engine.queue_limit(metrics.ready_workers()) if self._engine.slow else FAST_QUEUE
+        if not 0.8 < limit / (self._backlog or 1) < 1.25:
+            self._backlog = limit
+            self.socket.listen(limit)

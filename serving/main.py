@@ -13,18 +13,19 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from container import log
+from container import log, pip
 from container.failure import JobError, describe, explain_status
 from container.handler import code_folders, find_for_serving, put_on_path
 from container.paths import Paths
 from container.process import Child, Command, Supervisor
-from serving import nginx, resources
-from serving.settings import Settings, folder_bytes
+from serving import metrics, nginx, resources
+from serving.nginx_log import AccessLog, Complaints
+from serving.runtime import DRAINING, runtime_folder
+from serving.settings import MEGABYTE, Settings, folder_bytes
 
 # The platform sends SIGKILL 30 s after SIGTERM: requests in flight get this long, and the end the rest.
 DRAIN_S = 22.0
@@ -40,11 +41,12 @@ def main(arguments: Sequence[str] = ()) -> int:
     paths = Paths.from_environment()
     try:
         settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
-        find_for_serving(paths)  # a model that nobody can serve is told now
+        if not settings.multi_model:
+            find_for_serving(paths)  # a model that nobody can serve is told now
         put_on_path(code_folders(paths))  # and so is a user's folder with the name of one of ours
-        with tempfile.TemporaryDirectory(prefix="byo-serve-") as runtime, Supervisor() as supervisor:
+        with runtime_folder() as runtime, Supervisor() as supervisor:
             install_requirements(supervisor, paths)
-            return serve(supervisor, settings, Path(runtime))
+            return serve(supervisor, settings, runtime)
     except Exception as error:
         log.log.error("serve: %s", describe(error))
         return 1
@@ -59,12 +61,22 @@ def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
     if not front:
         why = "nginx is not installed" if settings.nginx else "nginx is switched off (MODEL_SERVER_NGINX)"
         log.log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
+    metrics.create(runtime, settings.workers)
+    metrics.bind(runtime, metrics.SERVE)
     servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
     if front:
         await_socket(supervisor, servers[0], runtime / "health.sock")
     if front and not supervisor.stop_requested:
-        servers.append(supervisor.start(nginx_command(front, settings, runtime)))
+        lines, complaints = AccessLog(), Complaints()
+        servers.append(supervisor.start(nginx_command(front, settings, runtime, lines, complaints)))
+
+        def flush() -> None:
+            lines.flush()
+            complaints.flush()
+
+        supervisor.on_poll = flush
     status = watch(supervisor, servers, settings, runtime / "ready")
+    (runtime / DRAINING).touch()
     drain(supervisor, servers)
     return status
 
@@ -83,10 +95,14 @@ def allow_many_files() -> None:
 
 
 def watch(supervisor: Supervisor, servers: list[Child], settings: Settings, ready: Path) -> int:
-    """Returns 0 when asked to stop, 1 when a server has died or no worker became ready in time."""
+    """Returns 0 when asked to stop, 1 when a server has died or no worker became ready in time. SIGHUP is for gunicorn,
+    see arbiter.py."""
     deadline = time.monotonic() + settings.startup_timeout_s
     while not supervisor.stop_requested:
         supervisor.poll(1.0)
+        if supervisor.reload_requested:
+            supervisor.reload_requested = False
+            servers[0].signal_leader(signal.SIGHUP)
         for server in servers:
             if server.status is not None:
                 log.log.error("%s %s: serve ends", server.command.name, explain_status(server.status))
@@ -105,8 +121,9 @@ def drain(supervisor: Supervisor, servers: list[Child]) -> None:
     for server, number in zip(reversed(servers), (signal.SIGQUIT, signal.SIGTERM)[-len(servers) :], strict=True):
         if server.status is None:
             server.signal_leader(number)
-            if not supervisor.wait([server], DRAIN_S if server is servers[-1] else END_S):
-                log.log.warning("%s still has requests in flight: ended", server.command.name)
+            patience_s = DRAIN_S if server is servers[-1] else END_S
+            if not supervisor.wait([server], patience_s):
+                log.log.warning("%s has not ended in %.0f s, and is ended", server.command.name, patience_s)
 
 
 def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> Command:
@@ -122,6 +139,7 @@ def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> C
             "BYO_SERVE_BIND": bind,
             # Decided once: what is free of the memory is less as soon as a worker has loaded its model.
             "SAGEMAKER_MODEL_SERVER_WORKERS": str(settings.workers),
+            "SAGEMAKER_MODEL_SERVER_MODELS_MEMORY_IN_MB": str(settings.models_memory // MEGABYTE),
             **thread_limits(settings),
         },
     )
@@ -134,28 +152,28 @@ def thread_limits(settings: Settings) -> dict[str, str]:
     return {name: share for name in names if name not in os.environ}
 
 
-def nginx_command(front: str, settings: Settings, runtime: Path) -> Command:
+def nginx_command(
+    front: str, settings: Settings, runtime: Path, access_log: AccessLog, complaints: Complaints
+) -> Command:
     """nginx with a configuration written for this run. Its access log is passed on through our stdout."""
     config = runtime / "nginx.conf"
     config.write_text(nginx.configuration(settings, runtime, as_root=os.geteuid() == 0))
     return Command(
         nginx.command_line(front, config),
         name="nginx",
-        capture=settings.access_log,
-        on_error_line=lambda line: log.log.warning("nginx: %s", line),
+        on_line=access_log.line,
+        on_error_line=complaints.line,
     )
 
 
 def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
     """Installs the requirements.txt that lies beside a user's serving code. Raises JobError."""
-    for folder in code_folders(paths):
-        if folder != paths.model and (folder / "requirements.txt").is_file():
-            name = f"pip install -r {folder / 'requirements.txt'}"
-            arguments = ["install", "--disable-pip-version-check", "-r", str(folder / "requirements.txt")]
-            argv = [sys.executable, "-m", "pip", *arguments]
-            child = supervisor.start(Command(argv, name, cwd=folder, capture=True))  # for paths relative to it
-            while child.status is None and not supervisor.stop_requested:
-                supervisor.poll(1.0)
-            if child.status:
-                raise JobError(f"{name} {explain_status(child.status)}:\n{child.tail()[-1000:]}")
-            return
+    folders = [folder for folder in code_folders(paths) if folder != paths.model]
+    command = next(filter(None, map(pip.install, folders)), None)
+    if not command:
+        return
+    child = supervisor.start(command)
+    while child.status is None and not supervisor.stop_requested:
+        supervisor.poll(1.0)
+    if child.status:
+        raise JobError(f"{command.name} {explain_status(child.status)}:\n{child.tail()[-1000:]}")

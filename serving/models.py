@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import chain
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from gevent.util import wrap_errors
 
 from container.failure import JobError, describe
 from container.handler import (
+    Conversation,
     HandlerReference,
     InferenceScript,
     InputError,
@@ -23,10 +25,13 @@ from container.handler import (
 )
 from container.log import log
 from container.paths import Paths
-from serving import codecs
+from serving import batch_transform, codecs, halves, metrics, sessions, streaming
 from serving.batching import Engine
 from serving.errors import RequestError
+from serving.predicting import Asked, Predicting, batching_of
 from serving.settings import Settings
+from serving.streaming import Step, Stream, compute_with_steps, stepping
+from serving.waiting import Batching
 
 # Bodies above this are decoded and encoded beside the event loop, which would stand still for milliseconds.
 LARGE_BODY = 32 * 1024
@@ -40,6 +45,10 @@ class Request:
     content_type: str
     accept: str
     header: Callable[[str], str]
+    waited_s: float = 0.0
+    """How long it has waited for this worker, behind nginx."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """WSGI's, for who wants to see all of the headers."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +56,25 @@ class Reply:
     body: bytes
     content_type: str
     status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    stream: Stream | None = None
+    """The body, where it comes part by part."""
 
 
 class Servable(Protocol):
     """A model and the code around it. `load` and `compute` run in compute threads."""
 
-    batch_size: int
+    @property
+    def batching(self) -> Batching:
+        """How requests are put together; final once the model is loaded."""
+
+    @property
+    def execution_parameters(self) -> Mapping[str, Any]:
+        """What the model's code says of batch transform; final once it is loaded."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a person is told of it."""
 
     def load(self) -> None:
         """Loads the model."""
@@ -60,15 +82,20 @@ class Servable(Protocol):
     def compute(self, items: list[Any]) -> list[Any]:
         """One outcome for each item that `respond` submits; an exception in place of one fails it alone."""
 
-    def respond(self, request: Request, submit: Callable[[Any], Any]) -> Reply:
-        """Answers one request, in the event loop. Raises RequestError."""
+    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
+        """Answers one request, in the event loop, with the help of Engine.submit. Raises RequestError."""
+
+    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
+        """The answers to one message of a WebSocket, as they come. Raises RequestError."""
 
 
 class HandlerModel:
     """A model behind a handler: decode → predict, batched → encode."""
 
     def __init__(self, reference: HandlerReference, model_dir: Path, settings: Settings) -> None:
-        self.batch_size = settings.batch_size
+        self.batching = Batching()
+        self.execution_parameters: Mapping[str, Any] = {}
+        self._settings = settings
         self._reference = reference
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
@@ -78,44 +105,94 @@ class HandlerModel:
                 f"it must be one of {', '.join(codecs.ENCODERS)}"
             )
 
+    @property
+    def description(self) -> dict[str, Any]:
+        return {"handler": self._reference.target, "told by": self._reference.told_by, "model": str(self._model_dir)}
+
     def load(self) -> None:
         handler_class = self._reference.load()
         for method in ("load", "predict"):
             if not hasattr(handler_class, method):
                 raise JobError(f"{self._reference.target} has no method {method}, so it cannot be served")
-        self._handler = handler_class()
-        self._model = self._handler.load(self._model_dir)
+        handler = handler_class()
+        self.batching = batching_of(handler, self._settings)
+        own = getattr(handler, "execution_parameters", {})
+        self.execution_parameters = batch_transform.checked(own, self._reference.target)
+        self._predicting = Predicting(handler, handler.load(self._model_dir), self._reference.target, self._settings)
 
-    def respond(self, request: Request, submit: Callable[[Any], Any]) -> Reply:
+    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
         media = codecs.content_type(request.content_type)
-        answer_type = codecs.accepted(request.accept, self._default_accept)
+        answer_type = streaming.accepted(request.accept, self._default_accept)
         beside = _beside_loop if len(request.body) > LARGE_BODY else _in_loop
+        began = time.perf_counter()
         inputs, many = beside(codecs.decode, request.body, media)
-        outputs = submit(inputs)
+        cost = beside(self._predicting.dearest, inputs)
+        metrics.stages["decode"].observe(time.perf_counter() - began)
+        if self._predicting.asks:
+            return self._respond_asked(request, inputs, many, answer_type, cost, submit)
+        outputs = submit(inputs, len(inputs), cost)
+        return self._reply(outputs, many, answer_type, beside, submit)
+
+    def _respond_asked(
+        self, request: Request, inputs: list[Any], many: bool, answer_type: str, cost: float, submit: Callable[..., Any]
+    ) -> Reply:
+        """For a handler that wants to know of the requests themselves, and of their sessions."""
+        invocation, ended = sessions.attend(self._settings.session_s, request.header, inputs)
+        if ended:
+            reply = Reply(b"{}", codecs.JSON)
+        else:
+            outputs = submit(Asked(inputs, invocation), len(inputs), cost)
+            reply = self._reply(outputs, many, answer_type, _in_loop, submit)
+        media = invocation.content_type or reply.content_type
+        return replace(reply, content_type=media, headers=tuple(invocation.reply_headers.items()))
+
+    def _reply(
+        self, outputs: list[Any], many: bool, answer_type: str, beside: Callable[..., Any], submit: Callable[..., Any]
+    ) -> Reply:
+        streams = answer_type == streaming.EVENTS
         for number, output in enumerate(outputs, 1):
             if isinstance(output, InputError):
                 raise RequestError(400, f"record {number}: {output}" if many else str(output))
-        return Reply(beside(codecs.encode, outputs, many, answer_type), answer_type)
+            streams = streams or streaming.is_stream(output)
+        if streams:
+            stream = streaming.of_outputs(outputs, stepping(submit, self._predicting.mode), answer_type)
+            if not many or answer_type == streaming.EVENTS:
+                return Reply(b"", stream.content_type, stream=stream)
+            outputs = list(stream.values())
+        began = time.perf_counter()
+        body = beside(codecs.encode, outputs, many, answer_type)
+        metrics.stages["encode"].observe(time.perf_counter() - began)
+        return Reply(body, answer_type)
+
+    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
+        if not self._predicting.converses:
+            return as_request(self.respond, message, conversation, submit)
+        step = Step(lambda: self._predicting.answer(message, conversation))
+        return streaming.values_of(step, stepping(submit, self._predicting.mode))
 
     def compute(self, items: list[list[Any]]) -> list[Any]:
-        """`predict` on the inputs of all requests at once; where that fails, on each request's by itself."""
-        try:
-            outputs = self._predict(list(chain.from_iterable(items)))
-        except (Exception, SystemExit) as error:
-            if len(items) == 1:
-                return [RequestError(400, str(error)) if isinstance(error, InputError) else error]
-            return list(chain.from_iterable(self.compute([item]) for item in items))
-        remaining = iter(outputs)
-        return [[next(remaining) for _ in item] for item in items]
+        """`predict` on the inputs of all requests at once; where that fails, on those of half of them."""
+        found = halves.outcomes(self._predicting.of_requests, items)
+        return [RequestError(400, str(one)) if isinstance(one, InputError) else one for one in found]
 
-    def _predict(self, inputs: list[Any]) -> list[Any]:
-        outputs = list(self._handler.predict(self._model, inputs))
-        if len(outputs) != len(inputs):
-            raise TypeError(
-                f"{self._reference.target}.predict returned {len(outputs)} outputs for {len(inputs)} inputs; "
-                "it must return as many, in the same order"
-            )
-        return outputs
+
+def as_request(
+    respond: Callable[..., Reply], message: str | bytes, conversation: Conversation, submit: Callable[..., Any]
+) -> Iterator[Any]:
+    """A message of a WebSocket as a request like any other: JSON where it is a text, else what the opening of the
+    conversation says."""
+    text = isinstance(message, str)
+    body = message.encode() if isinstance(message, str) else message
+    kind = codecs.JSON if text else conversation.header("Content-Type") or "application/octet-stream"
+    reply = respond(Request(body, kind, conversation.header("Accept"), conversation.header), submit)
+    if reply.stream:
+        try:
+            yield from reply.stream.values()
+        finally:
+            reply.stream.close()
+    else:
+        written = reply.content_type.startswith(("text/", "application/json"))
+        yield reply.body.decode() if written else reply.body
 
 
 def _in_loop(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -131,8 +208,13 @@ def _beside_loop(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def find(paths: Paths, settings: Settings) -> Servable:
-    """What serves the model below `paths.root`, not loaded yet. Raises JobError."""
+    """What serves the model below `paths.root`, not loaded yet, its code made importable. Raises JobError."""
     put_on_path(code_folders(paths))
+    return find_servable(paths, settings)
+
+
+def find_servable(paths: Paths, settings: Settings) -> Servable:
+    """The same for a model whose code need not be importable by everybody."""
     found = find_for_serving(paths)
     if isinstance(found, InferenceScript):
         from serving.inference_script import ScriptModel
@@ -144,20 +226,22 @@ def find(paths: Paths, settings: Settings) -> Servable:
 class ModelServer:
     """One worker's model from start to end: being loaded, ready, or failed.
 
-    `marker` is a file that says that some worker is ready; workers share nothing else.
+    `marker` is a file that says that some worker is ready; workers share nothing else. One of many models has none.
     """
 
-    def __init__(self, servable: Servable, settings: Settings, marker: Path) -> None:
+    def __init__(self, servable: Servable, settings: Settings, marker: Path | None = None) -> None:
         self.failure = ""
+        self.out_of_memory = False
         self.on_retire: Callable[[], None] = lambda: None
         self._servable = servable
         self._marker = marker
         self._loaded = False
         self.engine = Engine(
-            servable.compute,
-            batch_size=servable.batch_size,
+            partial(compute_with_steps, servable.compute),
+            batching=lambda: servable.batching,
             threads=settings.threads,
             timeout_s=settings.timeout_s,
+            queue_size=settings.queue_size,
             prepare=self._load,
             on_stuck=lambda: self.on_retire(),
         )
@@ -168,10 +252,16 @@ class ModelServer:
         except BaseException as error:  # SystemExit too: the worker must stay, to answer 500
             reason = describe(error) if isinstance(error, JobError) else ""
             self.failure = reason or f"{type(error).__name__}: {error}"
+            self.out_of_memory = isinstance(error, MemoryError)
             log.error("the model cannot be loaded: %s", self.failure, exc_info=not reason)
         self._loaded = True
+        if self._marker:  # the worker's only model
+            metrics.enter(metrics.FAILED if self.failure else metrics.READY)
+            if self._marker:
+                metrics.models.set(not self.failure)
         if not self.failure:
-            self._marker.touch()
+            if self._marker:
+                self._marker.touch()
             log.info("the model is loaded")
 
     @property
@@ -183,15 +273,36 @@ class ModelServer:
         """The status of /ping: 200 with a model, 503 while the first worker still loads it, 500 after a failure."""
         if self.failure:
             return 500
-        return 200 if self._loaded or self._marker.exists() else 503
+        return 200 if self._loaded or self._served_elsewhere() else 503
 
     def respond(self, request: Request) -> Reply:
         """Answers one request. Raises RequestError."""
+        self._check()
+        return self._servable.respond(request, partial(self.engine.submit, waited_s=request.waited_s))
+
+    @property
+    def execution_parameters(self) -> Mapping[str, Any]:
+        return self._servable.execution_parameters
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a person is told of the model, and of whether it is there."""
+        state = self.failure or ("loaded" if self._loaded else "being loaded")
+        return {**self._servable.description, "state": state}
+
+    def _check(self) -> None:
         if self.failure:
             raise RequestError(500, "the model could not be loaded; the log of the server says why")
-        if not self._loaded and not self._marker.exists():
+        if not self._loaded and not self._served_elsewhere():
             raise RequestError(503, "the model is still being loaded; try again", (("Retry-After", "5"),))
-        return self._servable.respond(request, self.engine.submit)
+
+    def converse(self, message: str | bytes, conversation: Conversation) -> Iterator[Any]:
+        """The answers to one message of a WebSocket, as they come. Raises RequestError."""
+        self._check()
+        return self._servable.converse(message, conversation, self.engine.submit)
+
+    def _served_elsewhere(self) -> bool:
+        return self._marker is not None and self._marker.exists()
 
 
 def marker_path() -> Path:

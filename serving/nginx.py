@@ -25,7 +25,7 @@ ERRORS = {
     431: "the headers are too large; one may have 8 KB, all of them 32 KB",
     500: "the server failed; its log says why",
     501: "the transfer coding is not known; send Content-Length, or a chunked body",
-    503: "no model is ready, or the worker of this request was lost; try again",
+    503: "too many requests wait, no model is ready, or the worker of this request was lost; try again",
     504: "the model did not answer within {timeout} s; send less at once",
     505: "the version of HTTP is not known; send HTTP/1.1",
 }
@@ -55,6 +55,7 @@ def configuration(settings: Settings, runtime: Path, as_root: bool) -> str:
         max_payload=settings.max_payload,
         # The model is given up first, and says so itself; nginx only sees to a worker that says nothing.
         timeout=settings.timeout_s + 10,
+        load_timeout=settings.startup_timeout_s + settings.timeout_s + 10,
         access_log=access_log(settings),
         errors="\n".join(error_page(status, settings) for status in ERRORS),
     )
@@ -62,15 +63,18 @@ def configuration(settings: Settings, runtime: Path, as_root: bool) -> str:
 
 def access_log(settings: Settings) -> str:
     """The directive for the access log, which can be switched off."""
+    tally = "access_log /dev/stdout tally if=$made_here;"
     if not settings.access_log:
-        return "access_log off;"
-    return f"access_log /dev/stdout {'json' if settings.json_logs else 'text'} if=$worth_a_line;"
+        return tally
+    return f"{tally}\n    access_log /dev/stdout {'json' if settings.json_logs else 'text'} if=$worth_a_line;"
 
 
 def error_page(status: int, settings: Settings) -> str:
     """nginx's own errors in the same shape as the application's."""
     message = ERRORS[status].format(megabytes=settings.max_payload // MEGABYTE, timeout=settings.timeout_s)
     headers = "add_header X-Request-Id $request_id always;"
+    if status == 405:  # TRACE and CONNECT, which nginx lets no application see
+        headers += ' add_header Allow "DELETE, GET, HEAD, OPTIONS, POST" always;'
     if status == 503:
         headers += " add_header Retry-After 5 always;"
     return (

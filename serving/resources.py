@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from serving import devices
+
 CGROUP = Path("/sys/fs/cgroup")
 # A framework such as TensorFlow takes about this much before it has loaded any model.
 FRAMEWORK_BYTES = 600 * 1024 * 1024
@@ -33,11 +35,11 @@ def memory_bytes(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -
 
 
 def default_workers(model_bytes: int) -> int:
-    """A worker a core, but never more than fit in memory with their models: at least 1.
+    """A worker a graphics processor, or else a core, but never more than fit in memory with their models: at least 1.
 
     A model is counted twice, as it stands on disk and as what it takes while it is being loaded.
     """
-    return max(1, min(cores(), memory_bytes() // (FRAMEWORK_BYTES + 2 * model_bytes)))
+    return max(1, min(len(devices.visible()) or cores(), memory_bytes() // (FRAMEWORK_BYTES + 2 * model_bytes)))
 
 
 def _words(path: Path) -> list[str]:

@@ -10,11 +10,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from container.failure import JobError
 from serving import resources
+from serving.devices import AUTOCAST
 
 MEGABYTE = 1024 * 1024
+Default = TypeVar("Default", int, None)
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,26 @@ class Settings:
     timeout_s: int = 60
     startup_timeout_s: int = 600
     max_payload: int = 25 * MEGABYTE
-    batch_size: int = 32
+    payload_chosen: bool = False
+    """Whether somebody has said how large a payload may be."""
+    queue_size: int = 256
+    """How many requests may wait for a slow model, in front of the workers and in each of them."""
+    batch_size: int = 0
+    """0 here and below: as the handler says."""
+    batch_delay_ms: int | None = None
+    batch_cost: int = 0
+    autocast: str = "off"
     default_accept: str = "application/json"
     nginx: bool = True
     access_log: bool = True
     json_logs: bool = False
+    session_s: int = 1200
+    """How long a session of a stateful endpoint lasts."""
+    multi_model: bool = False
+    models_memory: int = 0
+    """What the workers of an endpoint of many models may use together."""
+    page: bool = False
+    """Whether `/` shows a page to try the model."""
     batch_transform: str = ""
     """The value of SAGEMAKER_BATCH when it says true in either spelling (`true` by the platform, `True` by
     the SDK's local mode), else empty."""
@@ -41,18 +59,28 @@ class Settings:
         """Raises JobError that names the variable, its value, and what would be right."""
         read = _Reader(environ)
         batch = environ.get("SAGEMAKER_BATCH", "")
+        payload = read.number(["SAGEMAKER_MAX_PAYLOAD_IN_MB", *_both("MAX_PAYLOAD_IN_MB")], None, 1, 100_000)
         return cls(
             port=read.number(["SAGEMAKER_BIND_TO_PORT"], 8080, 1, 65535),
             workers=read.number(_both("WORKERS"), 0, 1, 1024) or resources.default_workers(model_bytes),
             threads=read.number(_both("THREADS"), 1, 1, 1024),
             timeout_s=read.number([_both("TIMEOUT_SECONDS")[0], *_both("TIMEOUT")], 60, 1, 24 * 3600),
             startup_timeout_s=read.number(["SAGEMAKER_STARTUP_TIMEOUT"], 600, 1, 24 * 3600),
-            max_payload=read.number(["SAGEMAKER_MAX_PAYLOAD_IN_MB", *_both("MAX_PAYLOAD_IN_MB")], 25, 1, 100_000)
-            * MEGABYTE,
-            batch_size=read.number(_both("BATCH_SIZE"), 32, 1, 100_000),
+            max_payload=(payload or (100 if batch.lower() == "true" else 25)) * MEGABYTE,
+            payload_chosen=payload is not None,
+            queue_size=read.number(_both("QUEUE_SIZE"), 256, 1, 100_000),
+            batch_size=read.number(_both("BATCH_SIZE"), 0, 1, 100_000),
+            batch_delay_ms=read.number(_both("BATCH_DELAY_MS"), None, 0, 60_000),
+            batch_cost=read.number(_both("BATCH_COST"), 0, 1, 10**12),
+            autocast=read.choice(_both("AUTOCAST"), AUTOCAST),
             default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
             nginx=read.switch(_both("NGINX"), True),
             access_log=read.switch(_both("ACCESS_LOG"), True),
+            session_s=read.number(_both("SESSION_SECONDS"), 1200, 1, 7 * 24 * 3600),
+            multi_model=read.switch(["SAGEMAKER_MULTI_MODEL"], False),
+            models_memory=read.number(_both("MODELS_MEMORY_IN_MB"), 0, 1, 100_000_000) * MEGABYTE
+            or resources.memory_bytes() * 4 // 5,
+            page=read.switch(_both("PAGE"), False),
             json_logs=environ.get("LOG_FORMAT", "").lower() == "json",
             batch_transform=batch if batch.lower() == "true" else "",
         )
@@ -74,7 +102,7 @@ class _Reader:
                 return name, self.environ[name].strip()
         return names[0], ""
 
-    def number(self, names: list[str], default: int, low: int, high: int) -> int:
+    def number(self, names: list[str], default: Default, low: int, high: int) -> int | Default:
         name, text = self.text(names)
         if not text:
             return default
@@ -85,6 +113,12 @@ class _Reader:
         if not low <= number <= high:
             raise JobError(f"{name} is {text!r}; it must be a whole number, at least {low} and at most {high}")
         return number
+
+    def choice(self, names: list[str], known: tuple[str, ...]) -> str:
+        name, text = self.text(names)
+        if text and text.lower() not in known:
+            raise JobError(f"{name} is {text!r}; it must be one of {', '.join(known)}")
+        return text.lower() or known[0]
 
     def switch(self, names: list[str], default: bool) -> bool:
         name, text = self.text(names)

@@ -8,23 +8,47 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from gevent import socket
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
-from serving.app import INVOCATIONS
+from container.log import log
+from serving import metrics
+from serving.app import CONVERSE, ENGINE, INVOCATIONS, LIMIT, MANY
 from serving.batching import SLOW_S
-from serving.errors import error_body
+from serving.conversation import PATH as WEBSOCKET
+from serving.conversation import Talk
+from serving.errors import RequestError, error_body, phrase
 from serving.listener import Listener
+from serving.runtime import DRAINING
+from serving.streaming import Stream
+from serving.websocket import handshake
 
 # nginx would stay with the connections that it has: a worker that comes back would never get a request.
 CONNECTION_S = 5.0
 
 
+# A request that has waited for longer may have nobody left who waits for its answer.
+LONG_S = 1.0
+
+
+def gone(sock: Any) -> bool:
+    """Whether the other end has closed the connection. Asks by a socket that gevent does not know, without waiting."""
+    with native.socket(fileno=os.dup(sock.fileno())) as twin:
+        try:
+            return twin.recv(1, native.MSG_PEEK | native.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
 def write_error(sock: Any, status: int, reason: str, message: str) -> None:
     """gunicorn's own errors, for requests that it refuses to read, in the same shape as the application's."""
+    metrics.count(status)
     body = error_body(status, message or "the server failed; its log says why")
     head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
     util.write_nonblock(sock, f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body)
@@ -49,6 +73,32 @@ def cgi_name(header: str) -> str:
     return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
 
 
+def send_chunks(sock: Any, head: list[str], stream: Stream) -> None:
+    """An answer whose parts come one by one. An error on the way closes the connection without the last chunk, by which
+    the client sees that the answer is not whole."""
+    head.insert(-1, "Transfer-Encoding: chunked\r\n")
+    try:
+        sock.sendall("".join(head).encode("latin-1"))
+        for part in stream:
+            sock.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+        sock.sendall(b"0\r\n\r\n")
+    except OSError:  # the client has gone
+        raise StopIteration from None
+    except Exception:
+        log.exception("an answer has broken off")
+        raise StopIteration from None
+    finally:
+        stream.close()
+
+
+def refusal(error: RequestError) -> bytes:
+    """The whole answer to a request that is refused."""
+    body = error_body(error.status, error.message)
+    headers = (("Connection", "close"), ("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+    lines = [f"{name}: {value}\r\n" for name, value in (*headers, *error.headers)]
+    return f"HTTP/1.1 {error.status} {phrase(error.status)}\r\n{''.join(lines)}\r\n".encode("latin-1") + body
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """Serves HTTP in greenlets, and leaves Python's own threads, locks and sockets as they are.
 
@@ -63,6 +113,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().__init__(*arguments, **options)
         self._opened: dict[Any, float] = {}  # connections, and when they were made
         self._idle: set[Any] = set()  # those without a request at the moment
+        self._talks: set[Talk] = set()
+        self._draining = Path(os.environ["BYO_SERVE_RUNTIME"]) / DRAINING
         self.wsgi_handler = self.handle  # gunicorn hands it to our Listener
 
     def patch(self) -> None:
@@ -82,12 +134,19 @@ class Worker(GeventWorker):  # type: ignore[misc]
         if time.monotonic() - self._opened[sock] > CONNECTION_S:
             req.force_close()  # said in the answer, so that nothing is sent into a closed connection
         try:
-            if req.method == "POST" and req.uri == "/invocations" and self._may_shorten(listener_name, req):
+            if req.method == "POST" and self._is_invocation(req.uri) and self._may_shorten(listener_name, req):
                 self._predict(req, sock)
+            elif req.uri.partition("?")[0] == WEBSOCKET:
+                self._talk(req, sock)
             else:
                 super().handle_request(listener_name, req, sock, addr)
         finally:
             self._idle.add(sock)
+
+    def _is_invocation(self, uri: str) -> bool:
+        if self.wsgi.extensions[MANY]:
+            return uri.startswith("/models/") and uri.endswith("/invoke")
+        return uri == "/invocations"
 
     def _may_shorten(self, listener_name: Any, req: Any) -> bool:
         """Behind nginx (a Unix socket's name is a text), which writes the access log and the headers Date and
@@ -110,20 +169,52 @@ class Worker(GeventWorker):  # type: ignore[misc]
             head.extend([f"{name}: {value}\r\n" for name, value in headers])
             head.append("\r\n")
 
-        environ = {"wsgi.input": req.body, **cgi_variables(req.headers)}
+        environ = {"wsgi.input": req.body, "RAW_URI": req.uri, **cgi_variables(req.headers)}
+        since = environ.get("HTTP_X_REQUEST_START")
+        if since and time.time() - float(since) > LONG_S and gone(sock):
+            raise StopIteration  # its client, or nginx, has given up: nothing is computed for nobody
         start = time.monotonic()
         body = self.wsgi.extensions[INVOCATIONS](environ, start_response)
-        slow = time.monotonic() - start > SLOW_S
+        slow = time.monotonic() - start > SLOW_S or self.wsgi.extensions[ENGINE].slow
         if slow:  # the next one on this connection had better find the worker that is free then
             head.insert(1, "Connection: close\r\n")
-        sock.sendall("".join(head).encode("latin-1") + b"".join(body))
+        if isinstance(body, Stream):
+            send_chunks(sock, head, body)
+        else:
+            sock.sendall("".join(head).encode("latin-1") + b"".join(body))
         if slow:
             raise StopIteration  # as gunicorn ends a connection
+
+    def _talk(self, req: Any, sock: Any) -> None:
+        """A WebSocket, from the request that opens it to its end."""
+        variables = cgi_variables(req.headers)
+
+        def header(name: str) -> str:
+            return variables.get(cgi_name(name), "")
+
+        try:
+            opening = handshake(req.method, header)
+            answer = self.wsgi.extensions[CONVERSE]
+        except RequestError as error:
+            sock.sendall(refusal(error))
+            raise StopIteration from None
+        sock.sendall(opening)
+        talk = Talk(sock, req.unreader.take_buffered(), answer, header, self.wsgi.extensions[LIMIT])
+        self._talks.add(talk)
+        try:
+            talk.run()
+        finally:
+            self._talks.discard(talk)
+        raise StopIteration
 
     def notify(self) -> None:
         """Once a second. A worker that is to end waits for its connections, and an idle one would keep it for as
         long as it may: no more is read from those, but for a request that has arrived already."""
         super().notify()
+        # nginx waits for its connections first: whoever talks on one of them for hours has to be told before.
+        if self._talks and (not self.alive or self._draining.exists()):
+            for talk in self._talks:
+                talk.leave()
         if not self.alive:
             for client in self._idle:
                 # By a socket that gevent does not know: it would raise in the greenlet that waits for the client.

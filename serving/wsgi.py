@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from container.handler import code_folders, put_on_path
 from container.paths import Paths
 from serving import models
 from serving.app import create_app
+from serving.many import ManyModels
 from serving.settings import Settings
 
+
+def worker_model(paths: Paths, settings: Settings) -> models.ModelServer | ManyModels:
+    """What this worker serves: the one model, or whatever will be loaded."""
+    marker = models.marker_path()
+    if not settings.multi_model:
+        return models.ModelServer(models.find(paths, settings), settings, marker)
+    put_on_path(code_folders(paths))  # the image's code, for all models
+    return ManyModels(paths, settings, marker.parent)
+
+
 settings = Settings.from_environment()
-model = models.ModelServer(models.find(Paths.from_environment(), settings), settings, models.marker_path())
+model = worker_model(Paths.from_environment(), settings)
 application = create_app(model, settings)

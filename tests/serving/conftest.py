@@ -72,7 +72,7 @@ class Server:
     def ask(self, value: Any, **options: Any) -> Any:
         """The answer to one JSON value, which must be a prediction."""
         answer = self.post(json=value, **options)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 200, f"{answer.text}\n{self.log()[-3000:]}"
         return answer.json()
 
     def send(self, data: bytes, half_close: bool = False, timeout_s: float = 10.0) -> bytes:
@@ -94,9 +94,9 @@ class Server:
         except requests.RequestException:
             return 0
 
-    def ready(self, status: int = 200) -> Server:
+    def ready(self, status: int = 200, timeout_s: float = 30.0) -> Server:
         """Waits until /ping answers with `status`."""
-        self.until(lambda: self.status() == status or self.process.poll() is not None, f"/ping is {status}")
+        self.until(lambda: self.status() == status or self.process.poll() is not None, f"/ping is {status}", timeout_s)
         assert self.process.poll() is None, self.log()
         return self
 

@@ -134,6 +134,7 @@ def archive() -> bytes:
         (b"caf\xe9", TEXT, "byte 3"),
         (saved(np.array([{"a": 1}])), NPY, "without pickles"),
         (saved(np.zeros(100))[:-1], NPY, "npy"),
+        (saved(np.array(["ab"])).replace(b"b\0\0\0", b"\xff\xff\xff\x7f"), NPY, "there are none above 1,114,111"),
         (archive(), NPY, "npy"),
         (npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,)}\n"), NPY, "npy"),
         (npy_header("(" * 5000), NPY, "npy"),

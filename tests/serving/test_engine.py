@@ -12,14 +12,17 @@ import gevent
 import pytest
 
 from container.handler import HandlerReference, InputError
+from serving import batching
 from serving.batching import Engine
 from serving.errors import RequestError
 from serving.models import HandlerModel
+from serving.predicting import Predicting
 from serving.settings import Settings
+from serving.waiting import Batching
 
 
 def make(compute: Callable[[list[Any]], list[Any]], **options: Any) -> Engine:
-    return Engine(compute, **{"batch_size": 32, "threads": 1, "timeout_s": 20, **options})
+    return Engine(compute, **{"timeout_s": 20, **options})
 
 
 def together(engine: Engine, items: list[Any]) -> list[Any]:
@@ -61,7 +64,7 @@ def test_what_waits_is_taken_in_one_go_and_in_order() -> None:
 
 def test_no_batch_is_larger_than_it_may_be() -> None:
     recorder = Recorder()
-    assert together(make(recorder, batch_size=4), list(range(11))) == [2 * n for n in range(11)]
+    assert together(make(recorder, batching=lambda: Batching(size=4)), list(range(11))) == [2 * n for n in range(11)]
     assert max(map(len, recorder.calls)) <= 4
     assert [item for call in recorder.calls for item in call] == list(range(11))
 
@@ -73,6 +76,41 @@ def test_an_idle_engine_does_not_wait_for_company() -> None:
     for n in range(100):
         engine.submit(n)
     assert time.monotonic() - began < 5
+
+
+def slowly(calls: list[list[Any]]) -> Callable[[list[Any]], list[Any]]:
+    """Takes 0.2 s for any number of items, and notes them in `calls`."""
+
+    def compute(items: list[Any]) -> list[Any]:
+        calls.append(items)
+        time.sleep(0.2)
+        return items
+
+    return compute
+
+
+def test_who_was_answered_together_is_computed_together_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "GATHER_PART", 20.0)  # more patience, for the test's machine may be busy
+    monkeypatch.setattr(batching, "GATHER_S", 4.0)
+    calls: list[list[Any]] = []
+    engine = make(slowly(calls))
+    together(engine, [1, 2, 3])
+    later = []
+    for n in range(3):  # one by one, as from a network
+        later.append(gevent.spawn(engine.submit, n))
+        gevent.sleep(0.003)
+    gevent.joinall(later, timeout=10)
+    assert calls == [[1, 2, 3], [0, 1, 2]]
+
+
+def test_nobody_waits_long_for_those_who_stay_away() -> None:
+    calls: list[list[Any]] = []
+    engine = make(slowly(calls))
+    together(engine, [1, 2, 3])
+    began = time.monotonic()
+    assert together(engine, [4]) == [4]
+    assert time.monotonic() - began < 2
+    assert calls == [[1, 2, 3], [4]]
 
 
 def test_the_event_loop_runs_while_the_model_computes() -> None:
@@ -91,7 +129,9 @@ def test_the_event_loop_runs_while_the_model_computes() -> None:
 
 def test_threads_compute_side_by_side() -> None:
     barrier = threading.Barrier(2, timeout=10)
-    assert sorted(together(make(lambda items: [barrier.wait()], batch_size=1, threads=2), [1, 2])) == [0, 1]
+    assert sorted(
+        together(make(lambda items: [barrier.wait()], batching=lambda: Batching(size=1), threads=2), [1, 2])
+    ) == [0, 1]
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), MemoryError("full"), SystemExit(3), KeyboardInterrupt()])
@@ -138,7 +178,7 @@ def test_waiting_long_is_no_reason_to_give_up_a_thread() -> None:
         time.sleep(0.2)
         return items
 
-    engine = make(compute, batch_size=1, timeout_s=0.5, on_stuck=lambda: stuck.append(1))
+    engine = make(compute, batching=lambda: Batching(size=1), timeout_s=0.5, on_stuck=lambda: stuck.append(1))
     outcomes = together(engine, list(range(8)))
     assert outcomes[0] == 0
     assert isinstance(outcomes[-1], RequestError)
@@ -179,7 +219,7 @@ class Picky:
 @pytest.fixture
 def model() -> HandlerModel:
     model = HandlerModel(HandlerReference("picky:Picky", "a test"), Path(), Settings())
-    model._handler, model._model = Picky(), None  # type: ignore[assignment]
+    model._predicting = Predicting(Picky(), None, "picky:Picky", Settings())  # type: ignore[arg-type]
     return model
 
 

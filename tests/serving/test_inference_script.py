@@ -34,8 +34,10 @@ def load(tmp_path: Path) -> Any:
 def outcome(
     model: ScriptModel, body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **headers: str
 ) -> Any:
-    (outcome,) = model.compute([Request(body, content_type, accept, lambda name: headers.get(name, ""))])
-    return outcome
+    variables = {"CONTENT_TYPE": content_type, **{f"HTTP_{name.upper()}": value for name, value in headers.items()}}
+    request = Request(body, content_type, accept, lambda name: headers.get(name, ""), variables=variables)
+    (outcome,) = model.compute([request])
+    return outcome[0] if isinstance(outcome, tuple) else outcome
 
 
 def answer(model: ScriptModel, *arguments: Any, **headers: Any) -> Reply:
@@ -61,6 +63,33 @@ TRANSFORM = """
     def transform_fn(model, data, content_type, accept):
         return repr([type(data).__name__, data, content_type, *model, accept])
 """
+
+
+def test_what_is_to_happen_before_and_after_loading(load: Any, tmp_path: Path) -> None:
+    code = """
+        import os
+        def pre_model_fn(model_dir): open(os.path.join(model_dir, "before"), "w").close()
+        def model_fn(model_dir): return [os.path.exists(os.path.join(model_dir, "before"))]
+        def model_warmup_fn(model_dir, model): model.append("warm")
+        def predict_fn(data, model): return model
+    """
+    assert answer(load(code)).body == b'[true,"warm"]'
+
+
+def test_the_context_shows_all_headers_and_sets_some(load: Any) -> None:
+    code = (
+        LOAD
+        + """
+def transform_fn(model, data, content_type, accept, context):
+    context.set_response_header(0, "X-Seen", context.get_request_header(0, "X_One"))
+    return repr(context.get_all_request_header(0))
+"""
+    )
+    reply = answer(load(code), b"1", "text/csv", X_One="1")
+    assert reply.body.decode() == repr({"Content-Type": "text/csv", "X-One": "1"})
+    assert reply.headers == (("X-Seen", "1"),)
+    code = code.replace('context.get_request_header(0, "X_One")', '"a\\r\\nX-Evil: 1"')
+    assert isinstance(outcome(load(code)), ValueError)
 
 
 @pytest.mark.parametrize("code", [WITHOUT_CONTEXT, WITH_CONTEXT, TRANSFORM])

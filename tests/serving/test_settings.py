@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from container.failure import JobError
-from serving import resources
-from serving.app import batch_parameters
+from serving import batch_transform, resources
 from serving.settings import MEGABYTE, Settings, folder_bytes
 
 
@@ -161,11 +160,13 @@ def test_folder_bytes_counts_files_at_any_depth_and_no_broken_links(tmp_path: Pa
     ("megabytes", "workers", "expected"), [("6", "8", 8), ("25", "8", 4), ("100", "8", 1), ("500", "8", 1)]
 )
 def test_batch_transform_stays_within_100_mb(megabytes: str, workers: str, expected: int) -> None:
-    found = batch_parameters(settings(SAGEMAKER_MAX_PAYLOAD_IN_MB=megabytes, MODEL_SERVER_WORKERS=workers))
+    found = batch_transform.parameters(
+        settings(SAGEMAKER_MAX_PAYLOAD_IN_MB=megabytes, MODEL_SERVER_WORKERS=workers), {}
+    )
     assert found["MaxConcurrentTransforms"] == expected
     assert found["MaxPayloadInMB"] == min(int(megabytes), 100)
 
 
 @pytest.mark.parametrize(("batch", "named"), [("", True), ("true", True), ("True", False)])
 def test_the_sdks_local_mode_is_not_told_a_strategy_that_it_fails_on(batch: str, named: bool) -> None:
-    assert ("BatchStrategy" in batch_parameters(settings(SAGEMAKER_BATCH=batch))) is named
+    assert ("BatchStrategy" in batch_transform.parameters(settings(SAGEMAKER_BATCH=batch), {})) is named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 from container.handler import InputError
 
+LEAKED: list[bytearray] = []
 BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])
 
 
@@ -24,15 +26,18 @@ class Toy:
             if reason == "exit":
                 sys.exit(3)
             raise ValueError(reason)
-        return "loaded"
+        version = model_dir / "version"
+        if version.exists() and version.read_text() == "broken":
+            raise ValueError("this version cannot be loaded")
+        return version.read_text() if version.exists() else "loaded"
 
     def predict(self, model: str, inputs: list[Any]) -> list[Any]:
-        return [self._act(value, len(inputs)) for value in inputs][self._missing(inputs) :]
+        return [self._act(value, len(inputs), model) for value in inputs][self._missing(inputs) :]
 
     def _missing(self, inputs: list[Any]) -> int:
         return sum(isinstance(value, dict) and "drop" in value for value in inputs)
 
-    def _act(self, value: Any, together: int) -> Any:
+    def _act(self, value: Any, together: int, version: str) -> Any:
         match value:
             case {"sleep": seconds}:
                 time.sleep(seconds)
@@ -49,6 +54,18 @@ class Toy:
                 sys.exit(status)
             case {"memory": _}:
                 raise MemoryError("no room")
+            case {"_exit": status}:
+                os._exit(status)
+            case {"leak": megabytes}:
+                LEAKED.append(bytearray(b"x") * (megabytes << 20))
+                return os.getpid()
+            case {"deep": levels}:
+                deep: list[Any] = []
+                for _ in range(levels - 1):
+                    deep = [deep]
+                return deep
+            case {"log": text}:
+                logging.getLogger("a.library").warning(text)
             case {"segfault": _}:
                 ctypes.string_at(0)
             case {"nan": _}:
@@ -57,6 +74,10 @@ class Toy:
                 return object()
             case {"ask": "pid"}:
                 return os.getpid()
+            case {"ask": "device"}:
+                return os.environ.get("CUDA_VISIBLE_DEVICES")
+            case {"ask": "version"}:
+                return version
             case {"ask": "together"}:
                 return together
         return value

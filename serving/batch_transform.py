@@ -1,0 +1,53 @@
+"""What batch transform should send at once: the answer of /execution-parameters.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from container.failure import JobError
+from container.hyperparameters import nearest
+from serving.settings import MEGABYTE, Settings
+
+CONCURRENT, STRATEGY, PAYLOAD = "MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"
+STRATEGIES = ("MULTI_RECORD", "SINGLE_RECORD")
+# The platform's limit for a payload, and for all that are under way together.
+MOST_MB = 100
+# What the platform sends where nobody says otherwise.
+USUAL_MB = 6
+
+
+def parameters(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
+    """As the handler says by its `execution_parameters`, else as many requests at once as can be computed."""
+    accepted = min(settings.max_payload // MEGABYTE, MOST_MB)
+    usual = accepted if settings.payload_chosen or not settings.batch_transform else USUAL_MB
+    megabytes = min(own.get(PAYLOAD, usual), accepted)
+    found: dict[str, Any] = {
+        CONCURRENT: own.get(CONCURRENT, max(1, min(settings.workers * settings.threads, MOST_MB // max(1, megabytes)))),
+        STRATEGY: own.get(STRATEGY, STRATEGIES[0]),
+        PAYLOAD: megabytes,
+    }
+    if settings.batch_transform == "True":
+        # The SDK's local mode spells the strategy otherwise and fails on the platform's own name for it.
+        del found[STRATEGY]
+    return found
+
+
+def checked(own: Any, whose: str) -> Mapping[str, Any]:
+    """A handler's `execution_parameters`. Raises JobError for what the platform would refuse."""
+    if not isinstance(own, Mapping):
+        raise JobError(f"{whose}.execution_parameters is {own!r}; it must be a dict such as {{{CONCURRENT!r}: 4}}")
+    for name, value in own.items():
+        if name not in (CONCURRENT, STRATEGY, PAYLOAD):
+            known = nearest(str(name), [CONCURRENT, STRATEGY, PAYLOAD])
+            raise JobError(f"{whose}.execution_parameters has {name!r}, which the platform does not know; {known}")
+        if name == STRATEGY and value not in STRATEGIES:
+            raise JobError(f"{whose}.execution_parameters[{name!r}] is {value!r}; it must be one of {STRATEGIES}")
+        if name != STRATEGY and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise JobError(f"{whose}.execution_parameters[{name!r}] is {value!r}; it must be a whole number, 1 or more")
+    if own.get(CONCURRENT, 1) * own.get(PAYLOAD, 1) > MOST_MB:
+        raise JobError(f"{whose}.execution_parameters: {CONCURRENT} times {PAYLOAD} must be at most {MOST_MB}")
+    return own

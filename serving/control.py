@@ -1,0 +1,69 @@
+"""How the workers tell each other that a model is to leave memory, and hear when it has.
+
+Each worker listens on a Unix socket of its own in the run's folder. A request is one line, the answer another one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+import orjson
+from gevent import socket
+from gevent.server import StreamServer
+
+from container.log import log
+
+LINE = 1 << 20
+
+
+class Control:
+    """This worker's socket, and a way to all the others'. `handle` answers a request that another worker sends."""
+
+    def __init__(self, folder: Path, handle: Callable[[Any], Any]) -> None:
+        self._folder = folder
+        self._handle = handle
+        folder.mkdir(parents=True, exist_ok=True)
+        self._own = folder / f"{os.getpid()}.sock"
+        with suppress(FileNotFoundError):
+            self._own.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self._own))
+        listener.listen(64)
+        self._server = StreamServer(listener, self._serve)
+        self._server.start()
+
+    def ask_others(self, request: Any, timeout_s: float) -> list[Any]:
+        """What all other workers answer; None for one that does not within `timeout_s`, True
+        for one that has died."""
+        others = [path for path in self._folder.glob("*.sock") if path != self._own]
+        asked = [gevent.spawn(_ask, path, request, timeout_s) for path in others]
+        gevent.joinall(asked)
+        return [greenlet.value for greenlet in asked]
+
+    def _serve(self, connection: Any, _: Any) -> None:
+        with connection, connection.makefile("rb") as stream:
+            request = orjson.loads(stream.readline(LINE))
+            connection.sendall(orjson.dumps(self._handle(request)) + b"\n")
+
+
+def _ask(path: Path, request: Any, timeout_s: float) -> Any:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(path))
+            connection.sendall(orjson.dumps(request) + b"\n")
+            answer = connection.makefile("rb").readline(LINE)
+        except (ConnectionError, FileNotFoundError):
+            answer = b""
+        except TimeoutError:
+            log.warning("worker %s has not answered %s within %.0f s", path.stem, request, timeout_s)
+            return None
+    if answer:
+        return orjson.loads(answer)
+    path.unlink(missing_ok=True)  # nobody listens any more: a worker that is dead has freed everything
+    return True

@@ -1,0 +1,38 @@
+"""Graphics processors: one worker each, and PyTorch told that nobody will ask for gradients.
+
+Nothing here touches CUDA: a process that has done so cannot be forked, and which device it sees has to be
+decided before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+
+from container.environment import count_gpus
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+AUTOCAST = ("off", "bfloat16", "float16")
+
+
+def visible(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The devices that this container may use, as CUDA_VISIBLE_DEVICES names them."""
+    told = environ.get(VARIABLE)
+    if told is not None:
+        return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
+    return [str(number) for number in range(count_gpus())]
+
+
+def inference_mode(autocast: str = "off") -> AbstractContextManager[object]:
+    """Around a prediction: no gradients, and where asked for numbers of half the size. Nothing without PyTorch."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return nullcontext()
+    stack = ExitStack()
+    stack.enter_context(torch.inference_mode())
+    if autocast != "off":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        stack.enter_context(torch.autocast(device, dtype=getattr(torch, autocast)))
+    return stack

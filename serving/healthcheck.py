@@ -1,0 +1,38 @@
+"""An image's HEALTHCHECK: asks /ping of the server in this container. A container that trains, or runs something else,
+has no server and is taken for healthy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from byo_container import meant_command
+
+TIMEOUT_S = 4
+
+
+def main() -> None:
+    words = [Path(os.fsdecode(word)).name for word in Path("/proc/1/cmdline").read_bytes().split(b"\0")]
+    # Before process 1 is `serve` it may be an init of docker's, with what it was told as its words.
+    serves = "serve" in words or ("byo-container" in words and "train" not in words and meant_command() == "serve")
+    if serves:
+        ping(int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080))
+
+
+def ping(port: int) -> None:
+    """Ends with status 1, having said why, unless /ping answers 200."""
+    url = f"http://127.0.0.1:{port}/ping"
+    try:
+        urllib.request.urlopen(url, timeout=TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{url} answers {error.code}: {error.read(300).decode(errors='replace').strip()}")
+    except OSError as error:
+        sys.exit(f"{url}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The routes of an endpoint that serves many models: /models and what lies below.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from flask import Blueprint, request
+from werkzeug.routing import BaseConverter
+
+from serving import registry
+from serving.errors import RequestError
+from serving.invocations import Respond
+from serving.many import ManyModels
+from serving.models import Reply, Request
+
+
+class OpaqueName(BaseConverter):
+    """Any characters at all, for Flask's routes."""
+
+    regex = r"[\s\S]+"
+    part_isolating = False
+
+
+BELOW, INVOKE = "/models/", "/invoke"
+
+
+def models_api(many: ManyModels) -> Blueprint:
+    """Loading, listing, describing and removing models. What invokes them is the application's own."""
+    api = Blueprint("models", __name__)
+
+    @api.get("/models")
+    def page() -> dict[str, Any]:
+        """The models in the order of their names, with the token of the next page where there is one."""
+        token = request.args.get("next_page_token", "")
+        entries, following = many.page(token, page_size(request.args.get("limit", "")))
+        models = {"models": [entry.as_json() for entry in entries]}
+        return models | ({"nextPageToken": following} if following else {})
+
+    @api.post("/models")
+    def load() -> dict[str, Any]:
+        """Loads a model; it is there for all workers before the answer."""
+        name, url = asked_for(request.get_data())
+        many.load(name, url)
+        return {"status": f"the model {name!r} is loaded"}
+
+    @api.get("/models/<opaque:name>")
+    def describe(name: str) -> dict[str, Any]:
+        """A model's name and the place that it was loaded from."""
+        return many.described(name_in(request.environ)).as_json()
+
+    @api.delete("/models/<opaque:name>")
+    def unload(name: str) -> dict[str, Any]:
+        """Removes a model; its memory is free before the answer."""
+        name = name_in(request.environ)
+        many.unload(name)
+        return {"status": f"the model {name!r} is removed"}
+
+    return api
+
+
+def invocation_of(many: ManyModels) -> Respond:
+    """What answers POST /models/N/invoke."""
+
+    def respond(environ: dict[str, Any], request: Request) -> Reply:
+        name = name_in(environ, INVOKE)
+        if not name:
+            raise RequestError(404, "this server holds many models: POST /models/NAME/invoke")
+        return many.respond(name, request)
+
+    return respond
+
+
+def name_in(environ: dict[str, Any], suffix: str = "") -> str:
+    """The model's name in an address such as /models/a%2Fb/invoke, decoded once; empty where there is none. By the
+    address as the client wrote it: a slash in a name is told from one around it."""
+    path = str(environ["RAW_URI"]).partition("?")[0]
+    if not (path.startswith(BELOW) and path.endswith(suffix)):
+        return ""
+    return unquote(path[len(BELOW) : len(path) - len(suffix)], errors="surrogateescape")
+
+
+def asked_for(body: bytes) -> tuple[str, str]:
+    """The name and the url in the body of POST /models. Raises RequestError 400."""
+    try:
+        wanted = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"the body is not valid JSON: {error}") from None
+    values = [wanted.get(key) for key in ("model_name", "url")] if isinstance(wanted, dict) else [None]
+    if not all(isinstance(value, str) and value for value in values):
+        raise RequestError(
+            400, 'the body should be {"model_name": NAME, "url": "/opt/ml/models/NAME/model"}, both of them texts'
+        )
+    name, url = values
+    return str(name), str(url)
+
+
+def page_size(limit: str) -> int:
+    """How many models one answer lists. Raises RequestError 400."""
+    if not limit:
+        return registry.PAGE
+    if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
+        raise RequestError(400, f"limit is {limit!r}; it must be a whole number, at least 1 and at most 1000")
+    return int(limit)

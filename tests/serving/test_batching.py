@@ -1,0 +1,183 @@
+"""How batches are put together: by size, delay and cost, and by halves where one fails."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.failure import JobError
+from serving import halves
+from serving.predicting import Predicting, batching_of, pieces
+from serving.settings import Settings
+from serving.waiting import Batching, Line, Ticket
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Start
+
+
+def line(*costs_and_sizes: tuple[float, int]) -> Line:
+    waiting = Line()
+    waiting.extend([Ticket(number, math.inf, size, cost) for number, (cost, size) in enumerate(costs_and_sizes)])
+    return waiting
+
+
+def items(batch: list[Ticket]) -> list[Any]:
+    return [ticket.item for ticket in batch]
+
+
+def test_size_counts_inputs_and_order_is_kept() -> None:
+    waiting = line((0, 2), (0, 2), (0, 1), (0, 9), (0, 1))
+    batching = Batching(size=4)
+    assert [items(waiting.take(batching)) for _ in range(4)] == [[0, 1], [2], [3], [4]]
+    assert waiting.take(batching) == []
+
+
+def test_alike_goes_with_alike_and_the_oldest_is_never_passed_over() -> None:
+    waiting = line((100, 1), (1, 1), (90, 1), (2, 1), (95, 1))
+    batching = Batching(size=3)
+    assert items(waiting.take(batching)) == [2, 4, 0]  # cheapest first
+    assert items(waiting.take(batching)) == [1, 3]
+
+
+def test_no_batch_costs_more_than_it_may_but_one_that_is_alone() -> None:
+    waiting = line((10, 1), (10, 1), (10, 1), (99, 1))
+    batching = Batching(cost=20)
+    assert [items(waiting.take(batching)) for _ in range(3)] == [[0, 1], [2], [3]]
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 5)), min_size=1), st.integers(1, 8), st.integers(1, 200))
+def test_every_ticket_is_taken_once_and_no_limit_is_passed(
+    waiting: list[tuple[float, int]], size: int, cost: int
+) -> None:
+    taken = []
+    tickets = line(*waiting)
+    while batch := tickets.take(Batching(size, 0.0, cost)):
+        taken += items(batch)
+        inputs = sum(ticket.size for ticket in batch)
+        assert len(batch) == 1 or (inputs <= size and inputs * max(ticket.cost for ticket in batch) <= cost)
+    assert sorted(taken) == list(range(len(waiting)))
+
+
+def test_a_full_batch_does_not_wait_and_another_waits_from_its_first_arrival_on() -> None:
+    waiting = line((0, 1), (0, 1))
+    now = time.monotonic()
+    assert waiting.ready_at(Batching(size=2, delay_s=9)) == 0
+    assert now + 8 < waiting.ready_at(Batching(size=3, delay_s=9)) <= now + 9
+    assert waiting.ready_at(Batching(size=3)) == 0
+    assert Line().ready_at(Batching()) == math.inf
+
+
+@given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 8), st.integers(1, 200))
+def test_pieces_of_a_large_request(costs: list[float], size: int, cost: int) -> None:
+    found = pieces(costs, Batching(size, 0.0, cost))
+    assert sorted(number for piece in found for number in piece) == list(range(len(costs)))
+    for piece in found:
+        assert len(piece) == 1 or (len(piece) <= size and len(piece) * max(costs[n] for n in piece) <= cost)
+
+
+@given(st.sets(st.integers(0, 31)))
+def test_the_poisoned_fail_alone_and_soon(poisoned: set[int]) -> None:
+    calls = 0
+
+    def compute(items: list[int]) -> list[int]:
+        nonlocal calls
+        calls += 1
+        if poisoned & set(items):
+            raise ValueError("poisoned")
+        return items
+
+    outcomes = halves.outcomes(compute, list(range(32)))
+    assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == sorted(poisoned)
+    assert [outcome for outcome in outcomes if isinstance(outcome, int)] == sorted(set(range(32)) - poisoned)
+    assert calls <= (11 if len(poisoned) == 1 else 63)
+
+
+class Sized:
+    batch_size = 3
+    batch_delay_ms = 20
+    batch_cost = 30
+
+    def cost(self, value: str) -> float:
+        return len(value)
+
+    def predict(self, model: list[Any], inputs: list[Any]) -> list[Any]:
+        model.append(inputs)
+        return [value.upper() for value in inputs]
+
+
+def test_the_handler_says_and_the_environment_has_the_last_word() -> None:
+    assert batching_of(Sized(), Settings()) == Batching(3, 0.02, 30)
+    assert batching_of(Sized(), Settings(batch_size=8, batch_delay_ms=0, batch_cost=99)) == Batching(8, 0.0, 99)
+    assert batching_of(object(), Settings()) == Batching(32, 0.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_size", 0), ("batch_size", "4"), ("batch_delay_ms", -1), ("batch_cost", None)]
+)
+def test_what_a_handler_says_wrongly_is_told_by_name(name: str, value: object) -> None:
+    handler = type("Odd", (Sized,), {name: value})()
+    with pytest.raises(JobError, match=f"Odd.{name} is"):
+        batching_of(handler, Settings())
+
+
+def test_a_limit_of_cost_needs_a_cost() -> None:
+    with pytest.raises(JobError, match="no method cost"):
+        batching_of(object(), Settings(batch_cost=5))
+
+
+def test_a_handler_never_sees_more_than_it_said_and_answers_stay_in_order() -> None:
+    calls: list[list[str]] = []
+    predicting = Predicting(Sized(), calls, "sized:Sized", Settings())  # type: ignore[arg-type]
+    words = ["a" * n for n in (9, 1, 20, 2, 3, 15)]
+    assert predicting.of_requests([words[:4], words[4:]]) == [
+        [word.upper() for word in words[:4]],
+        [word.upper() for word in words[4:]],
+    ]
+    assert calls == [["a", "aa", "aaa"], ["a" * 9, "a" * 15], ["a" * 20]]
+
+
+HANDLER = """
+class Sized:
+    batch_size = 8
+    batch_delay_ms = 600
+    def cost(self, value):
+        return len(value)
+    def load(self, model_dir):
+        return None
+    def predict(self, model, inputs):
+        if "poison" in inputs:
+            raise ValueError("poisoned")
+        return [[value, len(inputs), inputs.index(value)] for value in inputs]
+"""
+
+
+def start_sized(start: Start, base: Path, **environ: str) -> Any:
+    (base / "code/sized.py").write_text(HANDLER)
+    return start(base, MODEL_HANDLER="sized:Sized", **environ).ready()
+
+
+def test_requests_of_several_connections_wait_for_each_other(start: Start, base: Path) -> None:
+    server = start_sized(start, base)
+    words = ["a" * (7 - n) for n in range(7)]
+    with ThreadPoolExecutor(9) as pool:
+        answers = list(pool.map(server.ask, words))
+        assert answers == [[word, 7, 6 - n] for n, word in enumerate(words)]  # shortest first
+        poisoned = pool.submit(server.post, json="poison")
+        assert [answer[0] for answer in pool.map(server.ask, words)] == words
+        assert poisoned.result().status_code == 500
+    began = time.monotonic()
+    server.ask("alone")
+    assert 0.55 < time.monotonic() - began < 3
+
+
+def test_a_request_that_cost_refuses_fails_alone(start: Start, base: Path) -> None:
+    server = start_sized(start, base, MODEL_SERVER_BATCH_DELAY_MS="0")
+    assert server.post(json=5).status_code == 500  # an int has no len
+    assert server.ask("abc") == ["abc", 1, 0]

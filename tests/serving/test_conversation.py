@@ -1,0 +1,269 @@
+"""WebSockets: messages answered in order, pings, fragments, limits and ends by their codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+PATH = "/invocations-bidirectional-stream"
+MEGABYTE = 1024 * 1024
+
+
+class Client:
+    """A client's side of one WebSocket."""
+
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        self.protocol = WSConnection(ConnectionType.CLIENT)
+        self.parts: list[Any] = []
+        self.send(Request(host="x", target=PATH))
+        self.opening = self.next()
+
+    def send(self, event: Event) -> None:
+        self.socket.sendall(self.protocol.send(event))
+
+    def next(self) -> Event:
+        """The next event; the end of the connection is a CloseConnection with code 1006."""
+        while True:
+            for event in self.protocol.events():
+                if isinstance(event, TextMessage | BytesMessage) and not event.message_finished:
+                    self.parts.append(event.data)
+                    continue
+                if isinstance(event, TextMessage | BytesMessage):
+                    parts, self.parts = [*self.parts, event.data], []
+                    if isinstance(event, TextMessage):
+                        return TextMessage("".join(parts))
+                    return BytesMessage(b"".join(parts))
+                return event
+            self.protocol.receive_data(self.socket.recv(65536) or None)
+
+    def ask(self, message: str | bytes) -> Any:
+        self.send(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
+        answer = self.next()
+        assert isinstance(answer, TextMessage | BytesMessage), answer
+        return answer.data
+
+
+Connect = Callable[..., Client]
+
+
+@pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])
+def server(request: pytest.FixtureRequest, start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    base = tmp_path_factory.mktemp("talker") / "ml"
+    for name in ("model", "code"):
+        (base / name).mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("talker.py"), base / "code")
+    nginx = "on" if request.param == "nginx" else "off"
+    limit = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1", "MODEL_SERVER_NGINX": nginx}
+    return start_for_module(base, MODEL_HANDLER="talker:Talker", **limit).ready()
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Connect]:
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> Client:
+            client = Client(server)
+            stack.callback(client.socket.close)
+            assert isinstance(client.opening, AcceptConnection), client.opening
+            return client
+
+        yield connect
+
+
+def test_messages_are_answered_in_their_order(connect: Connect) -> None:
+    client = connect()
+    assert client.ask("hello") == "hello"
+    assert client.ask(b"\x00\xff") == b"\x00\xff"
+    assert client.ask("ü€" * 1000) == "ü€" * 1000
+    client.send(TextMessage("nothing"))
+    for number in range(20):
+        client.send(TextMessage(str(number)))
+    assert [client.next().data for _ in range(20)] == [str(number) for number in range(20)]  # type: ignore[attr-defined]
+
+
+def test_a_conversation_remembers(connect: Connect) -> None:
+    first, second = connect(), connect()
+    assert json.loads(first.ask("seen")) == {"seen": 1}
+    assert json.loads(first.ask("seen")) == {"seen": 2}
+    assert json.loads(second.ask("seen")) == {"seen": 1}
+
+
+def test_an_answer_may_be_many_messages(connect: Connect) -> None:
+    client = connect()
+    assert [client.ask("count"), client.next().data, client.next().data] == ["0", "1", "2"]  # type: ignore[attr-defined]
+
+
+def test_pings_are_answered_while_the_model_computes(connect: Connect) -> None:
+    client = connect()
+    client.send(TextMessage("slow"))
+    client.send(Ping(b"there?"))
+    seen = [client.next() for _ in range(8)]
+    assert Pong(b"there?") in seen
+    assert seen.index(Pong(b"there?")) < 5
+
+
+def test_fragments_are_joined_with_pings_between_them(connect: Connect) -> None:
+    client = connect()
+    client.send(TextMessage("hel", message_finished=False))
+    client.send(Ping(b"1"))
+    client.send(TextMessage("lo", message_finished=False))
+    client.send(TextMessage("!", message_finished=True))
+    assert {type(event): event for event in (client.next(), client.next())} == {
+        Pong: Pong(b"1"),
+        TextMessage: TextMessage("hello!"),
+    }
+
+
+def frame(opcode: int, payload: bytes, fin: bool = True, masked: bool = True, length: int | None = None) -> bytes:
+    """A frame byte by byte, as wsproto would not make it."""
+    size = len(payload) if length is None else length
+    second = 0x80 if masked else 0
+    head = bytes([0x80 * fin | opcode])
+    if size < 126:
+        head += bytes([second | size])
+    elif size < 65536:
+        head += bytes([second | 126]) + struct.pack("!H", size)
+    else:
+        head += bytes([second | 127]) + struct.pack("!Q", size)
+    return head + (b"\0\0\0\0" if masked else b"") + payload
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(1, b"\xff\xfe"), 1007),
+        (frame(1, b"x", masked=False), 1002),
+        (frame(3, b"x"), 1002),
+        (frame(9, b"x" * 126), 1002),
+        (frame(0, b"x"), 1002),
+        (frame(1, b"x", fin=False) + frame(1, b"y"), 1002),
+        (b"\xf1" + frame(1, b"x")[1:], 1002),
+        (frame(2, b"x" * MEGABYTE) + frame(8, b""), 1005),
+        (frame(2, b"x" * (MEGABYTE + 1)), 1009),
+        (b"".join(frame(0 if n else 2, b"x" * 65536, fin=False) for n in range(17)), 1009),
+        (frame(8, struct.pack("!H", 1000)), 1000),
+        (frame(8, struct.pack("!H", 4000) + b"bye"), 4000),
+        (frame(8, b"x"), 1002),
+    ],
+)
+def test_an_end_says_why(connect: Connect, data: bytes, code: int) -> None:
+    client = connect()
+    with contextlib.suppress(ConnectionError):  # it may be refused before all of it is sent
+        client.socket.sendall(data)
+    event = client.next()
+    while not isinstance(event, CloseConnection):
+        event = client.next()
+    assert event.code == code
+    assert connect().ask("still there") == "still there"
+
+
+def test_errors_are_messages(connect: Connect) -> None:
+    client = connect()
+    refused = json.loads(client.ask("refuse"))
+    assert (refused["code"], refused["message"]) == (400, "say something else")
+    assert client.ask("x") == "x"
+    failed = json.loads(client.ask("fail"))
+    assert failed["code"] == 500
+    assert "secret" not in failed["message"]
+    end = client.next()
+    assert isinstance(end, CloseConnection)
+    assert end.code == 1011
+
+
+def test_a_client_that_goes_away_stops_the_computation(server: Server, connect: Connect) -> None:
+    notes = server.base / "notes"
+    notes.unlink(missing_ok=True)
+    client = connect()
+    client.ask("slow")
+    client.socket.close()
+    server.until(lambda: notes.read_text().split()[-1:] == ["end"], "the computation has ended", timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ({}, 426),
+        ({"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "8"}, 426),
+        ({"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}, 400),
+        (
+            {
+                "Upgrade": "websocket",
+                "Connection": "Upgrade",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "x",
+            },
+            400,
+        ),
+    ],
+)
+def test_what_is_no_opening_is_told(server: Server, head: dict[str, str], status: int) -> None:
+    answer = server.get(PATH, headers=head)
+    assert (answer.status_code, answer.json()["code"]) == (status, status)
+    assert server.post(PATH, data=b"x").status_code == 405
+
+
+def test_many_at_once(connect: Connect) -> None:
+    clients = [connect() for _ in range(50)]
+    for number, client in enumerate(clients):
+        client.send(TextMessage(str(number)))
+    assert [client.next().data for client in clients] == [str(n) for n in range(50)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("nginx", ["on", "off"])
+def test_handlers_without_a_word_for_it_predict(start: Start, nginx: str) -> None:
+    client = Client(start(MODEL_SERVER_NGINX=nginx).ready())
+    assert json.loads(client.ask('{"a": [1]}')) == {"a": [1]}
+    assert json.loads(client.ask("{"))["code"] == 400
+    assert json.loads(client.ask(b"\x00"))["code"] == 415
+
+
+@pytest.mark.parametrize("nginx", ["on", "off"])
+def test_the_end_of_the_server_is_told(start: Start, nginx: str) -> None:
+    server = start(MODEL_SERVER_NGINX=nginx).ready()
+    client = Client(server)
+    assert client.ask("1") == "1"
+    server.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    end = client.next()
+    assert isinstance(end, CloseConnection)
+    assert end.code == 1001
+    client.send(end.response())
+    assert server.ended() == 0
+    assert time.monotonic() - began < 8
+
+
+def test_many_models_have_no_conversations(start: Start, base: Path) -> None:
+    (base / "models").mkdir()
+    server = start(base, SAGEMAKER_MULTI_MODEL="true").ready()
+    client = Client(server)
+    if isinstance(client.opening, RejectConnection):
+        assert client.opening.status_code == 404
+    else:
+        assert json.loads(client.ask("x"))["code"] == 404
+    client.socket.close()

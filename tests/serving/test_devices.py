@@ -1,0 +1,105 @@
+"""One worker a graphics processor, by its index; written so that it is tested without one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from container.environment import count_gpus
+from container.failure import JobError
+from serving import devices, resources
+from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+
+@pytest.mark.parametrize(("told", "found"), [("0,1", ["0", "1"]), (" 2 , 5", ["2", "5"]), ("", []), ("-1", [])])
+def test_what_is_visible_is_what_may_be_used(told: str, found: list[str]) -> None:
+    assert devices.visible({"CUDA_VISIBLE_DEVICES": told}) == found
+
+
+def test_without_a_driver_there_is_none() -> None:
+    assert devices.visible({}) == [str(number) for number in range(count_gpus())]
+
+
+def test_as_many_workers_as_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    monkeypatch.setattr(resources, "memory_bytes", lambda: 64 << 30)
+    assert resources.default_workers(0) == 3
+    assert resources.default_workers(40 << 30) == 1
+
+
+def seen(server: Server) -> list[str]:
+    """The device of every worker."""
+    found: dict[int, str] = {}
+
+    def all_have_answered() -> bool:
+        with ThreadPoolExecutor(4) as pool:
+            body = '{"ask": "pid"}\n{"ask": "device"}\n'
+            headers = {"Content-Type": "application/jsonlines"}
+            answers = pool.map(lambda _: server.post(data=body, headers=headers), range(8))
+            found.update({answer.json()[0]: answer.json()[1] for answer in answers if answer.status_code == 200})
+        return found.keys() >= set(server.workers())
+
+    server.until(all_have_answered, "every worker has answered")
+    return sorted(device for pid, device in found.items() if pid in server.workers())
+
+
+def test_each_worker_has_a_device_also_who_comes_back_or_takes_over(start: Start) -> None:
+    server = start(MODEL_SERVER_WORKERS="2", CUDA_VISIBLE_DEVICES="3,7").ready()
+    server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
+    assert seen(server) == ["3", "7"]
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.until(lambda: server.log().count("the model is loaded") == 3, "it is replaced")
+    assert seen(server) == ["3", "7"]
+    os.kill(server.process.pid, signal.SIGHUP)
+    server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
+    assert seen(server) == ["3", "7"]
+
+
+def test_without_pytorch_there_is_nothing_to_switch_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert isinstance(devices.inference_mode("bfloat16"), nullcontext)
+
+
+def test_pytorch_predicts_without_gradients_and_with_autocast() -> None:
+    torch = pytest.importorskip("torch")
+    a = torch.ones(2, 2, requires_grad=True)
+    with devices.inference_mode():
+        assert not (a @ a).requires_grad
+        assert (a @ a).dtype is torch.float32
+    with devices.inference_mode("bfloat16"):
+        assert (a @ a).dtype is torch.bfloat16
+    assert (a @ a).requires_grad
+
+
+TORCH = """
+import torch
+class Model:
+    def load(self, model_dir):
+        return torch.nn.Linear(2, 1)
+    def predict(self, model, inputs):
+        out = model(torch.tensor(inputs))
+        return [[str(out.dtype), out.requires_grad]] * len(inputs)
+"""
+
+
+@pytest.mark.parametrize(("autocast", "dtype"), [("off", "torch.float32"), ("bfloat16", "torch.bfloat16")])
+def test_a_handler_of_pytorch_is_served_so(start: Start, base: Path, autocast: str, dtype: str) -> None:
+    pytest.importorskip("torch")
+    (base / "code/model.py").write_text(TORCH)
+    server = start(base, MODEL_HANDLER="model:Model", MODEL_SERVER_AUTOCAST=autocast).ready()
+    assert server.ask([1.0, 2.0]) == [dtype, False]
+
+
+def test_a_kind_of_autocast_that_is_not_known_is_told() -> None:
+    with pytest.raises(JobError, match="bfloat16"):
+        Settings.from_environment({"MODEL_SERVER_AUTOCAST": "int4"})

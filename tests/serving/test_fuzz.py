@@ -1,0 +1,171 @@
+"""A fuzzer over the codecs: whatever bytes a client sends, it gets values or is told what it did wrong.
+
+In `make test` for some seconds; longer on demand:
+
+    FUZZ_EXAMPLES=1000000 python -m pytest tests/serving/test_fuzz.py --timeout 0
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving import codecs, streaming
+from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from serving.errors import RequestError
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
+fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def npy(array: Any, version: tuple[int, int] | None = None) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, version=version)
+    return stream.getvalue()
+
+
+# Whole bodies, from which broken ones are made.
+SEEDS = {
+    JSON: [
+        b'{"a": [1, -2.5e3, null, true], "b": "\\u00fc\\ud83d\\ude00"}',
+        b"[[[[[[]]]]]]",
+        b'"x"',
+        b"12345678901234567890",
+    ],
+    JSON_LINES: [b'{"a": 1}\n"b"\r\n[3]\n', b"1\n2\n3"],
+    CSV: [b'1,2\n"a ""b""",\'c\'\r\n,\n', b'"over\ntwo lines",x\n', "ü;é\n".encode()],
+    TEXT: ["one\ntwo\r\nthree \x0b \u2028 four\n".encode(), b"\n\n", b"\xef\xbb\xbfbom"],
+    NPY: [
+        npy(np.arange(6).reshape(2, 3)),
+        npy(np.array([1.5, np.nan, np.inf])),
+        npy(np.array(["a", "bc"])),
+        npy(np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), (2, 0)),
+        npy(np.array(7)),
+        npy(np.zeros((0, 3))),
+        npy(np.array(["2020-01-01"], dtype="datetime64[D]")),
+        npy(np.array([1 + 2j])),
+    ],
+}
+NASTY = [
+    b"\0",
+    b"\xff\xfe",
+    b"\xed\xa0\x80",
+    b"\\ud800",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b'"',
+    b"[",
+    b"{",
+    b"\r",
+    b"\n",
+]
+NASTY += [b"\x1a", "\u2028".encode(), b"\xef\xbb\xbf", b"9" * 400, b"(" * 50, b"'descr': '|O'", b"99999999999", b"-1"]
+CHARSETS = ["", "; charset=utf-8", "; charset=utf-16", "; charset=latin-1", "; charset=utf-7", "; charset=idna"]
+CHARSETS += ["; charset=no", "; charset=punycode", "; charset=hex", "; charset=utf-8; charset=x", ';charset="UTF-8"']
+
+
+@st.composite
+def broken_bodies(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """A whole body, changed in some places."""
+    body = bytearray(draw(st.sampled_from(seeds) | st.binary(max_size=64)))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(body)))
+        until = draw(st.integers(at, min(len(body), at + 20)))
+        body[at:until] = draw(
+            st.sampled_from([b"", *NASTY]) | st.binary(max_size=8) | st.just(bytes(body[at:until]) * 3)
+        )
+    return bytes(body)
+
+
+def outcome(act: Callable[[], Any]) -> Any:
+    """What a function returns, or the error that tells a client what to do."""
+    try:
+        return act()
+    except RequestError as error:
+        return error
+
+
+def decoded(body: bytes, header: str) -> tuple[list[Any], bool] | None:
+    """None for what is refused, as only a client's mistake may be."""
+    found = outcome(lambda: codecs.decode(body, codecs.content_type(header)))
+    if isinstance(found, RequestError):
+        assert found.status in (400, 415), found
+        assert "\n" not in found.message
+        return None
+    values, many = found
+    return values, many
+
+
+@pytest.mark.parametrize("name", SEEDS)
+@fuzz
+@given(data=st.data())
+def test_bodies_are_read_or_refused(name: str, data: st.DataObject) -> None:
+    body = data.draw(broken_bodies(SEEDS[name]))
+    found = decoded(body, name + data.draw(st.sampled_from(CHARSETS)))
+    if found is None:
+        return
+    values, many = found
+    assert many == (name in codecs.LINE_TYPES)
+    assert values
+    assert many or len(values) == 1
+
+
+@pytest.mark.parametrize("name", [JSON, JSON_LINES, CSV, TEXT])
+@fuzz
+@given(data=st.data())
+def test_what_was_read_can_be_written_in_order_and_number(name: str, data: st.DataObject) -> None:
+    """As an echo would: JSON lines hold all that the text types can, and come back as they were."""
+    found = decoded(data.draw(broken_bodies(SEEDS[name])), name)
+    if found is None:
+        return
+    values, _ = found
+    again, _ = codecs.decode(codecs.encode(values, True, JSON_LINES), codecs.content_type(JSON_LINES))
+    assert again == values
+    for other in (CSV, TEXT):
+        lines = codecs.encode(values, True, other)
+        assert other == CSV or lines.count(b"\n") == len(values)
+
+
+@fuzz
+@given(data=st.data())
+def test_arrays_are_written_in_every_form_or_it_is_told(data: st.DataObject) -> None:
+    found = decoded(data.draw(broken_bodies(SEEDS[NPY])), NPY)
+    if found is None:
+        return
+    for name in codecs.ENCODERS:
+        with suppress(TypeError):  # complex numbers, say: a prediction that JSON does not know is the model's fault
+            written = outcome(partial(codecs.encode, found[0], False, name))
+            assert isinstance(written, bytes) or written.status == 406
+
+
+@fuzz
+@given(
+    header=st.text(max_size=60)
+    | st.lists(st.sampled_from([*SEEDS, "*/*", "text/*", ";q=", "0.5", ",", "q=nan"])).map("".join)
+)
+def test_headers_are_understood_or_refused(header: str) -> None:
+    codecs.content_type(header)
+    found = outcome(lambda: streaming.accepted(header, JSON))
+    assert found in (*codecs.ENCODERS, streaming.EVENTS) or found.status == 406
+    decoded(b"[1]", header)
+
+
+@fuzz
+@given(part=st.text() | st.binary() | st.integers() | st.dictionaries(st.text(), st.none()))
+def test_parts_of_a_stream_are_events_of_their_own(part: Any) -> None:
+    try:
+        sent = streaming.event(part)
+    except (UnicodeEncodeError, TypeError):  # lone surrogates, and numbers that JSON cannot hold: the model's fault
+        return
+    assert sent.endswith(b"\n\n")
+    assert all(line.startswith(b"data: ") for line in sent[:-2].split(b"\n"))

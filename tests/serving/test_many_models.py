@@ -1,0 +1,391 @@
+"""Endpoints of many models: loaded, listed, invoked and removed while several workers serve them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import signal
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+import requests
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+# Each model says its own word, from a module that all of them call `word`; and can be told to hold memory or to wait.
+INFERENCE = """
+import os, time
+import word
+
+def model_fn(model_dir):
+    time.sleep(getattr(word, "LOAD_S", 0))
+    ballast = bytearray(os.urandom(1)) * (getattr(word, "MB", 0) << 20)
+    if getattr(word, "MB", 0) < 0:
+        raise MemoryError("no room")
+    return ballast
+
+def input_fn(data, content_type):
+    return data
+
+def predict_fn(data, model):
+    import late
+    if data.startswith("sleep"):
+        time.sleep(float(data.split()[1]))
+    return [word.WORD, late.WORD, os.getpid(), len(model)]
+"""
+
+
+@pytest.fixture
+def root(base: Path) -> Path:
+    (base / "models").mkdir()
+    return base
+
+
+def put(root: Path, name: str, folder: str = "", **values: int) -> dict[str, str]:
+    """A model that says `name`, and the request that loads it."""
+    code = root / "models" / (folder or name) / "model" / "code"
+    code.mkdir(parents=True)
+    (code / "inference.py").write_text(INFERENCE)
+    text = f"WORD = {name!r}\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
+    (code / "word.py").write_text(text)
+    (code / "late.py").write_text("from word import WORD as word\nWORD = 'late ' + word\n")
+    return {"model_name": name, "url": str(code.parent)}
+
+
+@pytest.fixture
+def serve(start: Start, root: Path) -> Callable[..., Server]:
+    def serve(workers: int = 2, **environ: str) -> Server:
+        options = {"MODEL_HANDLER": "", "SAGEMAKER_MULTI_MODEL": "true", "MODEL_SERVER_WORKERS": str(workers)}
+        return start(root, **options | environ).ready()
+
+    return serve
+
+
+def load(server: Server, wanted: Any, status: int = 200) -> Any:
+    answer = server.post("/models", json=wanted)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def invoke(server: Server, name: str, text: str = "x", status: int = 200) -> Any:
+    answer = server.post(f"/models/{quote(name, safe='')}/invoke", data=text, headers={"Content-Type": "text/csv"})
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def remove(server: Server, name: str, status: int = 200) -> None:
+    answer = server.request("DELETE", f"/models/{quote(name, safe='')}")
+    assert answer.status_code == status, answer.text
+
+
+def in_all_workers(server: Server, name: str) -> dict[int, list[Any]]:
+    """What each worker answers for a model."""
+
+    def ask(_: int) -> Any:
+        return invoke(server, name, "sleep 0.1")
+
+    found: dict[int, list[Any]] = {}
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            found.update((answer[2], answer) for answer in pool.map(ask, range(8)))
+            if len(found) == len(server.workers()):
+                return found
+    raise AssertionError(f"only {found} of {server.workers()}")
+
+
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+@pytest.mark.parametrize("nginx", ["on", "off"])
+def test_load_list_invoke_remove(serve: Callable[..., Server], root: Path, nginx: str) -> None:
+    server = serve(MODEL_SERVER_NGINX=nginx)
+    assert server.get("/models").json() == {"models": []}
+    invoke(server, "a", status=404)
+    remove(server, "a", 404)
+    a, b = put(root, "a"), put(root, "b")
+    load(server, a)
+    load(server, b)
+    assert "DELETE" in load(server, a, 409)["message"]
+    described = {"modelName": "a", "modelUrl": a["url"]}
+    assert server.get("/models/a").json() == described
+    assert server.get("/models").json()["models"] == [described, {"modelName": "b", "modelUrl": b["url"]}]
+    for name in "abab":
+        assert {tuple(answer[:2]) for answer in in_all_workers(server, name).values()} == {(name, f"late {name}")}
+    remove(server, "a")
+    for _ in range(10):
+        invoke(server, "a", status=404)
+    assert server.get("/models/a").status_code == 404
+    assert invoke(server, "b")[0] == "b"
+    load(server, a)
+    assert invoke(server, "a")[0] == "a"
+    assert server.post(json=1).status_code == 404
+    assert server.status("/ping") == 200
+
+
+NAMES = ["a b", "a/b", "a%2Fb", "..", "../..", "/etc/passwd", "ü€", "?x=1", "#", "x" * 900, "invoke", "a/invoke"]
+NAMES += ["\n", "a//b", "//", ".", "models", "NaN", "'\"<>&;"]
+
+
+def test_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(1)
+    for number, name in enumerate(NAMES):
+        load(server, put(root, name, str(number)))
+    for name in NAMES:
+        path = f"/models/{quote(name, safe='')}"
+        head = f"{{}} {path}{{}} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {{}}\r\n\r\n"
+        # By bytes of our own: clients such as requests tidy an address before they send it.
+        if name == "../..":
+            assert b" 400 " in server.send(head.format("GET", "", 0).encode())  # nginx lets nothing climb out of /
+            continue
+        described = server.send(head.format("GET", "", 0).encode())
+        assert b" 200 " in described.partition(b"\r\n")[0], (name, described)
+        assert b'"modelName"' in described
+        request = head.format("POST", "/invoke", 1).replace("Host: x", "Host: x\r\nContent-Type: text/csv")
+        answer = server.send(request.encode() + b"x")
+        assert b" 200 " in answer.partition(b"\r\n")[0], (name, answer)
+    assert len(server.get("/models").json()["models"]) == len(NAMES)
+    assert server.send(b"GET /models/%FF HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 404")
+
+
+def test_pages(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(2)
+    names = [f"m{number:03}" for number in range(105)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: load(server, put(root, name)), names))
+    first = server.get("/models").json()
+    second = server.get("/models", params={"next_page_token": first["nextPageToken"]}).json()
+    assert [model["modelName"] for model in first["models"] + second["models"]] == names
+    assert "nextPageToken" not in second
+    assert server.get("/models", params={"next_page_token": "_w=="}).status_code == 400
+    assert len(server.get("/models?limit=7").json()["models"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ([], "model_name"),
+        ({"model_name": "a"}, "url"),
+        ({"model_name": "", "url": "x"}, "model_name"),
+        ({"model_name": "a", "url": "/nowhere"}, "nothing"),
+        ({"model_name": "a", "url": "\0"}, "nothing"),
+        ({"model_name": "a", "url": "{root}"}, "not below"),
+        ({"model_name": "a", "url": "{root}/models"}, "not below"),
+        ({"model_name": "a", "url": "{root}/models/../code"}, "not below"),
+        ({"model_name": "a", "url": "{root}/models/link"}, "not below"),
+        ({"model_name": "a", "url": "{root}/models/climbs.tar.gz"}, "would not stay"),
+        ({"model_name": "a", "url": "{root}/models/absolute.tar.gz"}, "would not stay"),
+        ({"model_name": "a", "url": "{root}/models/symlink.tar.gz"}, "link or a device"),
+        ({"model_name": "a", "url": "{root}/models/device.tar.gz"}, "link or a device"),
+        ({"model_name": "a", "url": "{root}/models/cut.tar.gz"}, "cut off"),
+        ({"model_name": "a", "url": "{root}/models/text"}, "a folder or one of"),
+    ],
+)
+def test_what_cannot_be_loaded_is_told(shared: Server, wanted: Any, words: str) -> None:
+    if isinstance(wanted, dict):
+        wanted = {key: value.replace("{root}", str(shared.base)) for key, value in wanted.items()}
+    assert words in load(shared, wanted, 400)["message"]
+    assert shared.get("/models").json() == {"models": []}
+
+
+@pytest.fixture(scope="module")
+def shared(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    root = tmp_path_factory.mktemp("shared") / "ml"
+    models = root / "models"
+    models.mkdir(parents=True)
+    (root / "code").mkdir()
+    (models / "link").symlink_to("/etc")
+    (models / "text").write_text("x")
+    for name, member in {
+        "climbs": tarfile.TarInfo("../../evil"),
+        "absolute": tarfile.TarInfo("/tmp/evil"),  # noqa: S108
+        "symlink": _special("link", tarfile.SYMTYPE),
+        "device": _special("device", tarfile.CHRTYPE),
+    }.items():
+        with tarfile.open(models / f"{name}.tar.gz", "w:gz") as tar:
+            tar.addfile(member, io.BytesIO())
+    (models / "cut.tar.gz").write_bytes((models / "climbs.tar.gz").read_bytes()[:20])
+    options = {"MODEL_HANDLER": "", "SAGEMAKER_MULTI_MODEL": "true"}
+    return start_for_module(root, **options).ready()
+
+
+def _special(name: str, kind: bytes) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/passwd"
+    return member
+
+
+def test_an_archive_is_unpacked_and_removed_with_its_model(serve: Callable[..., Server], root: Path) -> None:
+    server = serve()
+    wanted = put(root, "packed")
+    archive = root / "models" / "packed.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(wanted["url"], ".")
+    load(server, wanted | {"url": str(archive)})
+    assert all(answer[0] == "packed" for answer in in_all_workers(server, "packed").values())
+    assert server.get("/models/packed").json()["modelUrl"] == str(archive)
+    remove(server, "packed")
+    invoke(server, "packed", status=404)
+
+
+def test_loading_one_stalls_no_other(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(1)
+    load(server, put(root, "quick"))
+    slow, quick = put(root, "slow", LOAD_S=2), put(root, "another")
+    with ThreadPoolExecutor(2) as pool:
+        loading = pool.submit(load, server, slow)
+        time.sleep(0.3)
+        began = time.monotonic()
+        invoke(server, "quick")
+        load(server, quick)
+        load(server, slow, 409)
+        assert time.monotonic() - began < 1
+        assert not loading.done()
+        loading.result()
+    invoke(server, "slow")
+
+
+def test_a_computation_of_one_stalls_no_other(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(1)
+    load(server, put(root, "a"))
+    load(server, put(root, "b"))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(invoke, server, "a", "sleep 1")
+        time.sleep(0.2)
+        invoke(server, "b")
+        assert not slow.done()
+        slow.result()
+
+
+def test_memory_is_free_in_all_workers_when_a_removal_answers(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(2)
+    load(server, put(root, "large", MB=200))
+    in_all_workers(server, "large")
+    assert all(resident(pid) > 200 for pid in server.workers())
+    remove(server, "large")
+    assert all(resident(pid) < 150 for pid in server.workers())
+
+
+def test_a_removal_waits_for_the_models_requests(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(2)
+    load(server, put(root, "a"))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(invoke, server, "a", "sleep 1")
+        time.sleep(0.3)
+        remove(server, "a")
+        assert slow.done() or slow.result(0.2)
+    invoke(server, "a", status=404)
+
+
+def test_a_worker_that_comes_back_has_the_same_models(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(2)
+    for name in "abc":
+        load(server, put(root, name))
+    remove(server, "b")
+    for pid in server.workers():
+        os.kill(pid, signal.SIGKILL)
+    server.until(lambda: server.status("/models") == 200, "a worker is there again")
+    assert [model["modelName"] for model in server.get("/models").json()["models"]] == ["a", "c"]
+    assert invoke(server, "a")[0] == "a"
+    invoke(server, "b", status=404)
+    remove(server, "a")
+    load(server, {"model_name": "a", "url": str(root / "models" / "a" / "model")})
+
+
+def test_the_model_used_longest_ago_gives_its_memory_to_a_new_one(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(1, MODEL_SERVER_MODELS_MEMORY_IN_MB="400")
+    for name in "abcdef":
+        wanted = put(root, name, MB=100)
+        (Path(wanted["url"]) / "weights").write_bytes(bytes(100 << 20))  # by which a model's need is foreseen
+        load(server, wanted)
+    (pid,) = server.workers()
+    assert resident(pid) < 400
+    for name in "abcdef":
+        assert invoke(server, name)[3] == 100 << 20
+        assert resident(pid) < 400
+    wanted = put(root, "huge")
+    with (Path(wanted["url"]) / "weights").open("wb") as weights:
+        weights.truncate(500 << 20)
+    assert "not enough memory" in load(server, wanted, 507)["message"]
+    load(server, put(root, "fails", MB=-1), 507)
+    assert len(server.get("/models").json()["models"]) == 6
+
+
+def test_a_model_that_cannot_be_loaded_is_not_there(serve: Callable[..., Server], root: Path) -> None:
+    server = serve(2)
+    empty = root / "models" / "empty" / "model"
+    empty.mkdir(parents=True)
+    broken = put(root, "broken")
+    (Path(broken["url"]) / "code" / "word.py").write_text("WORD = (")
+    assert "cannot be loaded" in load(server, broken, 500)["message"]
+    (Path(broken["url"]) / "code" / "word.py").write_text("WORD = 'mended'")
+    load(server, broken)
+    assert invoke(server, "broken")[0] == "mended"
+
+
+def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root: Path) -> None:
+    """Loads, removals and requests for the same few models from all sides, while workers are killed."""
+    server = serve(2)
+    wanted = [put(root, name) for name in "abcd"]
+    stop = time.monotonic() + 8
+    seen: list[tuple[str, int]] = []
+
+    def act(seed: int) -> None:
+        choose = random.Random(seed)  # noqa: S311
+        while time.monotonic() < stop:
+            one = choose.choice(wanted)
+            path = f"/models/{one['model_name']}"
+            with contextlib.suppress(requests.exceptions.ChunkedEncodingError):  # killed in the middle of an answer
+                ask(choose.choice(["load", "remove", "invoke", "invoke", "invoke"]), one, path)
+
+    def ask(what: str, one: dict[str, str], path: str) -> None:
+        match what:
+            case "load":
+                seen.append(("load", server.post("/models", json=one).status_code))
+            case "remove":
+                seen.append(("remove", server.request("DELETE", path).status_code))
+            case _:
+                answer = server.post(f"{path}/invoke", data="x", headers={"Content-Type": "text/csv"})
+                seen.append(("invoke", answer.status_code))
+                assert answer.status_code != 200 or answer.json()[0] == one["model_name"]
+
+    with ThreadPoolExecutor(8) as pool:
+        acting = [pool.submit(act, seed) for seed in range(8)]
+        for _ in range(2):
+            time.sleep(2.5)
+            os.kill(server.workers()[0], signal.SIGKILL)
+        for future in acting:
+            future.result()
+    assert ("load", 200) in seen
+    assert ("invoke", 200) in seen
+    # 503: its worker was killed.
+    assert set(seen) <= {
+        ("load", 200),
+        ("load", 409),
+        ("load", 503),
+        ("remove", 200),
+        ("remove", 404),
+        ("remove", 409),
+        ("remove", 503),
+        ("invoke", 200),
+        ("invoke", 404),
+        ("invoke", 503),
+    }, (Counter(seen), [line for line in server.log().splitlines() if "ERROR" in line][:3])
+    server.until(lambda: len(server.workers()) == 2, "both workers are there")
+    there = {model["modelName"] for model in server.get("/models").json()["models"]}
+    for one in wanted:
+        if one["model_name"] in there:
+            assert set(in_all_workers(server, one["model_name"])) == set(server.workers())
+            remove(server, one["model_name"])
+        else:
+            load(server, one)

@@ -1,0 +1,143 @@
+"""The page to try a model, in a real browser without a screen."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from tests.serving.conftest import Server, Start
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options: dict[str, Any] = {"args": ["--no-sandbox"]} if os.geteuid() == 0 else {}
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, **options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page on which nothing may go wrong, and that may ask nobody but our server."""
+    page = browser.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: troubles.append(request.url) if "//127.0.0.1:" not in request.url else None)
+    yield page
+    page.close()
+    # A browser tells of every answer that is an error, and of a server that is gone.
+    assert not [text for text in troubles if not text.startswith(("Failed to load resource", "data:"))]
+
+
+@pytest.fixture(scope="module")
+def server(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    base = tmp_path_factory.mktemp("talker") / "ml"
+    for name in ("model", "code"):
+        (base / name).mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("talker.py"), base / "code")
+    return start_for_module(base, MODEL_HANDLER="talker:Talker", MODEL_SERVER_PAGE="on").ready()
+
+
+def test_the_page_is_off_unless_asked_for(start: Start) -> None:
+    server = start().ready()
+    for path in ("/", "/page/page.js", "/page/about.json"):
+        assert server.status(path) == 404
+
+
+def test_plain_files_that_nothing_foreign_gets_into(server: Server) -> None:
+    for path, kind in (("/", "text/html"), ("/page/page.css", "text/css"), ("/page/page.js", "text/javascript")):
+        answer = server.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith(kind)
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "http://" not in answer.text
+        assert "https://" not in answer.text
+    for path in ("/page/index.html", "/page/../page_api.py", "/page/%2e%2e/page_api.py", "/page/"):
+        assert server.status(path) == 404
+
+
+@needs_chromium
+def test_it_shows_the_model_and_its_answers(server: Server, page: Page) -> None:
+    page.goto(server.url)
+    about = page.locator("#about")
+    about.get_by_text("talker:Talker").wait_for()
+    assert str(server.base / "model") in about.inner_text()
+    assert page.locator("#content-type option").all_inner_texts()[0] == "application/json"
+    page.get_by_label("Payload").fill('{"a": [1, 2]}')
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("200 in").wait_for()
+    assert page.locator("#answer").inner_text() == '{"a":[1,2]}'
+    page.get_by_label("Payload").fill("{")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("400 in").wait_for()
+    assert "not valid JSON" in page.locator("#answer").inner_text()
+
+
+@needs_chromium
+def test_an_answer_in_parts_is_shown_as_it_comes(server: Server, page: Page) -> None:
+    page.goto(server.url)
+    page.locator("#about").get_by_text("talker:Talker").wait_for()
+    page.get_by_label("Payload").fill('{"count": 20, "pause": 0.1}')
+    page.get_by_role("button", name="Send").click()
+    page.locator("#answer", has_text="0 1 ").wait_for()
+    assert "19" not in page.locator("#answer").inner_text()
+    page.get_by_text("parts").wait_for()
+    assert page.locator("#answer").inner_text().split() == [str(n) for n in range(20)]
+
+
+@needs_chromium
+def test_what_others_ask_is_plotted(server: Server, page: Page) -> None:
+    page.goto(server.url)
+    page.get_by_text("1 worker is ready").wait_for()
+    empty = page.locator("#throughput").screenshot()
+    for number in range(200):
+        server.ask(number)
+    for figure in ("#rate", "#p99"):
+        page.locator(figure, has_text=re.compile("[1-9]")).wait_for()
+    assert page.locator("#throughput").screenshot() != empty
+
+
+@needs_chromium
+def test_many_models_are_there_to_choose(start: Start, base: Path, page: Page) -> None:
+    name = "a/b <i>"
+    code = base / "models" / "x" / "model" / "code"
+    code.mkdir(parents=True)
+    script = "def model_fn(d): return 1\ndef input_fn(d, c): return d\ndef predict_fn(d, m): return d + '!'\n"
+    (code / "inference.py").write_text(script)
+    many = {"SAGEMAKER_MULTI_MODEL": "true", "MODEL_SERVER_PAGE": "on", "MODEL_HANDLER": ""}
+    server = start(base, **many).ready()
+    server.post("/models", json={"model_name": name, "url": str(code.parent)})
+    page.goto(server.url)
+    page.locator("#name option").wait_for(state="attached")
+    assert page.locator("#name option").all_inner_texts() == [name]
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("200 in").wait_for()
+    assert page.locator("#answer").inner_text() == r'"\"hello\"!"'
+
+
+@needs_chromium
+def test_a_server_that_has_gone_is_told(start: Start, page: Page) -> None:
+    server = start(MODEL_SERVER_PAGE="on").ready()
+    page.goto(server.url)
+    page.get_by_text("1 worker is ready").wait_for()
+    server.terminate()
+    server.ended()
+    page.get_by_text("the server does not answer").wait_for()
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("no whole answer").wait_for()

@@ -1,0 +1,103 @@
+"""SIGHUP: a new model, worker by worker, without an error and without a pause."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+
+@contextmanager
+def under_load(server: Server, clients: int = 4) -> Iterator[Counter[object]]:
+    """What a few clients are answered meanwhile: the version, or the status of an error."""
+    seen: Counter[object] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answer = server.post(json={"ask": "version"})
+            seen[answer.json() if answer.status_code == 200 else answer.status_code] += 1
+
+    with ThreadPoolExecutor(clients) as pool:
+        running = [pool.submit(ask) for _ in range(clients)]
+        try:
+            yield seen
+        finally:
+            stop.set()
+        for future in running:
+            future.result()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_new_model_takes_over_under_load_without_an_error(start: Start, base: Path, workers: str) -> None:
+    (base / "model/version").write_text("old")
+    server = start(base, MODEL_SERVER_WORKERS=workers, TOY_LOAD_S="1").ready()
+    before = server.until(lambda: w if len(w := server.workers()) == int(workers) else None, "all workers are there")
+    server.until(lambda: server.log().count("the model is loaded") == int(workers), "all are ready")
+    with under_load(server) as seen:
+        (base / "model/version").write_text("new")
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
+        server.until(lambda: len(server.workers()) == int(workers), "none is left over")
+        during = Counter(seen)
+        seen.clear()
+        server.until(lambda: seen.total() > 20, "answers")
+    assert during.keys() <= {"old", "new"}
+    assert seen.keys() == {"new"}
+    assert not {*server.workers()} & {*before}
+
+
+def test_no_request_fails_and_none_waits_for_the_model(start: Start, base: Path) -> None:
+    (base / "model/version").write_text("old")
+    server = start(base, TOY_LOAD_S="2").ready()
+    slowest = 0.0
+    os.kill(server.process.pid, signal.SIGHUP)
+    while "all workers are replaced" not in server.log():
+        began = time.monotonic()
+        assert server.ask(1) == 1
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 1.5
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one(start: Start, base: Path) -> None:
+    (base / "model/version").write_text("old")
+    server = start(base, MODEL_SERVER_WORKERS="2").ready()
+    server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
+    before = set(server.workers())
+    with under_load(server) as seen:
+        (base / "model/version").write_text("broken")
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.until(lambda: "the new worker cannot take over" in server.log(), "the roll is given up")
+        server.until(lambda: set(server.workers()) == before, "the old ones are there, and nobody else")
+        time.sleep(0.5)
+    assert seen.keys() == {"old"}
+    (base / "model/version").write_text("new")
+    os.kill(server.process.pid, signal.SIGHUP)
+    server.until(lambda: server.log().count("all workers are replaced"), "the next one works")
+    assert server.ask({"ask": "version"}) == "new"
+
+
+@pytest.mark.slow
+def test_a_second_one_in_the_middle_starts_over(start: Start, base: Path) -> None:
+    (base / "model/version").write_text("1")
+    server = start(base, MODEL_SERVER_WORKERS="2", TOY_LOAD_S="0.5").ready()
+    server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
+    for version in ("2", "3"):
+        (base / "model/version").write_text(version)
+        os.kill(server.process.pid, signal.SIGHUP)
+        time.sleep(1.2)
+    server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
+    server.until(lambda: len(server.workers()) == 2, "none is left over")
+    assert {server.ask({"ask": "version"}) for _ in range(20)} == {"3"}

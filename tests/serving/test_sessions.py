@@ -1,0 +1,92 @@
+"""What a request's headers say, for handlers that ask: sessions, custom attributes, the inference's id."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+PREFIX = "X-Amzn-SageMaker-"
+SESSION = f"{PREFIX}Session-Id"
+
+
+@pytest.fixture(scope="module")
+def server(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    base = tmp_path_factory.mktemp("talker") / "ml"
+    for name in ("model", "code"):
+        (base / name).mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("talker.py"), base / "code")
+    lifetime = {"MODEL_SERVER_SESSION_SECONDS": "3", "MODEL_SERVER_WORKERS": "2"}
+    return start_for_module(base, MODEL_HANDLER="talker:Talker", **lifetime).ready()
+
+
+def open_session(server: Server, **options: Any) -> str:
+    answer = server.post(headers={SESSION: "NEW_SESSION"}, **options)
+    assert answer.status_code == 200, answer.text
+    said = re.fullmatch(r"([0-9a-f]+); Expires=(\S+Z)", answer.headers[f"{PREFIX}New-Session-Id"])
+    assert said
+    left = (datetime.strptime(said[2], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+    assert 0 < left <= 3
+    return said[1]
+
+
+def test_a_session_is_kept_for_all_workers(server: Server) -> None:
+    first, second = open_session(server, json={"note": "a"}), open_session(server, json={"note": "x"})
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: server.ask({"note": "b"}, headers={SESSION: first}), range(8)))
+    assert max(answers, key=len) == "a" + 8 * "b"
+    assert server.ask({"note": "y"}, headers={SESSION: second}) == "xy"
+    closed = server.post(json={"requestType": "CLOSE"}, headers={SESSION: first})
+    assert (closed.status_code, closed.headers[f"{PREFIX}Closed-Session-Id"]) == (200, first)
+    assert server.post(json=1, headers={SESSION: first}).status_code == 400
+    assert server.ask({"note": "z"}, headers={SESSION: second}) == "xyz"
+
+
+def test_a_session_is_opened_by_the_body_too(server: Server) -> None:
+    answer = server.post(json={"requestType": "NEW_SESSION"})
+    assert answer.status_code == 200
+    session = answer.headers[f"{PREFIX}New-Session-Id"].partition(";")[0]
+    assert server.ask({"note": "a"}, headers={SESSION: session}) == "a"
+
+
+def test_a_session_ends(server: Server) -> None:
+    session = open_session(server, json=1)
+    time.sleep(3.2)
+    answer = server.post(json=1, headers={SESSION: session})
+    assert answer.status_code == 400
+    assert "NEW_SESSION" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("session", ["nobody", "../../model", "a/b", "-", ""])
+def test_a_session_that_never_was(server: Server, session: str) -> None:
+    assert server.post(json=1, headers={SESSION: session}).status_code == (400 if session else 200)
+    assert server.post(json={"requestType": "CLOSE"}, headers={SESSION: session}).status_code == 400
+
+
+def test_attributes_and_ids_reach_the_handler_and_come_back_if_it_says_so(server: Server) -> None:
+    headers = {f"{PREFIX}Custom-Attributes": "trace=1", f"{PREFIX}Inference-Id": "id-7", f"{PREFIX}Target-Variant": "b"}
+    answer = server.post(json={"attributes": "trace=2"}, headers=headers)
+    assert answer.json() == ["trace=1", "id-7", "b"]
+    assert answer.headers[f"{PREFIX}Custom-Attributes"] == "trace=2"
+    assert f"{PREFIX}Custom-Attributes" not in server.post(json=1, headers=headers).headers
+
+
+@pytest.mark.parametrize("text", ["a\r\nX-Evil: 1", "ü", "x" * 1025])
+def test_attributes_that_are_none_are_the_models_fault(server: Server, text: str) -> None:
+    answer = server.post(json={"attributes": text})
+    assert answer.status_code == 500
+    assert "X-Evil" not in answer.headers
+
+
+def test_who_does_not_ask_is_not_bothered(start: Start) -> None:
+    server = start().ready()
+    assert server.ask(1, headers={SESSION: "whatever"}) == 1

@@ -1,0 +1,154 @@
+"""Workers that die, hang, leak or are told to exit, under load: what is lost is only what they had."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.serving.test_metrics import measured
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+@contextlib.contextmanager
+def load(server: Server, value: Any, clients: int = 4) -> Iterator[Counter[int]]:
+    """How often a few clients, who ask one request after another, were answered with which status; 0 for none."""
+    seen: Counter[int] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                seen[server.post(json=value).status_code] += 1
+            except requests.ConnectionError:
+                seen[0] += 1
+
+    with ThreadPoolExecutor(clients) as pool:
+        running: list[Future[None]] = [pool.submit(ask) for _ in range(clients)]
+        try:
+            yield seen
+        finally:
+            stop.set()
+        for future in running:
+            future.result()
+
+
+def both_ready(server: Server, times: int = 2) -> Server:
+    server.until(lambda: server.log().count("the model is loaded") >= times, "both workers are ready")
+    return server
+
+
+def test_workers_killed_under_load_cost_only_what_they_had(start: Start) -> None:
+    server = both_ready(start(MODEL_SERVER_WORKERS="2").ready())
+    with load(server, {"sleep": 0.03}) as seen:
+        for times in (3, 4, 5):
+            time.sleep(0.5)
+            os.kill(server.workers()[0], signal.SIGKILL)
+            both_ready(server, times)
+        server.until(lambda: len(server.workers()) == 2, "both are there")
+        before = seen.total()
+        server.until(lambda: seen.total() > before + 20, "answers")
+    assert seen.keys() <= {200, 503}  # lost with its worker, and told to try again
+    assert seen[503] <= 3 * 4
+    assert seen[200] > 20
+    assert measured(server)["byo_worker_restarts_total"] == 3
+
+
+@pytest.mark.parametrize("end", ["_exit", "segfault"])
+def test_a_model_that_ends_its_process_is_replaced(start: Start, end: str) -> None:
+    server = both_ready(start(MODEL_SERVER_WORKERS="2").ready())
+    with load(server, 1, clients=2) as seen:
+        for times in (3, 4):
+            time.sleep(0.2)
+            assert server.post(json={end: 5}).status_code == 503
+            both_ready(server, times)
+    assert seen[503] <= 4
+    assert seen.keys() <= {200, 503}
+    assert [server.ask(n) for n in range(10)] == list(range(10))
+
+
+def test_exit_is_an_error_of_its_request_only(start: Start) -> None:
+    server = start().ready()
+    worker = server.workers()
+    with load(server, 1, clients=2) as seen:
+        assert [server.post(json={"exit": status}).status_code for status in (0, 1, 3, 4)] == [500] * 4
+    assert seen.keys() == {200}
+    assert server.workers() == worker
+
+
+def test_one_that_hangs_is_504_and_all_others_are_answered(start: Start) -> None:
+    """By the same worker, the only one: by another thread of it, and then by who takes its place."""
+    server = start(MODEL_SERVER_TIMEOUT="2").ready()
+    (worker,) = server.workers()
+    server.ask({"sleep": 0.1})
+    with ThreadPoolExecutor(8) as pool:
+        hanging = pool.submit(server.post, json={"sleep": 60})
+        time.sleep(0.7)
+        others = [pool.submit(server.post, json=n) for n in range(6)]
+        assert hanging.result().status_code == 504
+        assert [other.result().status_code for other in others] == [200] * 6
+    with load(server, 1, clients=2) as seen:
+        server.until(lambda: len(server.workers()) == 1 and worker not in server.workers(), "it is replaced")
+    assert seen.keys() == {200}
+
+
+@contextlib.contextmanager
+def limited(megabytes: int) -> Iterator[list[str]]:
+    """The beginning of a command line that runs with so much memory, and is killed by the kernel above."""
+    group = MEMORY / f"byo-{uuid.uuid4().hex}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(megabytes << 20))
+    except OSError:
+        pytest.skip("limiting memory needs a cgroup (v1) that may be written to")
+    with contextlib.suppress(OSError):
+        (group / "memory.memsw.limit_in_bytes").write_text(str(megabytes << 20))
+    try:
+        yield ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group)]
+    finally:
+        deadline = time.monotonic() + 10
+        while group.exists() and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_model_that_leaks_until_the_limit_is_replaced(start: Start) -> None:
+    with limited(400) as prefix:
+        server = both_ready(start(prefix=prefix, MODEL_SERVER_WORKERS="2").ready())
+        with load(server, {"sleep": 0.01}, clients=2) as seen:
+            lost = 0
+            while lost < 2:
+                status = server.post(json={"leak": 40}).status_code
+                assert status in (200, 503)
+                lost += status == 503
+                if status == 503:
+                    server.until(lambda: len(server.workers()) == 2, "it is replaced")
+            server.until(lambda: server.log().count("SIGKILL") >= 2, "the kernel has killed them")
+        assert seen.keys() <= {200, 503}
+        assert seen[503] <= 8
+        assert server.ask(1) == 1
+        server.close()
+
+
+def test_no_memory_is_an_error_of_its_request_only(start: Start) -> None:
+    server = start(prefix=["prlimit", f"--as={3 << 30}"]).ready()
+    assert server.post(json={"leak": 4096}).status_code == 500
+    assert "MemoryError" in server.log()
+    assert server.ask(1) == 1
