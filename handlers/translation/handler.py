@@ -1,0 +1,33 @@
+"""The four verbs of a handler: what trains, and what serves. fairseq is imported only inside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from container.job import TrainingJob
+from handlers.translation.translating import request
+
+if TYPE_CHECKING:
+    from handlers.translation.translating.translator import Translator
+
+
+class Translation:
+    """Sentences of one language to sentences of another, by any translation architecture of fairseq's."""
+
+    def train(self, job: TrainingJob[Any]) -> None:
+        """Trains one rank; see handlers/translation/learning/training.py."""
+        from handlers.translation.learning import training
+
+        training.run(job)
+
+    def load(self, model_dir: Path) -> Translator:
+        """The model that `train` left, or that fairseq itself made; see bundle.py. Raises JobError where a part of it
+        is missing, damaged, or not to be trusted."""
+        from handlers.translation.translating.translator import Translator
+
+        return Translator(model_dir)
+
+    def predict(self, model: Translator, inputs: list[Any]) -> list[Any]:
+        """One output for each input, as request.py tells; the sentences of all are searched in batches."""
+        return request.answer(inputs, model.translate, model.defaults)

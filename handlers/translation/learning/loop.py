@@ -1,0 +1,226 @@
+"""fairseq's own training program, with four of its parts replaced:
+
+    its Trainer            one that agrees with the other ranks on when to stop, and looks at the clock
+    get_valid_stats        adds BLEU and chrF of the validation sentences
+    validate_and_save      a checkpoint before the job ends on SIGTERM
+    its progress bar       lines of metrics
+
+Everything else, and so the meaning of every hyperparameter, is fairseq's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from container.failure import JobStopped
+from container.process import StopFlag
+from handlers.translation.learning import journal
+from handlers.translation.learning.distribution import Rank
+from handlers.translation.learning.evaluate import Evaluator, Stopped
+from handlers.translation.learning.watch import Watch
+
+STOP = "stop_requested"
+"""A figure among those that the ranks add up in every update: how many of them were told to stop."""
+VALIDATIONS, PATIENCE = "byo_validations", "byo_patience"
+"""What our checkpoints hold beside fairseq's own."""
+
+
+class Finished(Exception):  # noqa: N818  it is no error
+    """The checkpoint is that of a job which had come to its end."""
+
+
+@dataclass
+class Loop:
+    """One rank's training. `evaluator` is None where no BLEU is wanted."""
+
+    rank: Rank
+    stop: StopFlag
+    evaluator: Evaluator | None = None
+    autocast: bool = False
+    """Whether to compute in bfloat16, on the CPU, what need not be exact: products of matrices above all."""
+    watch: Watch = field(default_factory=Watch)
+    validations: list[dict[str, float]] = field(default_factory=list)
+    """What has been measured, with the number of the update, since training began."""
+    trainer: Any = None
+
+    def run(self, cfg: Any) -> None:
+        """Trains to the end. Raises JobStopped after SIGTERM, when a checkpoint has been written."""
+        from fairseq_cli import train
+
+        with self._replaced(train), contextlib.suppress(Finished):
+            train.main(cfg)
+        self.watch.pause()
+
+    @contextlib.contextmanager
+    def _replaced(self, train: Any) -> Iterator[None]:
+        """fairseq's program with our parts, and without what an earlier run in this process left in it."""
+        _forget(train.checkpoint_utils.save_checkpoint)
+        _forget(train.should_stop_early)
+        parts = {
+            (train, "Trainer"): trainer_class(self),
+            (train, "get_valid_stats"): self._figures_by(train),
+            (train, "validate_and_save"): self._validate_and_save_by(train),
+            (train.progress_bar, "progress_bar"): self._lines,
+        }
+        plain = {(owner, name): getattr(owner, name) for owner, name in parts}
+        try:
+            for (owner, name), part in parts.items():
+                setattr(owner, name, part)
+            yield
+        finally:
+            for (owner, name), part in plain.items():
+                setattr(owner, name, part)
+
+    def _validate_and_save_by(self, train: Any) -> Any:
+        plain = train.validate_and_save
+
+        def validate_and_save(cfg: Any, trainer: Any, task: Any, epoch_itr: Any, *rest: Any) -> Any:
+            self.watch.pause()
+            # What is due is done first: an epoch's validation would never be made up for.
+            losses, ends = plain(cfg, trainer, task, epoch_itr, *rest)
+            if trainer.must_stop and not ends:
+                train.checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
+                raise JobStopped(f"after update {trainer.get_num_updates():,}; a checkpoint is saved")
+            self.watch.begin()
+            return losses, ends
+
+        return validate_and_save
+
+    def _lines(self, iterator: Any, **_: Any) -> Lines:
+        return Lines(iterator, self.rank.is_first)
+
+    def _figures_by(self, train: Any) -> Any:
+        plain = train.get_valid_stats
+
+        def get_valid_stats(cfg: Any, trainer: Any, stats: dict[str, Any], is_tracked: bool) -> Any:
+            if self.evaluator:
+                with contextlib.suppress(Stopped):
+                    scores = self.evaluator.measure(trainer.task, trainer.get_model())
+                    stats |= {"bleu": scores.bleu, "chrf": scores.chrf}
+            names = ("loss", "ppl", "bleu", "chrf")
+            figures: dict[str, float] = {name: float(stats[name]) for name in names if name in stats}
+            self.validations.append({"update": float(trainer.get_num_updates()), **figures})
+            return plain(cfg, trainer, stats, is_tracked)
+
+        return get_valid_stats
+
+
+class Lines:
+    """In place of fairseq's progress bar."""
+
+    def __init__(self, iterator: Any, speaks: bool) -> None:
+        self._iterator, self._speaks = iterator, speaks
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._iterator)
+
+    def log(self, stats: Mapping[str, Any], tag: str | None = None, step: int | None = None) -> None:
+        """Now and then, while training."""
+        if self._speaks:
+            journal.tell(step or 0, stats, journal.TRAINING)
+
+    def print(self, stats: Mapping[str, Any], tag: str | None = None, step: int | None = None) -> None:
+        """At the end of an epoch, and of a validation."""
+        if self._speaks:
+            names = journal.EPOCH if tag == "train" else journal.VALIDATION
+            journal.tell(step or 0, stats, names)
+
+    def update_config(self, config: Any) -> None:
+        """fairseq's bars show it; we do not."""
+
+
+def trainer_class(loop: Loop) -> Any:
+    """fairseq's Trainer for `loop`. A class made late, for fairseq is imported late."""
+    from fairseq.trainer import Trainer
+    from fairseq_cli import train
+
+    class OurTrainer(Trainer):  # type: ignore[misc]
+        def __init__(self, cfg: Any, task: Any, *parts: Any) -> None:
+            super().__init__(cfg, task, *parts)
+            loop.trainer = self
+            self._in_update = self._agreed = False
+            if loop.autocast:
+                compute_in_bfloat16(self._criterion)
+
+        @property
+        def must_stop(self) -> bool:
+            """Whether all ranks have to end now; on all of them the same."""
+            return self._agreed if loop.rank.world > 1 else loop.stop.requested
+
+        def train_step(self, samples: Any, raise_oom: bool = False) -> Any:
+            self._in_update = True
+            loop.watch.begin()
+            try:
+                output = super().train_step(samples, raise_oom)
+            finally:
+                self._in_update = False
+            loop.watch.updates += output is not None
+            loop.watch.batches += sum(1 for sample in samples if sample)
+            return output
+
+        def _aggregate_logging_outputs(self, outputs: Any, *sums: Any, ignore: bool = False) -> Any:
+            if not self._in_update:
+                return super()._aggregate_logging_outputs(outputs, *sums, ignore=ignore)
+            for output in outputs:
+                output[STOP] = float(loop.stop.requested)
+            with loop.watch.waiting():
+                outputs, sums = super()._aggregate_logging_outputs(outputs, *sums, ignore=ignore)
+            self._agreed = sum(float(output.pop(STOP, 0)) for output in outputs) > 0
+            return outputs, sums
+
+        def _build_optimizer(self) -> None:
+            super()._build_optimizer()
+            if loop.rank.world > 1:
+                self._optimizer.all_reduce_grads = loop.watch.timed(self._optimizer.all_reduce_grads)
+
+        def _reduce_and_log_stats(self, outputs: Any, *rest: Any) -> Any:
+            if self._in_update:
+                loop.watch.words += sum(int(output.get("ntokens", 0)) for output in outputs or ())
+            return super()._reduce_and_log_stats(outputs, *rest)
+
+        def save_checkpoint(self, filename: str, extra_state: dict[str, Any]) -> None:
+            patience = {name: vars(train.should_stop_early).get(name) for name in ("best", "num_runs")}
+            ours = {VALIDATIONS: list(loop.validations), PATIENCE: patience}
+            super().save_checkpoint(filename, {**extra_state, **ours})
+
+        def load_checkpoint(self, *arguments: Any, **named: Any) -> Any:
+            state = super().load_checkpoint(*arguments, **named)
+            if state is not None:
+                loop.validations[:] = state.get(VALIDATIONS, [])
+                patience = {name: value for name, value in state.get(PATIENCE, {}).items() if value is not None}
+                vars(train.should_stop_early).update(patience)
+                if _has_ended(self.cfg, self.get_num_updates(), patience.get("num_runs", 0)):
+                    raise Finished
+            return state
+
+    return OurTrainer
+
+
+def compute_in_bfloat16(criterion: Any) -> None:
+    """Has a criterion, and the network that it calls, compute in mixed precision while training. As on GPUs the
+    parameters, their gradients and the sums of losses stay in single precision."""
+    import torch
+
+    plain = criterion.forward
+
+    def forward(*arguments: Any, **named: Any) -> Any:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=criterion.training):
+            return plain(*arguments, **named)
+
+    criterion.forward = forward
+
+
+def _has_ended(cfg: Any, updates: int, without_gain: int) -> bool:
+    """Whether a job with such a checkpoint was over; fairseq itself would do one more update."""
+    last = cfg.optimization.max_update or 0
+    patience = cfg.checkpoint.patience
+    return 0 < last <= updates or 0 < patience <= without_gain
+
+
+def _forget(function: Any) -> None:
+    """fairseq keeps the best figure so far, and the like, as attributes of functions."""
+    vars(function).pop("best", None)
+    vars(function).pop("num_runs", None)

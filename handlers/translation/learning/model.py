@@ -1,0 +1,60 @@
+"""What a job leaves in the model folder: everything that serving needs, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from container.handler import MANIFEST as HANDLER_MANIFEST
+from handlers.translation import bundle
+from handlers.translation.bundle import Bundle
+from handlers.translation.learning import checkpoints
+from handlers.translation.learning.settings import Settings
+from handlers.translation.preparing.prepared import Prepared
+
+KEPT = {HANDLER_MANIFEST, "code"}  # which process 1 puts there
+SERVED = ("beam", "nbest", "lenpen", "max_len_a", "max_len_b", "replace_unk")
+
+
+def leave(
+    checkpoint: Path, data: Prepared, settings: Settings, validations: Sequence[dict[str, float]], folder: Path
+) -> None:
+    """Fills the model folder from the best checkpoint; the manifest comes last, when the rest is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / bundle.MANIFEST).unlink(missing_ok=True)
+    facts = checkpoints.export(checkpoint, folder / bundle.CHECKPOINT)
+    figures = next((dict(found) for found in reversed(validations) if found["update"] == facts["updates"]), {})
+    figures.pop("update", None)
+    made = Bundle(
+        source=data.direction.source,
+        target=data.direction.target,
+        codes=bundle.CODES if data.codes else None,
+        lowercase=data.lowercase,
+        architecture=settings.architecture,
+        longest_source=data.longest_source,
+        generation={name: value for name, value in settings.generation.items() if name in SERVED},
+        facts={
+            "updates": facts["updates"],
+            **{f"valid_{name}": value for name, value in figures.items()},
+            **{name: data.facts[name] for name in ("train_lines", "train_megabytes") if name in data.facts},
+            "fairseq": version("fairseq"),
+            "torch": version("torch"),
+        },
+    )
+    for language in (made.source, made.target):
+        shutil.copyfile(data.dictionary(language), folder / made.dictionary(language))
+    if data.codes:
+        shutil.copyfile(data.codes, folder / bundle.CODES)
+    made.write(folder)
+    _remove_all_but({bundle.MANIFEST, *made.files(), *KEPT}, folder)
+
+
+def _remove_all_but(names: set[str], folder: Path) -> None:
+    """What an older run left, or a killed one."""
+    for path in folder.iterdir():
+        if path.name not in names and path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -1,0 +1,150 @@
+"""The life of one rank, from the channel to the model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+from container.failure import JobError, JobStopped
+from container.job import TrainingJob
+from container.process import StopFlag
+from container.progress import say
+from container.writing import check_writable
+from handlers.translation import shims
+from handlers.translation.learning import checkpoints, data, model, settings, summary
+from handlers.translation.learning.distribution import Rank
+from handlers.translation.learning.evaluate import Evaluator
+from handlers.translation.learning.loop import Loop
+from handlers.translation.learning.settings import Settings
+from handlers.translation.preparing.prepared import Prepared
+
+
+def run(job: TrainingJob[Any]) -> None:
+    """Trains as the job's hyperparameters say, resuming from /opt/ml/checkpoints where something is there.
+
+    Raises JobError for what is wrong with the job, and JobStopped after SIGTERM, when a checkpoint is written.
+    """
+    warnings.simplefilter("ignore")  # fairseq's use of what other packages will drop one day
+    shims.install()
+    import torch
+
+    rank = Rank.of()
+    has_gpu = torch.cuda.is_available()
+    asked = settings.read(job.texts, job.paths.hyperparameters, has_gpu)
+    for folder in (job.model_dir, job.checkpoint_dir):
+        check_writable(folder)
+    with data.scratch() as folder:
+        text = data.find(job, asked, folder)
+        rank.settle(has_gpu)
+        cfg = configure(asked, text, rank, job.checkpoint_dir, has_gpu)
+        try:
+            _train(job, asked, text, rank, cfg)
+        finally:
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+
+def configure(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path, has_gpu: bool) -> Any:
+    """fairseq's configuration of this rank."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    words = [
+        str(text.folder),
+        *asked.options,
+        f"--source-lang={text.direction.source}",
+        f"--target-lang={text.direction.target}",
+        f"--save-dir={checkpoint_dir}",
+        *rank.words(has_gpu),
+    ]
+    parser = options.get_training_parser(default_task="translation")
+    parsed = options.parse_args_and_arch(parser, input_args=words)
+    parsed.tpu = False  # which fairseq takes bf16 to mean
+    return convert_namespace_to_omegaconf(parsed)
+
+
+def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, cfg: Any) -> None:
+    _join(rank, cfg)
+    rank.check_together()
+    run = {"data": data.check_same(text, rank), "direction": str(text.direction)}
+    if rank.is_first:
+        checkpoints.claim(job.checkpoint_dir, {**run, "architecture": asked.architecture, "ranks": rank.world})
+        ranks = f"{rank.world} rank{'' if rank.world == 1 else 's'}"
+        say(f"{asked.architecture}, {text.direction}, {ranks}: {_told(asked)}")
+    with StopFlag() as stop:
+        loop = Loop(rank, stop, autocast=asked.autocast)
+        if asked.evaluation is not None:
+            loop.evaluator = Evaluator(text, asked.evaluation, rank, _stops(loop, cfg))
+        try:
+            loop.run(cfg)
+        except JobStopped:
+            if rank.is_first:
+                _leave_model(job, asked, text, loop)
+            raise
+        _check_trained(loop)
+        watches = rank.gather(loop.watch)
+        if rank.is_first:
+            _leave_model(job, asked, text, loop)
+            updates = loop.trainer.get_num_updates()
+            figures = summary.make(text, watches, updates, loop.validations, job.checkpoint_dir)
+            summary.leave(figures, job.output_data_dir)
+
+
+def _join(rank: Rank, cfg: Any) -> None:
+    if rank.world > 1:
+        from fairseq.distributed import utils
+
+        utils.distributed_init(cfg)
+        logging.getLogger().setLevel(logging.WARNING)  # which it sets to INFO, for everybody's remarks
+
+
+def _stops(loop: Loop, cfg: Any) -> Any:
+    """Whether to cut translating short. Not where the best checkpoint is chosen by it: the choice would differ from
+    that of a job which nobody stopped."""
+    if cfg.checkpoint.best_checkpoint_metric in ("bleu", "chrf"):
+        return lambda: False
+    return lambda: any(loop.rank.gather(loop.stop.requested))
+
+
+def _check_trained(loop: Loop) -> None:
+    """Raises JobError on all ranks unless each of them has trained, and all of them the same."""
+    rank, trainer = loop.rank, loop.trainer
+    mine = (trainer.get_num_updates(), loop.watch.updates, loop.watch.batches, _digest(trainer.get_model()))
+    everyone = rank.gather(mine)
+    for number, (updates, own, batches, _) in enumerate(everyone):
+        if updates == 0:
+            raise JobError(
+                f"rank {number} has trained nothing: no update was done; are max_epoch and max_update right?"
+            )
+        if own and not batches:
+            raise JobError(
+                f"rank {number} got nothing to train on: the training text makes fewer batches than there are ranks "
+                f"({rank.world}); lower max_tokens, or take fewer hosts"
+            )
+    if len({(updates, digest) for updates, _, _, digest in everyone}) > 1:
+        raise JobError("the ranks have ended with different parameters, which must not be; see ddp_backend")
+
+
+def _digest(network: Any) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name, parameter in sorted(network.named_parameters()):
+        digest.update(name.encode())
+        # As bytes: NumPy has no bfloat16.
+        digest.update(parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _leave_model(job: TrainingJob[Any], asked: Settings, text: Prepared, loop: Loop) -> None:
+    best = checkpoints.best(job.checkpoint_dir)
+    if best:
+        model.leave(best, text, asked, loop.validations, job.model_dir)
+        say(f"saved {job.model_dir} from {best.name}")
+
+
+def _told(asked: Settings) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(asked.chosen.items()) if name not in ("arch", "cpu"))

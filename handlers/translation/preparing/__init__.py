@@ -1,0 +1,1 @@
+"""From two files of sentences to what fairseq trains on."""

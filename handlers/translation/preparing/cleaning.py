@@ -1,0 +1,58 @@
+"""What is trained on, and what is measured with: as in fairseq's prepare-iwslt14.sh, whose limits these are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHORTEST, LONGEST = 1, 175  # words
+RATIO = 1.5  # of the longer side to the shorter one
+VALID_EVERY = 23  # of the pairs that are left
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The numbers, from 0, of the pairs that are kept, and why how many others are not."""
+
+    pairs: list[int]
+    dropped: dict[str, int]
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+        return f"{len(self.pairs):,} pairs kept" + (f"; left out: {reasons}" if reasons else "")
+
+
+def clean(source: Sequence[str], target: Sequence[str]) -> Kept:
+    """The pairs of which both sides have 1 to 175 words, and neither 1.5 times as many as the other. Takes words with
+    spaces between them."""
+    kept: list[int] = []
+    dropped: Counter[str] = Counter()
+    for number, (left, right) in enumerate(zip(source, target, strict=True)):
+        reason = _fault(_count(left), _count(right))
+        if reason:
+            dropped[reason] += 1
+        else:
+            kept.append(number)
+    return Kept(kept, dict(sorted(dropped.items())))
+
+
+def _count(words: str) -> int:
+    return words.count(" ") + 1 if words else 0
+
+
+def _fault(left: int, right: int) -> str | None:
+    if min(left, right) < SHORTEST:
+        return "with an empty side"
+    if max(left, right) > LONGEST:
+        return f"of more than {LONGEST} words"
+    if max(left, right) / min(left, right) > RATIO:
+        return f"with one side more than {RATIO} times as long"
+    return None
+
+
+def split(pairs: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Those to train on, and every 23rd to measure with."""
+    train = [pair for place, pair in enumerate(pairs, 1) if place % VALID_EVERY]
+    valid = [pair for place, pair in enumerate(pairs, 1) if place % VALID_EVERY == 0]
+    return train, valid

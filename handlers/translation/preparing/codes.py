@@ -1,0 +1,47 @@
+"""Learns how words are cut into pieces: byte-pair encoding by subword-nmt, on the words of both languages together.
+
+https://aclanthology.org/P16-1162/
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from container.failure import JobError
+from container.progress import Progress
+
+
+def count(texts: Iterable[Iterable[str]]) -> Counter[str]:
+    """How often each word occurs in lines with spaces between words."""
+    words: Counter[str] = Counter()
+    for lines in texts:
+        for line in lines:
+            words.update(line.split(" "))
+    del words[""]
+    return words
+
+
+def learn(words: Counter[str], merges: int, path: Path) -> None:
+    """Writes the codes: at most `merges` of them, fewer where no pair of pieces occurs twice any more. Raises JobError
+    where there is nothing to merge."""
+    from subword_nmt import learn_bpe
+
+    if not any(len(word) > 1 for word in words):
+        raise JobError("the training text has no word of two letters, so that no pieces can be learned from it")
+    # subword-nmt draws a bar of its own, which fills a log with lines.
+    learn_bpe.tqdm = _told
+    # In an order of our own: which of two pairs comes first must not depend on how the words came here.
+    dictionary = io.StringIO("".join(f"{word} {number}\n" for word, number in sorted(words.items())))
+    with path.open("w", encoding="utf-8", newline="\n") as codes:
+        learn_bpe.learn_bpe(dictionary, codes, merges, is_dict=True)
+
+
+def _told(steps: Any) -> Iterator[int]:
+    with Progress("learning how to cut words", len(steps), "merges") as progress:
+        for step in steps:
+            yield step
+            progress.advance(1)

@@ -1,0 +1,1 @@
+"""From raw text to raw text, by a model that is loaded once."""

@@ -1,0 +1,158 @@
+"""A request's inputs → texts and parameters, and translations → its outputs. Nothing heavy.
+
+    an input                                     its output
+    "Guten Morgen"                               "Good morning"
+    ["Guten Morgen", "Danke"]                    ["Good morning", "Thank you"]
+    {"inputs": either, "parameters": {…}}        as above
+    … with "nbest" in its parameters             [{"text": "Good morning", "score": -0.31}, …] for each text
+
+Anything else is an InputError in place of its output, so that it fails alone. A score is as fairseq-generate prints
+it: the base-2 logarithm of the probability, divided by the number of pieces to the power of lenpen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, get_type_hints
+
+from container.handler import InputError
+from container.hyperparameters import Range, convert, expectation, nearest
+
+RIGHT = 'a text, a list of texts, or {"inputs": either of them, "parameters": {"beam": 5, …}}'
+KEYS = ("inputs", "parameters")
+SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How to search for the best translation; fairseq's names, and its defaults but for the length."""
+
+    beam: Annotated[int, Range(1, 50)] = 5
+    nbest: Annotated[int, Range(1, 50)] = 1
+    lenpen: Annotated[float, Range(-10, 10)] = 1.0
+    # A translation ends at max_len_a · (pieces of the source) + max_len_b. fairseq's 0 and 200 would cut a long one,
+    # and let a network that repeats itself keep all others of its batch waiting for 200 pieces.
+    max_len_a: Annotated[float, Range(0, 10)] = 2.0
+    max_len_b: Annotated[int, Range(1, 10_000)] = 20
+    replace_unk: bool = False
+    """Whether an unknown word is copied from the source, from where the attention looks."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one input asks for."""
+
+    texts: list[str]
+    as_list: bool
+    parameters: Parameters
+    with_scores: bool
+
+
+# Texts, each with its parameters → for each its `nbest` translations, best first, or why there is none.
+Translate = Callable[[list[tuple[str, Parameters]]], list[list[Hypothesis] | InputError]]
+
+
+def answer(inputs: Sequence[Any], translate: Translate, defaults: Parameters) -> list[Any]:
+    """One output for each input. `translate` is called once, with the texts of all inputs."""
+    asked = [_read(value, defaults) for value in inputs]
+    wanted = [(text, ask.parameters) for ask in asked if isinstance(ask, Ask) for text in ask.texts]
+    translated = iter(translate(wanted) if wanted else ())
+    return [
+        ask if isinstance(ask, InputError) else _output(ask, [next(translated) for _ in ask.texts]) for ask in asked
+    ]
+
+
+def _read(value: Any, parameters: Parameters) -> Ask | InputError:
+    with_scores = False
+    try:
+        if isinstance(value, dict):
+            value, given = _taken_apart(value)
+            parameters = read_parameters(given, parameters)
+            with_scores = any(name in given for name in ("nbest", "n-best"))
+        texts, as_list = _texts(value)
+    except InputError as error:
+        return error
+    return Ask(texts, as_list, parameters, with_scores)
+
+
+def _taken_apart(value: dict[Any, Any]) -> tuple[Any, dict[Any, Any]]:
+    for key in value:
+        if key not in KEYS:
+            raise InputError(f"unknown key {str(key)[:SHOWN]!r}; {nearest(str(key), KEYS)}")
+    if "inputs" not in value:
+        raise InputError(f"the object has no 'inputs'; it should be {RIGHT}")
+    given = value.get("parameters") or {}
+    if not isinstance(given, dict):
+        raise InputError(f"'parameters' is {_show(given)}; it should be an object such as {{\"beam\": 5}}")
+    return value["inputs"], given
+
+
+def read_parameters(given: Mapping[Any, Any], defaults: Parameters) -> Parameters:
+    """`defaults` with what is given put in. Raises InputError that names what is unknown or out of range."""
+    hints = get_type_hints(Parameters, include_extras=True)
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        name = str(key).replace("-", "_")
+        if name not in hints:
+            raise InputError(f"unknown parameter {str(key)[:SHOWN]!r}; {nearest(str(key), hints)}")
+        try:
+            values[name] = convert(value if isinstance(value, str) else json.dumps(value), hints[name])
+        except (ValueError, TypeError):
+            raise InputError(f"{name!r} is {_show(value)}; it must be {expectation(hints[name])}") from None
+    parameters = replace(defaults, **values)
+    if parameters.nbest > parameters.beam:
+        raise InputError(
+            f"'nbest' is {parameters.nbest}, and a search with 'beam' {parameters.beam} finds no more than that; "
+            "ask for fewer, or for a wider beam"
+        )
+    return parameters
+
+
+def parameter_names() -> list[str]:
+    """What may stand in "parameters", and in the manifest's "generation"."""
+    return [field.name for field in fields(Parameters)]
+
+
+def _texts(value: Any) -> tuple[list[str], bool]:
+    """The texts, and whether they came as a list."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()  # an array of texts
+    if isinstance(value, str):
+        return [value], False
+    if not isinstance(value, list):
+        raise InputError(f"the input is {_show(value)}; it should be {RIGHT}")
+    for place, text in enumerate(value):
+        if not isinstance(text, str):
+            raise InputError(f"item {place} of the list is {_show(text)}; it should be a text")
+    return value, True
+
+
+def _output(ask: Ask, translated: list[list[Hypothesis] | InputError]) -> Any:
+    answers = []
+    for place, hypotheses in enumerate(translated):
+        if isinstance(hypotheses, InputError):
+            return InputError(f"item {place} of the list: {hypotheses}") if ask.as_list else hypotheses
+        scored = [{"text": one.text, "score": one.score} for one in hypotheses]
+        answers.append(scored if ask.with_scores else hypotheses[0].text)
+    return answers if ask.as_list else answers[0]
+
+
+def _show(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    try:
+        return f"{json.dumps(value, default=repr)[:SHOWN]}"
+    except ValueError:  # Python does not print integers of thousands of digits
+        return "a number of very many digits"

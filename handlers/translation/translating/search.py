@@ -1,0 +1,82 @@
+"""Beam search by fairseq's own generator: pieces of sentences → pieces of their translations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from handlers.translation.translating.network import Network
+from handlers.translation.translating.request import Parameters
+from handlers.translation.translating.speed import Ensemble, prepare
+
+Found = list[tuple[list[str], float]]  # the pieces of a translation and its score, best first
+
+
+class Search:
+    """Searches with one network. Not to be called from two threads at once: the beam's width is set in the network."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        prepare(network.model)
+
+    def find(self, batch: list[list[str]], parameters: Parameters) -> list[Found]:
+        """For each sentence its `nbest` translations; fewer where the search ended with fewer."""
+        network = self._network
+        rows = [[network.source.index(piece) for piece in pieces] + [network.source.eos()] for pieces in batch]
+        with torch.inference_mode():
+            sample = {"net_input": self._filled(rows)}
+            results = self._generator(parameters).generate([network.model], sample)
+        width = max(map(len, rows))
+        return [
+            [
+                (self._symbols(hypothesis, pieces, width), float(hypothesis["score"]) / math.log(2))
+                for hypothesis in hypotheses[: parameters.nbest]
+            ]
+            for pieces, hypotheses in zip(batch, results, strict=True)
+        ]
+
+    def _filled(self, rows: list[list[int]]) -> dict[str, torch.Tensor]:
+        """One table for all sentences, the shorter ones filled up on the side where they were in training."""
+        width = max(map(len, rows))
+        table = torch.full((len(rows), width), self._network.source.pad())
+        for line, row in zip(table, rows, strict=True):
+            place = slice(width - len(row), width) if self._network.left_pad else slice(0, len(row))
+            line[place] = torch.tensor(row)
+        lengths = torch.tensor([len(row) for row in rows])
+        return {"src_tokens": table.to(self._network.device), "src_lengths": lengths.to(self._network.device)}
+
+    def _generator(self, parameters: Parameters) -> Any:
+        from fairseq.sequence_generator import SequenceGenerator
+
+        model = self._network.model
+        for module in model.modules():  # the weights of the attention are only needed to copy by them
+            if hasattr(module, "need_attn"):
+                module.need_attn = parameters.replace_unk
+        generator = SequenceGenerator(
+            Ensemble(model, parameters.beam),
+            self._network.target,
+            beam_size=parameters.beam,
+            max_len_a=parameters.max_len_a,
+            max_len_b=parameters.max_len_b,
+            len_penalty=parameters.lenpen,
+        )
+        model.decoder.set_beam_size(generator.beam_size)
+        return generator
+
+    def _symbols(self, hypothesis: dict[str, Any], source: list[str], width: int) -> list[str]:
+        """The pieces, without the end of the sentence; unknown ones as `<unk>`, or copied from the source where
+        the attention was asked for."""
+        target = self._network.target
+        ids = hypothesis["tokens"].tolist()
+        symbols = [target[one] for one in ids]
+        if hypothesis["attention"].numel() and target.unk() in ids:
+            before = width - len(source) - 1 if self._network.left_pad else 0
+            looked_at = hypothesis["attention"][before : before + len(source)].argmax(0).tolist()
+            symbols = [
+                source[looked_at[place]] if one == target.unk() else symbol
+                for place, (one, symbol) in enumerate(zip(ids, symbols, strict=True))
+            ]
+        special = {target.pad(), target.eos(), target.bos()}
+        return [symbol for one, symbol in zip(ids, symbols, strict=True) if one not in special]

@@ -1,0 +1,120 @@
+"""From two files of sentences to what fairseq trains on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.failure import JobError
+from handlers.translation import prepare as command
+from handlers.translation import sample
+from handlers.translation.prepare import Recipe, prepare
+from handlers.translation.preparing import corpus, prepared
+from handlers.translation.text import Bpe, Text, join
+from tests.handlers.translation.conftest import PAIRS, VALID
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_what_is_there_afterwards(ready: Path) -> None:
+    binary = {
+        f"{part}.de-en.{side}.{end}" for part in ("train", "valid") for side in ("de", "en") for end in ("bin", "idx")
+    }
+    others = {"codes", "dict.de.txt", "dict.en.txt", "prepared.json", "valid.de", "valid.en"}
+    assert {path.name for path in ready.iterdir()} == binary | others
+    facts = json.loads((ready / "prepared.json").read_text())
+    assert (facts["train_lines"], facts["valid_lines"]) == (PAIRS, VALID)
+    assert facts["train_megabytes"] > 0.01
+
+
+def test_fairseq_reads_back_what_went_in(plain: Path, ready: Path) -> None:
+    from fairseq.data import Dictionary, data_utils
+
+    dictionary = Dictionary.load(str(ready / "dict.de.txt"))
+    rows = data_utils.load_indexed_dataset(str(ready / "train.de-en.de"), dictionary)
+    text = Text("de")
+    for number, line in enumerate((plain / "train.de").read_text().splitlines()[:50]):
+        pieces = dictionary.string(rows[number])
+        assert pieces == Bpe(ready / "codes").apply(text.tokenize(line))
+        assert text.detokenize(join(pieces)).replace('"', "") == line.replace("„", "").replace("“", "")
+
+
+def test_the_same_bytes_on_any_number_of_cores(plain: Path, ready: Path, tmp_path: Path) -> None:
+    text = corpus.find(sorted(plain.iterdir()), "de", "en")
+    for workers in (1, 3):
+        again = prepare(text, tmp_path / str(workers), Recipe(merges=200, workers=workers))
+        assert digests(again.folder) == digests(ready)
+    assert prepare(text, tmp_path / "lower", Recipe(merges=200, lowercase=True)).fingerprint() != again.fingerprint()
+
+
+def test_large_files_are_cut_among_workers(tmp_path: Path) -> None:
+    sample.write(tmp_path / "plain", 3500, 0)
+    text = corpus.find(sorted((tmp_path / "plain").iterdir()), "de", "en")
+    one, three = (prepare(text, tmp_path / str(workers), Recipe(300, workers=workers)) for workers in (1, 3))
+    assert digests(one.folder) == digests(three.folder)
+    assert (one.facts["train_lines"], one.facts["valid_lines"]) == (3500 - 152, 152)
+
+
+def test_lower_case(plain: Path, tmp_path: Path) -> None:
+    made = prepare(corpus.find(sorted(plain.iterdir()), "de", "en"), tmp_path / "text", Recipe(200, lowercase=True))
+    words = made.dictionary("de").read_text()
+    assert words == words.lower()
+    assert made.lowercase
+
+
+@pytest.mark.parametrize(
+    ("valid", "said"),
+    [
+        ("a\n\nc\n", "valid.de: these lines have no words: 2;"),
+        ("a\nb\n", "has 3 lines and .*has 2: lines 3 to 3"),
+    ],
+)
+def test_nothing_is_left_behind_by_bad_text(plain: Path, tmp_path: Path, valid: str, said: str) -> None:
+    folder = tmp_path / "plain"
+    shutil.copytree(plain, folder)
+    (folder / "valid.de").write_text(valid)
+    (folder / "valid.en").write_text("a\nb\nc\n")
+    with pytest.raises(JobError, match=said):
+        prepare(corpus.find(sorted(folder.iterdir()), "de", "en"), tmp_path / "out" / "text", Recipe(200))
+    assert list((tmp_path / "out").glob("*")) == []
+
+
+def test_too_little_text(tmp_path: Path) -> None:
+    sample.write(tmp_path, 20, 0)
+    with pytest.raises(JobError, match="20 pairs kept; that is too few to train on, for every 23rd is needed"):
+        prepare(corpus.find(sorted(tmp_path.iterdir()), "de", "en"), tmp_path / "text", Recipe(200))
+
+
+def test_the_command(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(plain), str(tmp_path / "out"), "--source-lang", "en", "--target-lang", "de", "--bpe-merges", "200"]
+    assert command.main(words) == 0
+    assert (tmp_path / "out" / "train.en-de.en.bin").exists()
+    assert "400 pairs to train on, 30 to measure with" in capsys.readouterr().out
+    assert command.main(words) == 1
+    assert f"{tmp_path / 'out'} exists" in capsys.readouterr().err
+
+
+def test_foreign_binary_text(ready: Path, tmp_path: Path) -> None:
+    theirs = [path for path in ready.iterdir() if path.name not in ("prepared.json", "valid.de", "valid.en", "codes")]
+    for path in theirs:
+        shutil.copy(path, tmp_path)
+    found = prepared.find(sorted(tmp_path.iterdir()), None, None)
+    assert found
+    assert (str(found.direction), found.codes, found.references) == ("de-en", None, None)
+    assert str(_find(tmp_path, "en", None).direction) == "en-de"
+    with pytest.raises(JobError, match=r"ask for fr; .* is de-en"):
+        _find(tmp_path, "fr", None)
+    (tmp_path / "valid.de-en.en.idx").unlink()
+    with pytest.raises(JobError, match=r"lacks valid\.de-en\.en\.idx, which fairseq-preprocess writes"):
+        _find(tmp_path, None, None)
+
+
+def _find(folder: Path, source: str | None, target: str | None) -> Any:
+    return prepared.find(sorted(folder.iterdir()), source, target)

@@ -1,0 +1,131 @@
+"""The real command `serve` with a trained model: every form of body, from raw German to plain English."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handlers.translation import sample
+from tests.serving.conftest import servers_below
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server
+
+pytestmark = pytest.mark.timeout(300)  # a model is trained first
+
+QUESTION, ANSWER = "Frau Müller verkauft R&B aus Köln im Park.", "Mrs Müller sells R & B from Cologne in the park."
+SECOND, SECONDS = "Mein Bruder mag die grüne Tür am Fluss.", "My brother likes the green door by the river."
+
+
+@pytest.fixture(scope="module")
+def server(able: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two workers that are told nothing: the model remembers its handler."""
+    base = tmp_path_factory.mktemp("serve") / "ml"
+    shutil.copytree(able, base / "model")
+    (base / "model" / "handler.json").write_text('{"handler": "handlers.translation:Translation"}')
+    with servers_below(lambda: base) as start:
+        yield start(base, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready(timeout_s=90)
+
+
+def post(server: Server, body: str, kind: str, accept: str = "") -> Any:
+    return server.post(data=body.encode(), headers={"Content-Type": kind, **({"Accept": accept} if accept else {})})
+
+
+def test_a_json_string_gets_a_json_string(server: Server) -> None:
+    answer = server.post(json=QUESTION)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(answer.text) == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("value", "output"),
+    [
+        ([QUESTION, SECOND], [ANSWER, SECONDS]),
+        ({"inputs": QUESTION}, ANSWER),
+        ({"inputs": [SECOND, ""], "parameters": {"beam": 3, "lenpen": 1.2}}, [SECONDS, ""]),
+        ("", ""),
+        ([], []),
+    ],
+)
+def test_other_json(server: Server, value: Any, output: Any) -> None:
+    assert server.ask(value) == output
+
+
+def test_scores(server: Server) -> None:
+    best, second = server.ask({"inputs": QUESTION, "parameters": {"nbest": 2}})
+    assert best["text"] == ANSWER
+    assert 0 > best["score"] > second["score"]
+
+
+def test_a_line_a_sentence(server: Server) -> None:
+    text = post(server, f"{QUESTION}\n{SECOND}\n", "text/plain; charset=utf-8", "text/plain")
+    assert text.content.decode() == f"{ANSWER}\n{SECONDS}\n"
+    lines = post(server, f'"{QUESTION}"\n["{SECOND}"]\n', "application/jsonlines", "application/jsonlines")
+    assert [json.loads(line) for line in lines.content.decode().splitlines()] == [ANSWER, [SECONDS]]
+    table = post(server, f'"{QUESTION}"\n"{SECOND}","{QUESTION}"\n', "text/csv", "text/csv")
+    assert table.content.decode() == f"{ANSWER}\n{SECONDS},{ANSWER}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"inputs": "a", "parameters": {"beem": 5}}, "unknown parameter 'beem'; did you mean 'beam'"),
+        ({"inputs": "a", "parameters": {"beam": 5000}}, "'beam' is 5000; it must be a whole number"),
+        (["a", 7], "item 1 of the list is 7; it should be a text"),
+        ("Auto " * 3000, "pieces (words and parts of rare ones), and this model reads 1021 at most"),
+    ],
+)
+def test_what_is_wrong_is_a_400_that_says_what_would_be_right(server: Server, value: Any, message: str) -> None:
+    answer = server.post(json=value)
+    assert answer.status_code == 400
+    assert message in answer.json()["message"]
+
+
+def test_the_line_that_is_wrong_is_named(server: Server) -> None:
+    answer = post(server, f'"{QUESTION}"\n5\n', "application/jsonlines")
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("record 2: the input is 5")
+
+
+def test_many_clients_each_get_their_own_and_a_bad_one_fails_alone(server: Server) -> None:
+    german, english = zip(*sample.pairs(48, seed=11), strict=True)
+    expected = [server.ask(text) for text in german]
+    bodies: list[Any] = [*german]
+    bodies[5::12] = [{"inputs": text, "parameters": {"beem": 1}} for text in german[5::12]]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda body: server.post(json=body), bodies))
+    for place, (answer, text) in enumerate(zip(answers, expected, strict=True)):
+        if place % 12 == 5:
+            assert answer.status_code == 400
+        else:
+            assert (answer.status_code, answer.json()) == (200, text)
+    assert sum(text == wanted.replace("R&B", "R & B") for text, wanted in zip(expected, english, strict=True)) > 30
+
+
+def test_a_directory_that_fairseq_made(able: Path, tmp_path: Path) -> None:
+    base = tmp_path / "ml"
+    shutil.copytree(able, base / "model")
+    (base / "model" / "translation.json").unlink()
+    (base / "model" / "checkpoint.pt").rename(base / "model" / "checkpoint_best.pt")
+    (base / "model" / "codes").rename(base / "model" / "bpe.codes")
+    with servers_below(lambda: base) as start:
+        assert start(base, MODEL_HANDLER="translation").ready(timeout_s=90).ask(QUESTION) == ANSWER
+
+
+def test_a_checkpoint_with_code_in_it_is_not_served(able: Path, tmp_path: Path) -> None:
+    from tests.handlers.translation.test_bundle import Bomb, change
+
+    base = tmp_path / "ml"
+    shutil.copytree(able, base / "model")
+    change(base / "model" / "checkpoint.pt", lambda state: state.update(extra=Bomb(tmp_path / "mark")))
+    with servers_below(lambda: base) as start:
+        server = start(base, MODEL_HANDLER="translation")
+        server.until(lambda: server.status() == 500, "/ping is 500", 90)
+        assert "could run code" in server.log()
+    assert not (tmp_path / "mark").exists()
