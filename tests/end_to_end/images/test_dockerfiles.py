@@ -1,0 +1,102 @@
+"""The two Dockerfiles, and what goes into an image, as data."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+CHOOSE = REPOSITORY / "tools/image/choose.py"
+PROJECT = """
+[project]
+dependencies = ["flask==3.1.3"]
+[project.optional-dependencies]
+news = ["keras==3.15.0", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
+s3 = ["boto3==1.44.5", "flask==3.1.3"]
+torch = ["torch==2.13.0"]
+dev = ["pytest==9.2.0"]
+[project.entry-points."byo_container.handlers"]
+news = "handlers.news:NewsClassifier"
+shout = "handlers.shout:Shout"
+[project.entry-points."byo_container.launchers"]
+news = "single"
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    for name in ("news", "shout"):
+        (tmp_path / "handlers" / name).mkdir(parents=True)
+    return tmp_path
+
+
+def choose(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Without the packages that this machine happens to have."""
+    return subprocess.run([sys.executable, "-S", CHOOSE, *words], capture_output=True, text=True)
+
+
+def wanted(source: Path, handlers: str, extras: str, machine: str = "cpu") -> list[str]:
+    done = choose("requirements", handlers, extras, machine, source, source)
+    assert done.returncode == 0, done.stderr
+    return (source / "requirements.txt").read_text().splitlines()
+
+
+def test_requirements_follow_from_pyproject(source: Path) -> None:
+    assert wanted(source, "none", "") == ["flask==3.1.3"]
+    assert wanted(source, "none", "s3,torch") == ["flask==3.1.3", "boto3==1.44.5", "torch==2.13.0"]
+    news = ["flask==3.1.3", "keras==3.15.0", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
+    assert wanted(source, "news", "") == news
+    news[-1] = news[-1].replace("tensorflow-cpu", "tensorflow[and-cuda]")
+    assert wanted(source, "news", "", "gpu") == news
+
+
+def test_a_framework_of_the_base_image_stays(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_the_base = tmp_path / "site/torch-2.6.0+cu124.dist-info"
+    of_the_base.mkdir(parents=True)
+    (of_the_base / "METADATA").write_text("Name: torch\nVersion: 2.6.0+cu124\n")
+    monkeypatch.setenv("PYTHONPATH", str(of_the_base.parent))
+    assert wanted(source, "none", "torch") == ["flask==3.1.3"]
+
+
+@pytest.mark.parametrize(
+    ("handlers", "extras", "said"),
+    [
+        ("nwes", "", "HANDLERS names 'nwes', which is no handler of this byo-container; known: news; or `none`"),
+        ("shout", "", "HANDLERS names 'shout', which is no handler"),  # it is there, and has no extra yet
+        ("", "", "HANDLERS is empty; it must be `none`, or of news with commas between them"),
+        ("news", "cuda", "EXTRAS names 'cuda', which is no extra of this byo-container; known: news, s3, torch"),
+        ("none", "dev", "EXTRAS names 'dev'"),
+    ],
+)
+def test_what_there_is_not_is_refused(source: Path, handlers: str, extras: str, said: str) -> None:
+    done = choose("requirements", handlers, extras, "cpu", source, source)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(("handlers", "left"), [("none", []), ("news", ["news"])])
+def test_handlers_that_are_not_chosen_are_taken_out(source: Path, handlers: str, left: list[str]) -> None:
+    assert choose("prune", handlers, source).returncode == 0
+    points = tomllib.loads((source / "pyproject.toml").read_text())["project"]["entry-points"]
+    assert list(points["byo_container.handlers"]) == list(points["byo_container.launchers"]) == left
+    assert [path.name for path in (source / "handlers").iterdir()] == left
+    assert "keras" in (source / "pyproject.toml").read_text()  # the extra of the same name is none
+
+
+def test_the_dockerfiles_differ_in_what_a_gpu_needs_only() -> None:
+    cpu, gpu = ((REPOSITORY / f"Dockerfile.{kind}").read_text().splitlines() for kind in ("cpu", "gpu"))
+    lines = [line for line in difflib.ndiff(cpu, gpu) if line[0] in "+-" and line[2:3] != "#"]
+    changed = [line for line in lines if not re.search(r"TORCH_INDEX|NVIDIA|(choose\.py|install\.sh).* [cg]pu", line)]
+    assert not changed
+
+
+def test_the_image_has_the_version_of_the_package() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert f"ARG VERSION={version}\n" in (REPOSITORY / "Dockerfile.cpu").read_text()

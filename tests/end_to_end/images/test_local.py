@@ -1,0 +1,115 @@
+"""The scripts of local_test/ on images: train, serve, predict, for each model that comes with us."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from handlers.news import sample as headlines
+from handlers.translation import sample as sentences
+from tests.end_to_end.images.docker import REPOSITORY
+from tests.support import make_tree
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(2400)]
+SCRIPTS = REPOSITORY / "local_test"
+# A network that trains in seconds, and has then learned to end no sentence.
+SMALL_TRANSLATION = {
+    "arch": "fconv_iwslt_de_en",
+    "encoder_layers": "[(32, 3)] * 2",
+    "decoder_layers": "[(32, 3)]",
+    "encoder_embed_dim": "32",
+    "decoder_embed_dim": "32",
+    "decoder_out_embed_dim": "32",
+    "max_tokens": "600",
+    "max_epoch": "1",
+    "bpe_merges": "200",
+    "max_len_a": "0",
+    "max_len_b": "12",
+}
+
+
+def run(script: str, *words: str, test_dir: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCRIPTS / script, *words],
+        env={**os.environ, "TEST_DIR": str(test_dir), **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+@contextmanager
+def serving(image: str, test_dir: Path) -> Iterator[str]:
+    """The port of serve_local.sh, which must end with 0."""
+    with socket.create_server(("", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    environ = {**os.environ, "TEST_DIR": str(test_dir), "PORT": port, "MODEL_SERVER_WORKERS": "1"}
+    with (test_dir / "log").open("w") as log:
+        process = subprocess.Popen([SCRIPTS / "serve_local.sh", image], env=environ, stdout=log, stderr=log)
+        try:
+            ready = run("await.sh", str(process.pid), test_dir=test_dir, PORT=port)
+            assert ready.returncode == 0, ready.stdout + ready.stderr + (test_dir / "log").read_text()
+            yield port
+        finally:
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(timeout=60)
+    assert status == 0, (test_dir / "log").read_text()
+
+
+def train(image: str, test_dir: Path) -> None:
+    done = run("train_local.sh", image, "--memory", "4g", test_dir=test_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    strange = [path for path in test_dir.rglob("*") if path.stat().st_uid != os.getuid()]
+    assert not strange
+
+
+def predict(test_dir: Path, port: str, payload: object) -> object:
+    question = test_dir / "question.json"
+    question.write_text(json.dumps(payload))
+    done = run("predict.sh", str(question), test_dir=test_dir, PORT=port)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_news(news_image: str, tmp_path: Path) -> None:
+    make_tree(tmp_path, hyperparameters={"model_handler": "news"}, channels={"training": {}})
+    headlines.write(tmp_path / "input/data/training/newsCorpora.csv")
+    train(news_image, tmp_path)
+    with serving(news_image, tmp_path) as port:
+        answer = predict(tmp_path, port, json.loads((SCRIPTS / "input.json").read_text()))
+    assert isinstance(answer, dict)
+    assert answer["result"] == "Health & Medicine"
+
+
+def test_translation(translation_image: str, tmp_path: Path) -> None:
+    make_tree(tmp_path, hyperparameters=SMALL_TRANSLATION, channels={"training": {}})
+    sentences.write(tmp_path / "input/data/training", 300, 50)
+    train(translation_image, tmp_path)
+    with serving(translation_image, tmp_path) as port:
+        answer = predict(tmp_path, port, "der Bäcker sieht ein rotes Auto im Park .")
+    assert isinstance(answer, str)  # of what quality, tests/handlers/translation shows
+
+
+def test_a_failing_job_fails_the_script_and_says_why(line_image: str, tmp_path: Path) -> None:
+    code = {"train.py": "raise ValueError('no such luck')\n"}
+    make_tree(tmp_path, code=code)
+    done = run("train_local.sh", line_image, test_dir=tmp_path)
+    assert done.returncode == 1
+    assert "no such luck" in done.stdout + done.stderr
+
+
+def test_mpi_on_two_hosts(mpi_image: str, tmp_path: Path) -> None:
+    """With what the extra mpi brings: Open MPI and sshd, as a user who is nobody's."""
+    code = {"train.py": (REPOSITORY / "examples/mpi4py/train.py").read_text()}
+    make_tree(tmp_path, hyperparameters={"launcher": "mpi", "processes_per_host": "2"}, code=code)
+    done = run("train_local.sh", mpi_image, "--hosts", "2", test_dir=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "of 4" in done.stdout, done.stdout

@@ -1,0 +1,14 @@
+#!/bin/sh
+# package.sh HANDLERS FOLDER
+# Installs the byo-container of the current folder below FOLDER, with these of its handlers.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/settle.sh"
+begin
+python3 "$here/choose.py" prune "$1" .
+python3 -m pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
+    --no-deps --no-build-isolation --root "$2" .
+mkdir -p "$2/opt/ml"
+# The files' modes are those of a checkout, with its owner's umask.
+chmod -R u=rwX,go=rX "$2"
+settle
