@@ -1,11 +1,18 @@
 # make demo    the main job from nothing: set up, train the news classifier, serve it, ask it, stop
 # make test    the tests (the quick ones; `make test-slow` runs the others)
 # make check   ruff, ruff format, mypy
+# make image   the image byo-container:news, or HANDLERS=none, …; make image-gpu the one for GPUs, …-gpu
+# make audit   known weaknesses of what is pinned, from PyPI's advisories
 # make setup   only what the others need: .venv with pinned dependencies, and nginx
 
 PYTHON := .venv/bin/python
 
-.PHONY: demo test test-slow check format setup clean
+HANDLERS := news
+comma := ,
+TAG = $(subst $(comma),-,$(HANDLERS))
+BUILD_ARGS = --build-arg HANDLERS=$(HANDLERS) --build-arg REVISION=$(shell git rev-parse HEAD)
+
+.PHONY: demo test test-slow check image image-gpu audit format setup clean
 
 demo: setup
 	tools/demo.sh
@@ -21,6 +28,15 @@ check: setup
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
+image:
+	docker build -f Dockerfile.cpu -t byo-container:$(TAG) $(BUILD_ARGS) .
+
+image-gpu:
+	docker build -f Dockerfile.gpu -t byo-container:$(TAG)-gpu $(BUILD_ARGS) .
+
+audit: setup
+	tools/audit.sh
+
 format: setup
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
@@ -33,4 +49,5 @@ setup: .venv/.ready
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info local_test/test_dir/model* local_test/test_dir/output
+	rm -rf .venv build *.egg-info local_test/test_dir/model* local_test/test_dir/output local_test/test_dir/hosts \
+		local_test/test_dir/uploaded

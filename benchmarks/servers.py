@@ -186,10 +186,15 @@ def mlserver(place: Place) -> Launch:
     (place.folder / "settings.json").write_text(json.dumps(settings))
     (place.folder / "model-settings.json").write_text(json.dumps(model))
     start = (str(place.programs / "mlserver"), "start", str(place.folder))
+    return mlserver_question(Command(start, env={"PYTHONPATH": str(PEERS)}), "echo")
+
+
+def mlserver_question(start: Command, model: str) -> Launch:
+    """The headline by the V2 inference protocol."""
     tensor = {"name": "input", "shape": [1], "datatype": "BYTES", "data": [HEADLINE]}
     return Launch(
-        (Command(start, env={"PYTHONPATH": str(PEERS)}),),
-        path="/v2/models/echo/infer",
+        (start,),
+        path=f"/v2/models/{model}/infer",
         body=json.dumps({"inputs": [tensor]}).encode(),
         answer=lambda reply: reply["outputs"][0]["data"][0],
     )

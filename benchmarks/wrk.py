@@ -26,21 +26,21 @@ class Load:
     cpu: float  # microseconds that a request took of the processors, in all the server's processes
 
 
-def measure(served: Served, seconds: float) -> Load:
+def measure(served: Served, seconds: float, connections: int = CONNECTIONS) -> Load:
     """Full load, after a warm-up. BenchmarkError unless every answer was good and none was lost."""
-    run(served, WARM_UP)
+    run(served, WARM_UP, connections)
     before = cpu_seconds(served.processes)
-    seen = run(served, seconds)
+    seen = run(served, seconds, connections)
     used = cpu_seconds(served.processes) - before
     rate = seen["requests"] / seen["seconds"]
     return Load(rate, seen["p50_ms"], seen["p99_ms"], used * 1e6 / seen["requests"])
 
 
-def run(served: Served, seconds: float) -> dict[str, float]:
+def run(served: Served, seconds: float, connections: int = CONNECTIONS) -> dict[str, float]:
     """Ask what the server is asked, over and over: the figures that wrk.lua prints."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed: apt-get install -y wrk")
-    options = ("-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT))
+    options = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT))
     command = Command(("wrk", *options, served.url), env={"WRK_BODY": served.launch.body.decode()})
     ran = subprocess.run(command.argv, env=command.environment(), capture_output=True, text=True)
     if ran.returncode:

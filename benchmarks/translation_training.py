@@ -1,0 +1,154 @@
+"""Training translation by `train` against fairseq's own trainer, and two hosts against one.
+
+    python -m benchmarks.translation_training FOLDER [own|hosts ...] [--rounds 3] [--updates 60]
+
+FOLDER holds train.de and train.en (and valid.de, valid.en), plain or .gz, such as Multi30k's. Both sides of `own`
+train the sample's network with the sample's flags on the same prepared text with the same threads, in turn; fairseq's
+trainer is its own program, with no more than the shims without which it does not start. The words per second are those
+that fairseq itself counts between two lines of its log, the first ones left out. `hosts` needs root, for its hosts are
+network namespaces (tests/hosts.py), of one core each; it wants a machine where nothing else runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks.report import table
+from handlers.translation.prepare import Recipe, prepare
+from handlers.translation.preparing import corpus, parallel
+from tests.hosts import make_hosts
+from tests.support import ONE_HOST, TRAIN, Tree, make_tree
+
+FLAGS = {
+    "arch": "fconv_iwslt_de_en",
+    "lr": "0.25",
+    "clip_norm": "0.1",
+    "dropout": "0.2",
+    "max_tokens": "4000",
+    "criterion": "label_smoothed_cross_entropy",
+    "label_smoothing": "0.1",
+    "lr_scheduler": "fixed",
+    "force_anneal": "200",
+}
+THEIRS = {"optimizer": "nag", "cpu": "", "no_epoch_checkpoints": "", "log_format": "simple"}
+INTERVAL = 10  # updates from line to line
+WARM_UP = 1  # lines left out
+OWN = """
+import sys
+from handlers.translation import shims
+shims.install()
+import logging
+for name in ("fairseq", "fairseq_cli"):
+    logging.getLogger(name).setLevel(logging.INFO)
+from fairseq_cli.train import cli_main
+cli_main()
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("what", nargs="*", choices=["own", "hosts", []])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=60)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as place:
+        text = Path(place, "text")
+        files = sorted(path for path in options.folder.iterdir() if path.is_file())
+        prepare(corpus.find(files, "de", "en", where=str(options.folder)), text, Recipe(workers=parallel.cores()))
+        for name, benchmark in (("own", own), ("hosts", hosts)):
+            if not options.what or name in options.what:
+                print(benchmark(text, Path(place), options.rounds, options.updates), flush=True)
+    load = os.getloadavg()[0]
+    print(
+        f"\nMedians of {options.rounds} rounds of {options.updates} updates, {os.cpu_count()} cores, load {load:.1f}."
+    )
+
+
+def own(text: Path, place: Path, rounds: int, updates: int) -> str:
+    """Words per second of fairseq's trainer, and of `train`."""
+    pairs = [(by_fairseq(text, place, updates), by_train(text, place, updates)) for _ in range(rounds)]
+    ratios = [ours / theirs for theirs, ours in pairs]
+    theirs, ours = (median(column) for column in zip(*pairs, strict=True))
+    head = ["words per second", "fairseq's own trainer", "`train`", "ours ÷ it (target 0.98)"]
+    return table(head, [["fconv_iwslt_de_en", f"{theirs:,.0f}", f"{ours:,.0f}", f"{median(ratios):.3f}"]])
+
+
+def by_fairseq(text: Path, place: Path, updates: int) -> float:
+    flags = {**FLAGS, **THEIRS, "max_update": str(updates), "log_interval": str(INTERVAL)}
+    words = [f"--{name.replace('_', '-')}" + (f"={value}" if value else "") for name, value in flags.items()]
+    words += ["--source-lang=de", "--target-lang=en", "--disable-validation", f"--save-dir={fresh(place / 'theirs')}"]
+    done = subprocess.run([sys.executable, "-c", OWN, str(text), *words], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    return speed_in(done.stdout + done.stderr, r"\bwps=([\d.]+)")
+
+
+def by_train(text: Path, place: Path, updates: int) -> float:
+    root = fresh(place / "ours")
+    tree = tree_of(root, text, updates)
+    finished = tree.finish(tree.start(), 3600)
+    if finished.status:
+        raise RuntimeError(finished.err[-3000:])
+    return speed_in(finished.out, r"words_per_second=([\d.]+);")
+
+
+def tree_of(root: Path, text: Path, updates: int) -> Tree:
+    asked = asked_for(updates)
+    tree = make_tree(root, hyperparameters=asked, inputs={"training": {}}, resources=ONE_HOST)
+    shutil.copytree(text, tree.paths.data / "training")
+    return tree
+
+
+def asked_for(updates: int) -> dict[str, str]:
+    """The same for `train`: what the others need to say is its default."""
+    more = {"max_update": updates, "log_interval": INTERVAL, "disable_validation": "true"}
+    return {"model_handler": "translation", **FLAGS, **{name: str(value) for name, value in more.items()}}
+
+
+def speed_in(log: str, pattern: str) -> float:
+    found = [float(number) for number in re.findall(pattern, log)][WARM_UP:]
+    if not found:
+        raise RuntimeError(f"no speed in the log:\n{log[-3000:]}")
+    return median(found)
+
+
+def hosts(text: Path, place: Path, rounds: int, updates: int) -> str:
+    """Words per second on one host of one core, and on two."""
+    pairs = [(on_hosts(1, text, place, updates), on_hosts(2, text, place, updates)) for _ in range(rounds)]
+    one, two = (median(column) for column in zip(*pairs, strict=True))
+    ratio = median(second / first for first, second in pairs)
+    head = ["words per second, hosts of one core", "one", "two", "times as fast (target 1.8)"]
+    return table(head, [["fconv_iwslt_de_en, torchrun", f"{one:,.0f}", f"{two:,.0f}", f"{ratio:.2f}"]])
+
+
+def on_hosts(count: int, text: Path, place: Path, updates: int) -> float:
+    folder = fresh(place / "hosts")
+    with make_hosts(count, folder, hyperparameters=asked_for(updates), inputs={"training": {}}) as made:
+        for core, host in enumerate(made.all):
+            shutil.copytree(text, host.tree.paths.data / "training")
+            host.start(shutil.which("taskset") or "taskset", "-c", str(core), str(TRAIN), OMP_NUM_THREADS="1")
+        if any(made.wait(3600)):
+            raise RuntimeError(made[1].log[-3000:])
+        figures = json.loads((made[1].tree.paths.output_data / "summary.json").read_text())
+        print(f"{count} hosts: {figures}", file=sys.stderr)
+        return speed_in(made[1].log, r"words_per_second=([\d.]+);")
+
+
+def fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    main()
