@@ -70,6 +70,8 @@ class Engine:
         """What a call has taken lately."""
         self.usual_share_s = 0.0
         """The same by the request."""
+        self.prepared = False
+        """Whether the model has been loaded, or could not be."""
         self._arrived: list[Ticket] = []  # in this turn of the event loop
         self._line = Line()
         self._taking = threading.Lock()  # by one thread at a time, so that what comes together stays together
@@ -229,6 +231,7 @@ class Engine:
     def _run(self, first: bool) -> None:
         if first:
             self._prepare()
+            self.prepared = True
             for _ in range(self._threads - 1):
                 self._start_thread()
         me = threading.current_thread()

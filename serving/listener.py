@@ -28,7 +28,7 @@ class Listener(StreamServer):  # type: ignore[misc]
 
     All workers listen on the same socket. One whose model computes for seconds has a free event loop and accepts at
     once; what it took would wait there for the model, while another worker has nothing to do. Where all are busy, a
-    worker that makes batches collects its next one.
+    worker that makes batches collects its next one. One that still loads its model leaves all to those that have.
     """
 
     # The arguments are those that gunicorn gives to a `server_class`.
@@ -46,15 +46,20 @@ class Listener(StreamServer):  # type: ignore[misc]
 
     def _do_read(self) -> None:
         engine = self._engine
-        if engine is None or not engine.busy:
+        if engine and not engine.prepared and metrics.ready_workers():
+            self._look_again()
+        elif engine is None or not engine.busy:
             super()._do_read()
         elif not engine.collecting(batches=2 if metrics.ready_workers() < 2 else 1):
             self.stop_accepting()  # until the engine has delivered something
         elif metrics.others_free():
-            self.stop_accepting()
-            self._again.start(self._start_accepting_if_started)
+            self._look_again()
         else:
             super()._do_read()
+
+    def _look_again(self) -> None:
+        self.stop_accepting()
+        self._again.start(self._start_accepting_if_started)
 
     def _go_on(self) -> None:
         """After each delivery of the engine."""

@@ -35,6 +35,8 @@ from serving.waiting import Batching
 
 # Bodies above this are decoded and encoded beside the event loop, which would stand still for milliseconds.
 LARGE_BODY = 32 * 1024
+# How soon a request that has come to a worker too early looks whether its model is loaded.
+LOADED_POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,7 @@ class ModelServer:
         self._servable = servable
         self._marker = marker
         self._loaded = False
+        self._timeout_s = settings.timeout_s
         self.engine = Engine(
             partial(compute_with_steps, servable.compute),
             batching=lambda: servable.batching,
@@ -277,7 +280,7 @@ class ModelServer:
 
     def respond(self, request: Request) -> Reply:
         """Answers one request. Raises RequestError."""
-        self._check()
+        self._await_model()
         return self._servable.respond(request, partial(self.engine.submit, waited_s=request.waited_s))
 
     @property
@@ -290,15 +293,19 @@ class ModelServer:
         state = self.failure or ("loaded" if self._loaded else "being loaded")
         return {**self._servable.description, "state": state}
 
-    def _check(self) -> None:
+    def _await_model(self) -> None:
+        """Raises RequestError where there is no model to ask. While only this worker still loads its own, waits."""
+        deadline = time.monotonic() + self._timeout_s
+        while not self._loaded and self._served_elsewhere() and time.monotonic() < deadline:
+            gevent.sleep(LOADED_POLL_S)
         if self.failure:
             raise RequestError(500, "the model could not be loaded; the log of the server says why")
-        if not self._loaded and not self._served_elsewhere():
+        if not self._loaded:
             raise RequestError(503, "the model is still being loaded; try again", (("Retry-After", "5"),))
 
     def converse(self, message: str | bytes, conversation: Conversation) -> Iterator[Any]:
         """The answers to one message of a WebSocket, as they come. Raises RequestError."""
-        self._check()
+        self._await_model()
         return self._servable.converse(message, conversation, self.engine.submit)
 
     def _served_elsewhere(self) -> bool:

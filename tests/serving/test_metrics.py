@@ -56,7 +56,12 @@ def test_requests_are_counted_over_all_workers(start: Start, switch: str) -> Non
         assert found[f'byo_stage_seconds_bucket{{stage="{stage}",le="+Inf"}}'] == number
     assert found["byo_request_seconds_count"] >= 60
     assert found["byo_batch_inputs_sum"] == 63
+
+
+def test_every_worker_says_that_it_has_a_model(start: Start) -> None:
+    server = start(MODEL_SERVER_WORKERS="3").ready()
     server.until(lambda: measured(server)["byo_workers_ready"] == 3, "three workers are ready")
+    found = measured(server)
     assert [value for name, value in found.items() if name.startswith("byo_models_loaded")] == [1, 1, 1]
 
 

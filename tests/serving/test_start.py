@@ -107,6 +107,27 @@ def test_a_worker_that_fails_to_load_does_not_make_the_others_look_ready(start: 
     assert seen == {500, 503}
 
 
+@pytest.mark.parametrize(("switch", "load_s"), [("on", 60), ("off", 2)])
+def test_requests_that_meet_a_worker_that_still_loads(start: Start, switch: str, load_s: int) -> None:
+    """Behind nginx the other worker takes them all; where gunicorn listens itself they wait for it."""
+    code = (
+        "import time, os\n"
+        "class Model:\n"
+        "    def load(self, model_dir):\n"
+        "        time.sleep(1)  # both accept connections\n"
+        "        try: os.mkdir(os.environ['SAGEMAKER_BASE_DIR'] + '/first')\n"
+        f"        except FileExistsError: time.sleep({load_s})\n"
+        "    def cost(self, value): return 1.0\n"
+        "    def predict(self, model, inputs): return inputs\n"
+    )
+    server = start(MODEL_HANDLER="half:Model", MODEL_SERVER_WORKERS="2", MODEL_SERVER_NGINX=switch)
+    (server.base / "code/half.py").write_text(code)
+    server.ready()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: server.post(json=n, timeout=20).json(), range(200)))
+    assert answers == list(range(200))
+
+
 def test_a_model_that_never_gets_ready_ends_serve(start: Start) -> None:
     server = start(TOY_LOAD_S="60", SAGEMAKER_STARTUP_TIMEOUT="2")
     assert server.ended() == 1
