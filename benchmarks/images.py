@@ -1,10 +1,11 @@
 """What the images weigh, how long they take to build, and how long their containers take to start and to stop.
 
-    python -m benchmarks.images [--handlers none,news] [--rounds 5] [--build]
+    python -m benchmarks.images [--handlers none,news,translation] [--rounds 5] [--build]
 
-A first step is the first metric that training prints: for news that of the sample's headlines, for none of a script
-that prints one. --build measures builds too, which downloads every package again: cold (docker's cache unused), and
-after a change of code (a module more, in a copy of the repository). TORCH_INDEX is passed on to them.
+A first step is the first metric that training prints: for news that of the sample's headlines, for translation that of
+a small network on the sample's sentences, for none of a script that prints one. --build measures builds too, which
+downloads every package again: cold (docker's cache unused), and after a change of code (a module more, in a copy of the
+repository). TORCH_INDEX is passed on to them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from statistics import median
 
 from benchmarks.processes import BenchmarkError, free_port
 from benchmarks.report import machine, table
+from handlers.news import sample as headlines
+from handlers.translation import sample as sentences
+from tests.end_to_end.images.test_local import SMALL_TRANSLATION
 
 HERE = Path(__file__).resolve().parent.parent
 BASE = "python:3.11-slim-bookworm"
@@ -36,7 +40,7 @@ START_TIMEOUT_S = 300.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--handlers", default="none,news")
+    parser.add_argument("--handlers", default="none,news,translation")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--build", action="store_true")
     options = parser.parse_args()
@@ -109,11 +113,11 @@ def a_job(handlers: str, root: Path) -> Path:
         (root / "code/inference.py").write_text(SERVED)
         for name, content in (("hyperparameters", "{}"), ("inputdataconfig", "{}")):
             (root / f"input/config/{name}.json").write_text(content)
+    elif handlers == "translation":
+        sentences.write(root / "input/data/training", 300, 50)
+        (root / "input/config/hyperparameters.json").write_text(json.dumps(SMALL_TRANSLATION))
     else:
-        data = root / "input/data/training"
-        data.mkdir(parents=True)
-        module = f"handlers.{handlers.partition(',')[0]}.sample"
-        subprocess.run([HERE / ".venv/bin/python", "-m", module, data / "newsCorpora.csv"], cwd=HERE, check=True)
+        headlines.write(root / "input/data/training/newsCorpora.csv")
     for path in (root, *root.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
     return root

@@ -23,8 +23,9 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.report import table
+from container.resources import cores
 from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import corpus, parallel
+from handlers.translation.preparing import corpus
 from tests.hosts import make_hosts
 from tests.support import ONE_HOST, TRAIN, Tree, make_tree
 
@@ -64,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as place:
         text = Path(place, "text")
         files = sorted(path for path in options.folder.iterdir() if path.is_file())
-        prepare(corpus.find(files, "de", "en", where=str(options.folder)), text, Recipe(workers=parallel.cores()))
+        prepare(corpus.find(files, "de", "en", where=str(options.folder)), text, Recipe(workers=cores()))
         for name, benchmark in (("own", own), ("hosts", hosts)):
             if not options.what or name in options.what:
                 print(benchmark(text, Path(place), options.rounds, options.updates), flush=True)

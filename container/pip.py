@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from container import codeartifact
-from container.process import Command
+from container.child import Command
 
 REQUIREMENTS = "requirements.txt"
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import IO
 
-from container.process import descendants
+from container.child import descendants
 from local_test.hosts import Command, Host
 
 STOP_GRACE_S = 120.0  # which the platform gives

@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from container.environment import count_gpus
+from container.resources import cores, memory_bytes
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 AUTOCAST = ("off", "bfloat16", "float16")
+# A framework such as TensorFlow takes about this much before it has loaded any model.
+FRAMEWORK_BYTES = 600 * 1024 * 1024
 
 
 def visible(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -23,6 +26,14 @@ def visible(environ: Mapping[str, str] = os.environ) -> list[str]:
     if told is not None:
         return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
     return [str(number) for number in range(count_gpus())]
+
+
+def default_workers(model_bytes: int) -> int:
+    """A worker a graphics processor, or else a core, but never more than fit in memory with their models: at least 1.
+
+    A model is counted twice, as it stands on disk and as what it takes while it is being loaded.
+    """
+    return max(1, min(len(visible()) or cores(), memory_bytes() // (FRAMEWORK_BYTES + 2 * model_bytes)))
 
 
 def inference_mode(autocast: str = "off") -> AbstractContextManager[object]:

@@ -18,11 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from container import log, pip
+from container.child import Child, Command
 from container.failure import JobError, describe, explain_status
 from container.handler import code_folders, find_for_serving, put_on_path
 from container.paths import Paths
-from container.process import Child, Command, Supervisor
-from serving import metrics, nginx, resources
+from container.process import Supervisor
+from container.resources import cores
+from serving import metrics, nginx
 from serving.nginx_log import AccessLog, Complaints
 from serving.runtime import DRAINING, runtime_folder
 from serving.settings import MEGABYTE, Settings, folder_bytes
@@ -147,7 +149,7 @@ def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> C
 
 def thread_limits(settings: Settings) -> dict[str, str]:
     """The workers share the cores: each framework gets its part of them, unless somebody has chosen."""
-    share = str(max(1, resources.cores() // settings.workers))
+    share = str(max(1, cores() // settings.workers))
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     return {name: share for name in names if name not in os.environ}
 

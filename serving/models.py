@@ -164,7 +164,7 @@ class HandlerModel:
         began = time.perf_counter()
         body = beside(codecs.encode, outputs, many, answer_type)
         metrics.stages["encode"].observe(time.perf_counter() - began)
-        return Reply(body, answer_type)
+        return Reply(body, codecs.labelled(answer_type))
 
     def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
         if not self._predicting.converses:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from container.failure import JobError
-from serving import resources
-from serving.devices import AUTOCAST
+from container.resources import memory_bytes
+from serving.devices import AUTOCAST, default_workers
 
 MEGABYTE = 1024 * 1024
 Default = TypeVar("Default", int, None)
@@ -62,7 +62,7 @@ class Settings:
         payload = read.number(["SAGEMAKER_MAX_PAYLOAD_IN_MB", *_both("MAX_PAYLOAD_IN_MB")], None, 1, 100_000)
         return cls(
             port=read.number(["SAGEMAKER_BIND_TO_PORT"], 8080, 1, 65535),
-            workers=read.number(_both("WORKERS"), 0, 1, 1024) or resources.default_workers(model_bytes),
+            workers=read.number(_both("WORKERS"), 0, 1, 1024) or default_workers(model_bytes),
             threads=read.number(_both("THREADS"), 1, 1, 1024),
             timeout_s=read.number([_both("TIMEOUT_SECONDS")[0], *_both("TIMEOUT")], 60, 1, 24 * 3600),
             startup_timeout_s=read.number(["SAGEMAKER_STARTUP_TIMEOUT"], 600, 1, 24 * 3600),
@@ -79,7 +79,7 @@ class Settings:
             session_s=read.number(_both("SESSION_SECONDS"), 1200, 1, 7 * 24 * 3600),
             multi_model=read.switch(["SAGEMAKER_MULTI_MODEL"], False),
             models_memory=read.number(_both("MODELS_MEMORY_IN_MB"), 0, 1, 100_000_000) * MEGABYTE
-            or resources.memory_bytes() * 4 // 5,
+            or memory_bytes() * 4 // 5,
             page=read.switch(_both("PAGE"), False),
             json_logs=environ.get("LOG_FORMAT", "").lower() == "json",
             batch_transform=batch if batch.lower() == "true" else "",

@@ -99,7 +99,7 @@ class Stream:
         if self._events:
             return EVENTS
         if isinstance(self.first, str):
-            return f"{codecs.TEXT}; charset=utf-8"
+            return codecs.labelled(codecs.TEXT)
         return "application/octet-stream" if isinstance(self.first, bytes) else codecs.JSON_LINES
 
     def values(self) -> Iterator[Any]:

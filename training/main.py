@@ -23,11 +23,12 @@ from typing import Annotated, Any
 
 from container import handler, log
 from container import hyperparameters as hp
+from container.child import Child, Command
 from container.environment import count_gpus
 from container.failure import JobError, JobStopped, describe_child, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
-from container.process import STOP_GRACE_S, Child, Command, Stage, Supervisor, run
+from container.process import STOP_GRACE_S, Stage, Supervisor, run
 from training import records, script
 from training.company import Company
 from training.launchers import Launcher, Place

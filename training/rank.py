@@ -23,11 +23,12 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from container import log
+from container.child import Command
 from container.failure import STOPPED_STATUS, JobStopped, describe_child, ends_in_traceback, is_consequence
 from container.handler import write_atomically
 from container.metrics import Recorder
 from container.paths import Paths
-from container.process import STOP_GRACE_S, Command, run
+from container.process import STOP_GRACE_S, run
 
 SCRATCH = "TRAINING_RANKS"
 """The variable that names the folder through which ranks and process 1 speak."""

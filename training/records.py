@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from container.child import Command
 from container.failure import JobError, JobStopped
 from container.groups import team
 from container.job import TrainingJob
 from container.log import log
 from container.metrics import Recorder
 from container.paths import Paths
-from container.process import Command, run
+from container.process import run
 from training import tensorboard
 
 REPORT_TIME_S = 60.0

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from container import pip
+from container.child import Command
 from container.environment import region_of, sm_variables, to_arguments
 from container.failure import JobError
 from container.job import TrainingJob
 from container.log import log
 from container.paths import Paths
-from container.process import Command
 from training.fetch import fetch
 
 DEFAULT_PROGRAM = "train.py"

@@ -25,6 +25,7 @@ from typing import Any
 from container import log
 from container.failure import JobError
 from container.progress import say
+from container.resources import cores
 from handlers.translation import shims
 from handlers.translation.preparing import cleaning, codes, corpus, parallel, prepared
 from handlers.translation.preparing.corpus import Corpus, Direction, Pairs
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--bpe-merges", type=int, default=MERGES)
     parser.add_argument("--lowercase", action="store_true")
     parser.add_argument("--joined-dictionary", action="store_true", help="one for both languages")
-    parser.add_argument("--workers", type=int, default=parallel.cores(), help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes (default: one a core)")
     given = parser.parse_args(arguments)
     try:
         made = prepare(_found(given), given.destination, _recipe(given))

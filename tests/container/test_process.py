@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from container.process import StopFlag, descendants
+from container.child import descendants
+from container.process import StopFlag
 from tests.support import runs, wait_until
 
 PRELUDE = """

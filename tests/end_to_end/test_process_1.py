@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from container.process import descendants
+from container.child import descendants
 from tests.support import Finished, Tree, runs, wait_until
 
 MakeTree = Callable[..., Tree]

@@ -10,9 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,8 @@ import pytest
 import requests
 
 SERVE = Path(sys.executable).with_name("serve")
-TOY = Path(__file__).with_name("toy.py")
+TOY, TALKER = "toy:Toy", "talker:Talker"
+STATUS = attrgetter("status_code")
 PROGRAMS = {"gunicorn": "-m serving ", "nginx": "nginx: master"}
 SETTINGS = ("SAGEMAKER_", "MODEL_SERVER_", "MODEL_HANDLER", "LOG_FORMAT", "GUNICORN_", "BYO_", "TOY_")
 _libc = ctypes.CDLL(None)
@@ -164,20 +169,53 @@ def free_port() -> int:
         return port
 
 
-def make_base(folder: Path) -> Path:
-    """An /opt/ml with an empty model and the toy handler as the user's code."""
+def make_base(folder: Path, handler: str = TOY) -> Path:
+    """An /opt/ml with an empty model, and one of the handlers beside this file as the user's code."""
     for name in ("model", "code"):
         (folder / name).mkdir(parents=True)
-    shutil.copy(TOY, folder / "code")
+    shutil.copy(Path(__file__).with_name(handler.partition(":")[0] + ".py"), folder / "code")
     return folder
+
+
+@contextlib.contextmanager
+def load(
+    server: Server, value: Any, clients: int = 4, seen_as: Callable[[requests.Response], Any] = STATUS
+) -> Iterator[Counter[Any]]:
+    """How often a few clients, who ask one request after another, got which answer: statuses, unless `seen_as` says
+    what to tell them by; 0 for none."""
+    seen: Counter[Any] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                seen[seen_as(server.post(json=value))] += 1
+            except requests.ConnectionError:
+                seen[0] += 1
+
+    with ThreadPoolExecutor(clients) as pool:
+        running = [pool.submit(ask) for _ in range(clients)]
+        try:
+            yield seen
+        finally:
+            stop.set()
+        for future in running:
+            future.result()
 
 
 @contextlib.contextmanager
 def servers_below(folder: Callable[[], Path]) -> Iterator[Start]:
     servers: list[Server] = []
 
-    def start(base: Path | None = None, prefix: Sequence[str] = (), cwd: Path | None = None, **environ: str) -> Server:
-        server = Server(base or make_base(folder()), {"MODEL_HANDLER": "toy:Toy", **environ}, prefix, cwd)
+    def start(
+        base: Path | None = None,
+        prefix: Sequence[str] = (),
+        cwd: Path | None = None,
+        handler: str = TOY,
+        **environ: str,
+    ) -> Server:
+        base = base or make_base(folder(), handler)
+        server = Server(base, {"MODEL_HANDLER": handler, **environ}, prefix, cwd)
         servers.append(server)
         return server
 
@@ -190,7 +228,7 @@ def servers_below(folder: Callable[[], Path]) -> Iterator[Start]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """`start(base=None, prefix=(), cwd=None, **environment)`: a server in tmp_path/ml, ended after the test."""
+    """`start(base=None, prefix=(), cwd=None, handler=TOY, **environment)`: a server in tmp_path/ml, for one test."""
     with servers_below(lambda: tmp_path / "ml") as start:
         yield start
 
@@ -200,6 +238,16 @@ def start_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start
     """The same for servers that several tests share."""
     with servers_below(lambda: tmp_path_factory.mktemp("base") / "ml") as start:
         yield start
+
+
+@pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])
+def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
+    """With two workers and payloads of 1 MB; every test that takes it runs in both ways."""
+    return start_for_module(
+        MODEL_SERVER_WORKERS="2",
+        MODEL_SERVER_NGINX="on" if request.param == "nginx" else "off",
+        SAGEMAKER_MAX_PAYLOAD_IN_MB="1",
+    ).ready()
 
 
 @pytest.fixture

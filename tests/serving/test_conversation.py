@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import signal
 import socket
 import struct
@@ -26,6 +25,8 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
+
+from tests.serving.conftest import TALKER
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
@@ -73,14 +74,10 @@ Connect = Callable[..., Client]
 
 
 @pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])
-def server(request: pytest.FixtureRequest, start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    base = tmp_path_factory.mktemp("talker") / "ml"
-    for name in ("model", "code"):
-        (base / name).mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("talker.py"), base / "code")
+def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
     nginx = "on" if request.param == "nginx" else "off"
     limit = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1", "MODEL_SERVER_NGINX": nginx}
-    return start_for_module(base, MODEL_HANDLER="talker:Talker", **limit).ready()
+    return start_for_module(handler=TALKER, **limit).ready()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from container.environment import count_gpus
 from container.failure import JobError
-from serving import devices, resources
+from serving import devices
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def test_without_a_driver_there_is_none() -> None:
 
 def test_as_many_workers_as_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
-    monkeypatch.setattr(resources, "memory_bytes", lambda: 64 << 30)
-    assert resources.default_workers(0) == 3
-    assert resources.default_workers(40 << 30) == 1
+    monkeypatch.setattr(devices, "memory_bytes", lambda: 64 << 30)
+    assert devices.default_workers(0) == 3
+    assert devices.default_workers(40 << 30) == 1
 
 
 def seen(server: Server) -> list[str]:

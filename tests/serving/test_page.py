@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.serving.conftest import TALKER
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -46,12 +48,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def server(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    base = tmp_path_factory.mktemp("talker") / "ml"
-    for name in ("model", "code"):
-        (base / name).mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("talker.py"), base / "code")
-    return start_for_module(base, MODEL_HANDLER="talker:Talker", MODEL_SERVER_PAGE="on").ready()
+def server(start_for_module: Start) -> Server:
+    return start_for_module(handler=TALKER, MODEL_SERVER_PAGE="on").ready()
 
 
 def test_the_page_is_off_unless_asked_for(start: Start) -> None:

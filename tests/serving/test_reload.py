@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.serving.conftest import load
+
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    import requests
+
+    from tests.serving.conftest import Start
 
 
-@contextmanager
-def under_load(server: Server, clients: int = 4) -> Iterator[Counter[object]]:
-    """What a few clients are answered meanwhile: the version, or the status of an error."""
-    seen: Counter[object] = Counter()
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            answer = server.post(json={"ask": "version"})
-            seen[answer.json() if answer.status_code == 200 else answer.status_code] += 1
-
-    with ThreadPoolExecutor(clients) as pool:
-        running = [pool.submit(ask) for _ in range(clients)]
-        try:
-            yield seen
-        finally:
-            stop.set()
-        for future in running:
-            future.result()
+def version(answer: requests.Response) -> object:
+    return answer.json() if answer.status_code == 200 else answer.status_code
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -46,7 +29,7 @@ def test_a_new_model_takes_over_under_load_without_an_error(start: Start, base: 
     server = start(base, MODEL_SERVER_WORKERS=workers, TOY_LOAD_S="1").ready()
     before = server.until(lambda: w if len(w := server.workers()) == int(workers) else None, "all workers are there")
     server.until(lambda: server.log().count("the model is loaded") == int(workers), "all are ready")
-    with under_load(server) as seen:
+    with load(server, {"ask": "version"}, seen_as=version) as seen:
         (base / "model/version").write_text("new")
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
@@ -76,7 +59,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(start: Start, base: Pa
     server = start(base, MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     before = set(server.workers())
-    with under_load(server) as seen:
+    with load(server, {"ask": "version"}, seen_as=version) as seen:
         (base / "model/version").write_text("broken")
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: "the new worker cannot take over" in server.log(), "the roll is given up")

@@ -15,19 +15,11 @@ import pytest
 import requests
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.conftest import Server
 
 MEGABYTE = 1024 * 1024
 NPY = "application/x-npy"
-
-
-@pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])
-def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
-    return start_for_module(
-        MODEL_SERVER_WORKERS="2",
-        MODEL_SERVER_NGINX="on" if request.param == "nginx" else "off",
-        SAGEMAKER_MAX_PAYLOAD_IN_MB="1",
-    ).ready()
+UTF8 = "text/plain; charset=utf-8"
 
 
 def saved(array: Any) -> bytes:
@@ -62,7 +54,7 @@ def test_ping_is_200_and_empty(server: Server, method: str) -> None:
         (b'{"a":1}\n{"a":2}\n', "application/jsonlines", "application/jsonlines", b'{"a":1}\n{"a":2}\n', None),
         (b"1,2\n3,4\n", "text/csv; charset=utf-8", "text/csv", b"1,2\n3,4\n", None),
         (b"1,2\n3,4\n", "text/csv", "text/html, application/json;q=0.5", b'[["1","2"],["3","4"]]', "application/json"),
-        ("één\ntwee\n".encode(), "text/plain", "text/*;q=0.5, text/plain", "één\ntwee\n".encode(), "text/plain"),
+        ("één\ntwee\n".encode(), "text/plain", "text/*;q=0.5, text/plain", "één\ntwee\n".encode(), UTF8),
         (saved(np.arange(3)), NPY, "application/json", b"[0,1,2]", "application/json"),
         (saved(np.arange(3)), NPY, NPY, saved(np.arange(3)), None),
     ],

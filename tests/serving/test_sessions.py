@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.serving.conftest import TALKER
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
@@ -20,13 +20,9 @@ SESSION = f"{PREFIX}Session-Id"
 
 
 @pytest.fixture(scope="module")
-def server(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    base = tmp_path_factory.mktemp("talker") / "ml"
-    for name in ("model", "code"):
-        (base / name).mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("talker.py"), base / "code")
+def server(start_for_module: Start) -> Server:
     lifetime = {"MODEL_SERVER_SESSION_SECONDS": "3", "MODEL_SERVER_WORKERS": "2"}
-    return start_for_module(base, MODEL_HANDLER="talker:Talker", **lifetime).ready()
+    return start_for_module(handler=TALKER, **lifetime).ready()
 
 
 def open_session(server: Server, **options: Any) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from container.failure import JobError
-from serving import batch_transform, resources
+from serving import batch_transform
+from serving.devices import default_workers
 from serving.settings import MEGABYTE, Settings, folder_bytes
 
 
@@ -86,65 +87,8 @@ def test_a_wrong_value_names_variable_value_and_what_is_right(name: str, value: 
         assert part in str(caught.value)
 
 
-def cgroup(folder: Path, **files: str) -> Path:
-    for name, text in files.items():
-        path = folder / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("memory_max", "memory.max")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text + "\n")
-    return folder
-
-
-def v1(folder: Path, quota: str = "-1", limit: str = "9223372036854771712") -> Path:
-    for name in ("cpu", "memory"):
-        (folder / name).mkdir()
-    (folder / "cpu/cpu.cfs_quota_us").write_text(quota + "\n")
-    (folder / "cpu/cpu.cfs_period_us").write_text("100000\n")
-    (folder / "memory/memory.limit_in_bytes").write_text(limit + "\n")
-    return folder
-
-
-ALL_CORES = len(os.sched_getaffinity(0))
-
-
-@pytest.mark.parametrize(
-    ("quota", "expected"),
-    [("max 100000", ALL_CORES), ("50000 100000", 1), ("100000 100000", 1), ("150000 100000", min(2, ALL_CORES))],
-)
-def test_cores_of_cgroup_v2(tmp_path: Path, quota: str, expected: int) -> None:
-    assert resources.cores(cgroup(tmp_path, cpu_max=quota)) == expected
-
-
-@pytest.mark.parametrize(("quota", "expected"), [("-1", ALL_CORES), ("50000", 1), ("150000", min(2, ALL_CORES))])
-def test_cores_of_cgroup_v1(tmp_path: Path, quota: str, expected: int) -> None:
-    assert resources.cores(v1(tmp_path, quota=quota)) == expected
-
-
-def test_cores_without_a_cgroup(tmp_path: Path) -> None:
-    assert resources.cores(tmp_path) == ALL_CORES
-
-
-@pytest.fixture
-def meminfo(tmp_path: Path) -> Path:
-    path = tmp_path / "meminfo"
-    path.write_text("MemTotal:       2048000 kB\nMemFree: 1 kB\nMemAvailable:    1024000 kB\n")
-    return path
-
-
-AVAILABLE = 1024000 * 1024
-
-
-@pytest.mark.parametrize(("limit", "expected"), [("max", AVAILABLE), ("1000000", 1000000), (str(2**40), AVAILABLE)])
-def test_memory_of_cgroup_v2(tmp_path: Path, meminfo: Path, limit: str, expected: int) -> None:
-    assert resources.memory_bytes(cgroup(tmp_path, memory_max=limit), meminfo) == expected
-
-
-@pytest.mark.parametrize(("limit", "expected"), [("9223372036854771712", AVAILABLE), ("1000000", 1000000)])
-def test_memory_of_cgroup_v1(tmp_path: Path, meminfo: Path, limit: str, expected: int) -> None:
-    assert resources.memory_bytes(v1(tmp_path, limit=limit), meminfo) == expected
-
-
 def test_a_model_larger_than_the_memory_still_gets_one_worker() -> None:
-    assert resources.default_workers(model_bytes=2**60) == 1
+    assert default_workers(model_bytes=2**60) == 1
 
 
 def test_folder_bytes_counts_files_at_any_depth_and_no_broken_links(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -15,20 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.serving.conftest import TALKER
+
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
 
-TALKER = Path(__file__).with_name("talker.py")
-
 
 @pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])
-def server(request: pytest.FixtureRequest, start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    base = tmp_path_factory.mktemp("talker") / "ml"
-    for name in ("model", "code"):
-        (base / name).mkdir(parents=True)
-    shutil.copy(TALKER, base / "code")
+def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
     nginx = "on" if request.param == "nginx" else "off"
-    return start_for_module(base, MODEL_HANDLER="talker:Talker", MODEL_SERVER_NGINX=nginx).ready()
+    return start_for_module(handler=TALKER, MODEL_SERVER_NGINX=nginx).ready()
 
 
 @pytest.fixture

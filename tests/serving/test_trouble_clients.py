@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 MEGABYTE = 1024 * 1024
 
 
-@pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])
-def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
-    return start_for_module(
-        MODEL_SERVER_WORKERS="2",
-        MODEL_SERVER_NGINX="on" if request.param == "nginx" else "off",
-        SAGEMAKER_MAX_PAYLOAD_IN_MB="1",
-    ).ready()
-
-
 @contextlib.contextmanager
 def connections(server: Server, count: int, beginning: bytes) -> Iterator[list[socket.socket]]:
     """So many clients that have sent `beginning` and say no more."""

@@ -5,47 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import requests
 
+from tests.serving.conftest import load
 from tests.serving.test_metrics import measured
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
 
 MEMORY = Path("/sys/fs/cgroup/memory")
-
-
-@contextlib.contextmanager
-def load(server: Server, value: Any, clients: int = 4) -> Iterator[Counter[int]]:
-    """How often a few clients, who ask one request after another, were answered with which status; 0 for none."""
-    seen: Counter[int] = Counter()
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            try:
-                seen[server.post(json=value).status_code] += 1
-            except requests.ConnectionError:
-                seen[0] += 1
-
-    with ThreadPoolExecutor(clients) as pool:
-        running: list[Future[None]] = [pool.submit(ask) for _ in range(clients)]
-        try:
-            yield seen
-        finally:
-            stop.set()
-        for future in running:
-            future.result()
 
 
 def both_ready(server: Server, times: int = 2) -> Server:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from container.child import descendants
 from container.failure import JobError, is_consequence
-from container.process import descendants
 from tests.support import Tree, make_tree, wait_until
 from tests.training.launchers.support import job
 from training.company import base_port, read_settings

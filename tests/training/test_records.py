@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from container.child import Command
 from container.metrics import Row, read_rows
 from container.paths import Paths
-from container.process import Command
 from tests.support import Tree, wait_until
 from training import records, report, tensorboard
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from container.process import descendants
+from container.child import descendants
 from tests.support import Finished, Tree, wait_until, write_files
 
 MakeTree = Callable[..., Tree]

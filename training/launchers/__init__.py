@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from container import hyperparameters as hp
+from container.child import Command
 from container.failure import JobError
 from container.job import TrainingJob
-from container.process import Command
 
 Offers = Mapping[str, Mapping[str, Any]]
 """What each host has told the others, by its name."""

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from container import hyperparameters as hp
+from container.child import Command
 from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
-from container.process import Command
 from training.launchers import Launcher, Offers, Place, count, single
 from training.rank import OWN, WORDS, Ranks
 

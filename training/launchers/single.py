@@ -6,9 +6,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from container.child import Command
 from container.groups import team
 from container.job import TrainingJob
-from container.process import Command
 from training.launchers import Place
 
 # A pipe would make Python hold lines back, and the log would come in lumps.

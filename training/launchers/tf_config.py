@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from container.child import Command
 from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
-from container.process import Command
 from training.launchers import Place, single
 
 STRATEGY = Path(__file__).resolve().parent.parent / "tf_strategy.py"

@@ -11,9 +11,9 @@ import dataclasses
 import sys
 from typing import Any
 
+from container.child import Command
 from container.groups import team
 from container.job import TrainingJob
-from container.process import Command
 from training.launchers import Place, count, single
 from training.rank import WORDS, Ranks
 

@@ -14,10 +14,11 @@ from typing import Any
 from container.channels import Channel
 from container.failure import JobError
 from container.job import TrainingJob
+from container.resources import cores
 from handlers.translation.learning.distribution import Rank
 from handlers.translation.learning.settings import Settings
 from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import corpus, parallel, prepared
+from handlers.translation.preparing import corpus, prepared
 from handlers.translation.preparing.prepared import Prepared
 
 CHANNELS = ("training", "train")
@@ -60,7 +61,7 @@ def _prepare_once(text: corpus.Corpus, folder: Path, settings: Settings) -> Prep
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             own = settings.own
-            recipe = Recipe(own.bpe_merges, own.lowercase, settings.shares_dictionary, parallel.cores())
+            recipe = Recipe(own.bpe_merges, own.lowercase, settings.shares_dictionary, cores())
             return prepare(text, made, recipe)
     found = prepared.find(sorted(made.iterdir()), text.direction.source, text.direction.target)
     assert found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from container.failure import JobError
-from handlers.translation.preparing import parallel
+from container.resources import cores
 
 VARIABLES = {
     "number": ("RANK", "OMPI_COMM_WORLD_RANK"),
@@ -70,7 +70,7 @@ class Rank:
         else:  # on a CPU, with short sentences, it takes half as long again as the plain way
             torch.backends.cuda.enable_flash_sdp(False)
         if "OMP_NUM_THREADS" not in environ:
-            torch.set_num_threads(max(1, parallel.cores() // self.beside))
+            torch.set_num_threads(max(1, cores() // self.beside))
 
     def gather(self, value: Any) -> list[Any]:
         """What each rank gives, in order; all have to call it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,11 +10,6 @@ from container.progress import Progress
 
 CHUNK = 500  # lines; a chunk takes a tenth of a second or so
 Transform = Callable[[str], str]
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def transform(what: str, lines: Sequence[str], make: Callable[[], Transform], workers: int) -> list[str]:

@@ -100,23 +100,25 @@ def make_job(tmp_path: Path, ready: Path) -> MakeJob:
     return make
 
 
+def finish(root: Path, text: Path, **hyperparameters: object) -> TrainingJob[Any]:
+    """A job below `root` on the files in `text`, run to its end."""
+    from handlers.translation import Translation
+
+    job = TrainingJob.read(make_tree_below(root, sorted(text.iterdir()), **hyperparameters).paths)
+    Translation().train(job)
+    return job
+
+
 @pytest.fixture(scope="session")
 def trained(ready: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingJob[Any]:
     """A finished job."""
-    from handlers.translation import Translation
-
-    tree = make_tree_below(tmp_path_factory.mktemp("trained"), sorted(ready.iterdir()), **SMALL)
-    job = TrainingJob.read(tree.paths)
-    Translation().train(job)
-    return job
+    return finish(tmp_path_factory.mktemp("trained"), ready, **SMALL)
 
 
 @pytest.fixture(scope="session")
 def able(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder of a job that went on until it knew the sample's grammar: it translates, and ends its
     sentences. Takes ten seconds."""
-    from handlers.translation import Translation
-
     root = tmp_path_factory.mktemp("able")
     sample.write(root / "plain", 1200, VALID)
     learns = {"optimizer": "adam", "lr": 0.004, "lr_scheduler": "fixed", "warmup_updates": 20, "dropout": 0.1}
@@ -124,6 +126,4 @@ def able(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layers = {"encoder_layers": "[(64, 3)] * 2", "decoder_layers": "[(64, 3)] * 2"}
     others = {"bpe_merges": 300, "max_epoch": 8, "max_tokens": 1200, "max_len_b": 30, "beam": 5}
     settings = {**SMALL, **learns, **wider, **layers, **others}
-    job = TrainingJob.read(make_tree_below(root / "ml", sorted((root / "plain").iterdir()), **settings).paths)
-    Translation().train(job)
-    return job.model_dir
+    return finish(root / "ml", root / "plain", **settings).model_dir

@@ -15,7 +15,7 @@ import pytest
 from container.handler import InputError
 from container.job import TrainingJob
 from handlers.translation import Translation, sample
-from tests.handlers.translation.conftest import TRANSFORMER, make_tree_below
+from tests.handlers.translation.conftest import TRANSFORMER, finish
 
 if TYPE_CHECKING:
     from handlers.translation.translating.translator import Translator
@@ -27,10 +27,7 @@ QUESTION, ANSWER = "Frau Müller verkauft R&B aus Köln im Park.", "Mrs Müller 
 
 @pytest.fixture(scope="module")
 def trained_transformer(ready: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingJob[Any]:
-    tree = make_tree_below(tmp_path_factory.mktemp("transformer"), sorted(ready.iterdir()), **TRANSFORMER)
-    job = TrainingJob.read(tree.paths)
-    Translation().train(job)
-    return job
+    return finish(tmp_path_factory.mktemp("transformer"), ready, **TRANSFORMER)
 
 
 @pytest.fixture(scope="module")

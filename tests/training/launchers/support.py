@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from container.child import Command
 from container.job import Hosts, TrainingJob
 from container.paths import Paths
-from container.process import Command
 from training.launchers import Place
 
 ENV = {"SM_HOSTS": "[]"}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from container.child import Command
 from container.failure import JobError
-from container.process import Command
 from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
 from training.launchers import mpi, single, tf_config, torchrun
 from training.rank import WORDS

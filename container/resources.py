@@ -1,4 +1,4 @@
-"""How many cores and how much memory this container may use, and how many workers follow from it."""
+"""How many cores and how much memory this container may use."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from serving import devices
-
 CGROUP = Path("/sys/fs/cgroup")
-# A framework such as TensorFlow takes about this much before it has loaded any model.
-FRAMEWORK_BYTES = 600 * 1024 * 1024
 
 
 def cores(cgroup: Path = CGROUP) -> int:
@@ -32,14 +28,6 @@ def memory_bytes(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -
     )
     limit = _words(cgroup / "memory.max") or _words(cgroup / "memory/memory.limit_in_bytes")
     return min(available, int(limit[0])) if limit and limit[0].isdigit() else available
-
-
-def default_workers(model_bytes: int) -> int:
-    """A worker a graphics processor, or else a core, but never more than fit in memory with their models: at least 1.
-
-    A model is counted twice, as it stands on disk and as what it takes while it is being loaded.
-    """
-    return max(1, min(len(devices.visible()) or cores(), memory_bytes() // (FRAMEWORK_BYTES + 2 * model_bytes)))
 
 
 def _words(path: Path) -> list[str]:

@@ -1,0 +1,153 @@
+"""One command that is run, and the process that it has become."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from container.failure import TRACEBACK, JobError
+from container.output import Output
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is to be run. `env` is added to our own environment; `capture` keeps the end of the output.
+    `on_error_line` gets what it writes to stderr, line by line, in place of our own stderr. A `service` runs
+    for the sake of others and is ended when they have ended; that it ends before them is a failure."""
+
+    argv: Sequence[str]
+    name: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    capture: bool = False
+    on_error_line: Callable[[str], None] | None = None
+    on_line: Callable[[str], None] | None = None
+    """The same for stdout."""
+    service: bool = False
+    whole_lines: bool = False
+    """Whether what is captured is passed on line by line, because others write to the same place."""
+    leads_ranks: bool = False
+    """Whether it is a launcher, whose ranks get SIGTERM themselves and which ends when they have."""
+    watch: Callable[[str], None] | None = None
+    """Gets every line of what is captured, as it is passed on."""
+    background: bool = False
+    """Whether it runs beside the others for as long as they do, and how it ends matters to nobody."""
+
+
+class Child:
+    """A running command, the leader of a session and process group of its own."""
+
+    def __init__(self, command: Command, process: subprocess.Popen[bytes]) -> None:
+        self.command = command
+        self.pid = process.pid
+        self.status: int | None = None
+        """The exit status as a shell gives it (128 + N for signal N); None while it runs."""
+        self.ended_at = math.inf
+        self.overdue = False
+        """Whether it was killed because it did not end in time after SIGTERM."""
+        self.outputs = [
+            Output(stream, copy_to, on_line, command.watch, command.whole_lines)
+            for stream, copy_to, on_line in (
+                (process.stdout, 1, command.on_line),
+                (process.stderr, 2, command.on_error_line),
+            )
+            if stream is not None
+        ]
+        self._process = process
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.status) or (self.command.service and self.status is not None)
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the child and to all in its process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def group_lives(self) -> bool:
+        """Whether the child, or anything that it started and left in its process group, still runs."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it has taken another user's rights
+            return True
+        return True
+
+    def signal_leader(self, number: int) -> None:
+        """Sends a signal to the child alone, for one that tells its own children what to do."""
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def tail(self) -> str:
+        """The end of what a captured child wrote: the stream with a traceback, else stderr where it has any."""
+        tails = [bytes(output.tail).decode("utf-8", "replace") for output in reversed(self.outputs) if output.tail]
+        return max(tails, key=lambda tail: TRACEBACK in tail, default="")
+
+    def ended(self, wait_status: int) -> None:
+        code = os.waitstatus_to_exitcode(wait_status)
+        self.status = code if code >= 0 else 128 - code
+        self.ended_at = time.monotonic()
+        self._process.returncode = code  # it is reaped here, and Popen must not try again
+
+
+def spawn(command: Command) -> Child:
+    """Starts a command. Raises JobError where it cannot be run at all."""
+    pipe = subprocess.PIPE if command.capture or command.on_line else None
+    error_pipe = subprocess.PIPE if command.capture or command.on_error_line else None
+    try:
+        process = subprocess.Popen(
+            list(command.argv),
+            env={**os.environ, **command.env},
+            cwd=command.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=error_pipe,
+            start_new_session=True,
+            preexec_fn=_prepare_child,
+        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL or half a surrogate in an argument
+        raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error}") from error
+    return Child(command, process)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes below `pid` that are not zombies, from /proc."""
+    children: dict[int, list[int]] = {}
+    zombies = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                # The name stands in parentheses and may hold any character: read behind the last one.
+                state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
+                children.setdefault(int(parent), []).append(int(entry))
+                if state == "Z":
+                    zombies.add(int(entry))
+    waiting = [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            waiting.append(child)
+            if child not in zombies:
+                yield child
+
+
+def _prepare_child() -> None:
+    """In the child, before exec."""
+    # A supervisor that is killed outright must not leave a server behind.
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # A shell that starts us in the background lets us ignore these two, and an ignored signal is inherited: one
+    # that reaches a server before it has set its handlers would be lost.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
