@@ -45,5 +45,5 @@ $install -e ".[$EXTRAS]"
 # Keras 2, by which TensorFlow trains on several hosts. It asks for the package tensorflow, which is tensorflow-cpu here.
 $install --no-deps tf-keras
 case $EXTRAS in
-*translation*) $install --no-deps fairseq==0.12.2 ;;
+*translation*) $install --no-deps fairseq ;;
 esac
