@@ -288,7 +288,7 @@ class ManyModels:
 class Unoccupied:
     """What tells a worker's sockets whether to take requests: always, while there are many models to ask."""
 
-    busy = slow = False
+    prepared, busy, slow = True, False, False
 
     def __init__(self) -> None:
         self.on_delivered: Callable[[], None] = lambda: None
