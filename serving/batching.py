@@ -28,6 +28,9 @@ from serving.waiting import Batching, Line, Ticket
 SLOW_S = 0.02
 # A model whose calls usually take longer is slow from the first moment of a call on.
 USUALLY_SLOW_S = 0.005
+# Of a model that takes one request a call the next one is collected only where a call takes less: another worker may
+# become free before, but to fetch it when it is needed takes a millisecond or two.
+AHEAD_S = 0.05
 # Requests that may wait for a model that is fast, whose answers come before their number matters.
 FAST_QUEUE = 2048
 # How much the newest call weighs in what is usual. One that takes longer weighs little: on a busy machine any call may
@@ -150,10 +153,16 @@ class Engine:
         running = list(self._running.values())
         return bool(running) and all(batch and (self.slow or now - since > SLOW_S) for since, batch in running)
 
+    @property
+    def provided(self) -> bool:
+        """Whether as much waits as the free threads of a slow model will take in a moment."""
+        free = sum(not batch for _, batch in list(self._running.values()))
+        return self.slow and self.waiting >= free * self._batching().size
+
     def collecting(self, batches: int = 1) -> bool:
         """Whether there is room in the next `batches` of each thread, and the first will run as soon as usual."""
         size = self._batching().size
-        if size == 1 or self.waiting >= size * self._threads * batches:
+        if self.waiting >= size * self._threads * batches or (size == 1 and self.usual_s > AHEAD_S):
             return False
         now = time.monotonic()
         return any(now - since < 2 * self.usual_s + SLOW_S for since, _ in list(self._running.values()))

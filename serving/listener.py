@@ -49,7 +49,10 @@ class Listener(StreamServer):  # type: ignore[misc]
         if engine and not engine.prepared and metrics.ready_workers():
             self._look_again()
         elif engine is None or not engine.busy:
-            super()._do_read()
+            if engine and engine.provided:
+                self._look_again()  # what is taken now would wait here, behind the queue's end
+            else:
+                super()._do_read()
         elif not engine.collecting(batches=2 if metrics.ready_workers() < 2 else 1):
             self.stop_accepting()  # until the engine has delivered something
         elif metrics.others_free():

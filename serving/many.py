@@ -288,7 +288,8 @@ class ManyModels:
 class Unoccupied:
     """What tells a worker's sockets whether to take requests: always, while there are many models to ask."""
 
-    prepared, busy, slow = True, False, False
+    prepared = True
+    busy = slow = provided = False
 
     def __init__(self) -> None:
         self.on_delivered: Callable[[], None] = lambda: None
