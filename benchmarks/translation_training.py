@@ -1,9 +1,10 @@
 """Training translation by `train` against fairseq's own trainer, and two hosts against one.
 
-    python -m benchmarks.translation_training FOLDER [own|hosts ...] [--rounds 3] [--updates 60]
+    python -m benchmarks.translation_training FOLDER [own|hosts ...] [--rounds 4] [--updates 50]
 
 FOLDER holds train.de and train.en (and valid.de, valid.en), plain or .gz, such as Multi30k's. Both sides of `own`
-train the sample's network with the sample's flags on the same prepared text with the same threads, in turn; fairseq's
+train the sample's network with the sample's flags on the same prepared text, at the same moment, each on a core of its
+own with all that it starts, the cores changed from round to round: what disturbs the machine disturbs both. fairseq's
 trainer is its own program, with no more than the shims without which it does not start. The words per second are those
 that fairseq itself counts between two lines of its log, the first ones left out. `hosts` needs root, for its hosts are
 network namespaces (tests/hosts.py), of one core each; it wants a machine where nothing else runs.
@@ -19,8 +20,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 
 from benchmarks.report import table
 from container.resources import cores
@@ -59,8 +61,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("what", nargs="*", choices=["own", "hosts", []])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--updates", type=int, default=50)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as place:
         text = Path(place, "text")
@@ -77,27 +79,40 @@ def main() -> None:
 
 def own(text: Path, place: Path, rounds: int, updates: int) -> str:
     """Words per second of fairseq's trainer, and of `train`."""
-    pairs = [(by_fairseq(text, place, updates), by_train(text, place, updates)) for _ in range(rounds)]
-    ratios = [ours / theirs for theirs, ours in pairs]
-    theirs, ours = (median(column) for column in zip(*pairs, strict=True))
-    head = ["words per second", "fairseq's own trainer", "`train`", "ours ÷ it (target 0.98)"]
-    return table(head, [["fconv_iwslt_de_en", f"{theirs:,.0f}", f"{ours:,.0f}", f"{median(ratios):.3f}"]])
+    pairs = []
+    for number in range(rounds):
+        core, other = ("0", "1") if number % 2 == 0 else ("1", "0")
+        with ThreadPoolExecutor(2) as pool:
+            theirs = pool.submit(by_fairseq, text, place, updates, core)
+            ours = pool.submit(by_train, text, place, updates, other)
+            pairs.append((theirs.result(), ours.result()))
+        print(f"round {number + 1}: {pairs[-1]}", file=sys.stderr)
+    mean = geometric_mean([ours / theirs for theirs, ours in pairs])
+    words = [f"{median(column):,.0f}" for column in zip(*pairs, strict=True)]
+    head = ["words per second, on one core each", "fairseq's own trainer", "`train`", "ours ÷ it (target 0.98)"]
+    return table(head, [["fconv_iwslt_de_en", *words, f"{mean:.3f}"]])
 
 
-def by_fairseq(text: Path, place: Path, updates: int) -> float:
+def alone(core: str) -> list[str]:
+    """In front of a command that is to have one core."""
+    return ["env", "OMP_NUM_THREADS=1", "taskset", "-c", core]
+
+
+def by_fairseq(text: Path, place: Path, updates: int, core: str) -> float:
     flags = {**FLAGS, **THEIRS, "max_update": str(updates), "log_interval": str(INTERVAL)}
     words = [f"--{name.replace('_', '-')}" + (f"={value}" if value else "") for name, value in flags.items()]
     words += ["--source-lang=de", "--target-lang=en", "--disable-validation", f"--save-dir={fresh(place / 'theirs')}"]
-    done = subprocess.run([sys.executable, "-c", OWN, str(text), *words], capture_output=True, text=True)
+    command = [*alone(core), sys.executable, "-c", OWN, str(text), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
     return speed_in(done.stdout + done.stderr, r"\bwps=([\d.]+)")
 
 
-def by_train(text: Path, place: Path, updates: int) -> float:
+def by_train(text: Path, place: Path, updates: int, core: str) -> float:
     root = fresh(place / "ours")
     tree = tree_of(root, text, updates)
-    finished = tree.finish(tree.start(), 3600)
+    finished = tree.finish(tree.start(before=alone(core)), 3600)
     if finished.status:
         raise RuntimeError(finished.err[-3000:])
     return speed_in(finished.out, r"words_per_second=([\d.]+);")
