@@ -3,7 +3,7 @@
     python -m benchmarks.recovery [--kills 5]
 
 Two workers, a model of 10 ms a request, 16 clients without a pause. SIGKILL to one of the workers, again and again.
-Back is the rate when a quarter of a second has 0.9 of what there was before.
+Back is the rate when a tenth of a second has 0.9 of what there was before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.processes import BenchmarkError, descendants
 from benchmarks.report import machine, table
 from benchmarks.servers import Served, our_server, serving
 
-CLIENTS, WINDOW_S, BACK = 16, 0.25, 0.9
+CLIENTS, WINDOW_S, BACK = 16, 0.1, 0.9
 
 
 def main() -> None:

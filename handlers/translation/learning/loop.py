@@ -150,6 +150,12 @@ def trainer_class(loop: Loop) -> Any:
             """Whether all ranks have to end now; on all of them the same."""
             return self._agreed if loop.rank.world > 1 else loop.stop.requested
 
+        def get_train_iterator(self, *arguments: Any, **named: Any) -> Any:
+            batches = super().get_train_iterator(*arguments, **named)
+            if loop.rank.world > 1 and not self.cfg.dataset.grouped_shuffling:
+                deal_alike(batches)
+            return batches
+
         def train_step(self, samples: Any, raise_oom: bool = False) -> Any:
             self._in_update = True
             loop.watch.begin()
@@ -197,6 +203,28 @@ def trainer_class(loop: Loop) -> Any:
             return state
 
     return OurTrainer
+
+
+def deal_alike(batches: Any) -> None:
+    """Has an EpochBatchIterator of fairseq deal out, for each update, batches of like size to all ranks: who has less
+    to do waits for the others. fairseq's own grouped_shuffling does so too, and leaves out what does not go round."""
+    from fairseq.data.data_utils import numpy_seed
+
+    plain = batches.ordered_batches
+
+    def ordered_batches(epoch: int, fix_batches_to_gpus: bool, shuffle: bool) -> Any:
+        if not shuffle:
+            return plain(epoch, fix_batches_to_gpus, shuffle)
+        import numpy as np
+
+        ranks, every = batches.num_shards, list(batches.frozen_batches)  # by length
+        rounds = [every[first : first + ranks] for first in range(0, len(every), ranks)]
+        rest = [rounds.pop()] if len(every) % ranks else []  # last, where fairseq expects ranks without a batch
+        with numpy_seed(batches.seed + epoch):
+            np.random.shuffle(rounds)
+        return [dealt[batches.shard_id] if batches.shard_id < len(dealt) else [] for dealt in rounds + rest]
+
+    batches.ordered_batches = ordered_batches
 
 
 def compute_in_bfloat16(criterion: Any) -> None:
