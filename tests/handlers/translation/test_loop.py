@@ -17,15 +17,16 @@ def dealt(rank: int, epoch: int, lengths: list[int], ranks: int = 3) -> list[Any
 
     from handlers.translation.learning.loop import deal_alike
 
-    class Numbers(torch.utils.data.Dataset):  # type: ignore[type-arg]
-        def __getitem__(self, index: int) -> int:
-            return index
-
-        def __len__(self) -> int:
-            return sum(lengths)
-
     batches = [[number] * length for number, length in enumerate(lengths)]
-    iterator = EpochBatchIterator(Numbers(), list, batches, seed=5, num_shards=ranks, shard_id=rank, epoch=epoch)
+    iterator = EpochBatchIterator(
+        torch.utils.data.TensorDataset(torch.arange(sum(lengths))),
+        lambda items: [int(item) for (item,) in items],
+        batches,
+        seed=5,
+        num_shards=ranks,
+        shard_id=rank,
+        epoch=epoch,
+    )
     deal_alike(iterator)
     return [list(batch) for batch in iterator.next_epoch_itr(shuffle=True)]
 
