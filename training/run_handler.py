@@ -3,11 +3,14 @@ starts for it. The exception that ends it becomes the failure file here, where i
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from container import log
 from container.failure import JobError, JobStopped, report
@@ -46,5 +49,17 @@ def _stop(*_: object) -> None:
     raise JobStopped("the handler had no time to say how far it came")
 
 
+def end(status: int) -> NoReturn:
+    """Ends this process as Python does, with its threads and exit handlers, but without the destructors of native
+    libraries: in them PyTorch 2.13 sometimes aborts ("terminate called without an active exception") where processes
+    have trained together, and a job that is done would have failed."""
+    threading._shutdown()  # type: ignore[attr-defined]  # as Python: waits for threads, those of idle pools told to end
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    end(main(*sys.argv[1:]))

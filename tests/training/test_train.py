@@ -57,6 +57,30 @@ def test_a_handler_trains_and_is_remembered(ml: MakeTree) -> None:
     assert tree.paths.output_data.is_dir()
 
 
+def test_a_native_library_that_aborts_at_the_very_end_fails_no_job(ml: MakeTree) -> None:
+    """As PyTorch's sometimes do; what Python has to do at its end is done."""
+    body = """
+import atexit, ctypes, threading
+from concurrent.futures import ThreadPoolExecutor
+job.model_dir.mkdir(exist_ok=True)
+def leave(name, after_s=0.0):
+    time.sleep(after_s)
+    (job.model_dir / name).write_text("")
+atexit.register(leave, "by atexit")
+threading.Thread(target=leave, args=("by a thread", 0.5)).start()
+Mine.pool = ThreadPoolExecutor(2)
+Mine.pool.submit(leave, "by a pool", 0.5)
+Mine.aborts = ctypes.CFUNCTYPE(None)(os.abort)
+getattr(ctypes.CDLL(None), "__cxa_atexit")(Mine.aborts, None, None)
+print("the last word", end="")
+"""
+    tree = ml(hyperparameters=MINE, code=handler(body))
+    done = tree.train()
+    assert done.status == 0, done.reason + done.err
+    assert "the last word" in done.out
+    assert {"by atexit", "by a thread", "by a pool"} <= {path.name for path in tree.paths.model.iterdir()}
+
+
 def test_the_handler_may_be_named_by_the_environment_and_lie_in_the_working_folder(ml: MakeTree) -> None:
     tree = ml()
     write_files(tree.root, handler(SAVES) | {"training/__init__.py": "raise SystemExit('the wrong room')"})
