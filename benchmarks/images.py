@@ -135,6 +135,7 @@ def container(image: str, command: str, options: Sequence[str]) -> Iterator[str]
 
 def to_first_step(image: str, job: Path) -> float:
     """Seconds from `docker run IMAGE train` to the first line with a metric."""
+    shutil.rmtree(job / "checkpoints", ignore_errors=True)  # else it would resume a job that is done
     start = time.perf_counter()
     with container(image, "train", ["-v", f"{job}:/opt/ml"]) as name:
         words = ["docker", "logs", "-f", name]
