@@ -28,6 +28,10 @@ HEAD = """
 import os, signal, sys, time
 host, out = os.environ["SM_CURRENT_HOST"], os.environ["SM_OUTPUT_DATA_DIR"]
 open(out + "/ready", "w").close()
+names = ["/localhost/", "/127.0.0.1/"]
+other = out.replace(*(names if host == "localhost" else reversed(names)))
+while not os.path.exists(other + "/ready"):  # else one fails before the other's script has begun
+    time.sleep(0.01)
 """
 WAITS = HEAD + "time.sleep(60)\n"
 Pair = list[subprocess.Popen[str]]
@@ -84,8 +88,9 @@ def test_a_failure_is_everybodys(start: Start) -> None:
 
 def test_a_lost_connection_is_no_cause_where_there_is_a_better_one(start: Start) -> None:
     """The rank that fails because its partner has gone is often the first to say so."""
-    script = HEAD + "if host == 'localhost': raise ConnectionError('Connection closed by peer')\n"
-    script += "signal.signal(signal.SIGTERM, lambda *_: None)\ntime.sleep(0.5)\nraise ValueError('torn')"
+    script = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: None)\n" + HEAD
+    script += "if host == 'localhost': raise ConnectionError('Connection closed by peer')\n"
+    script += "time.sleep(0.5)\nraise ValueError('torn')"
     statuses, failures = end(*start(script))
     assert statuses == [1, 1]
     assert all(failure.startswith("127.0.0.1: ValueError: torn") for failure in failures)
