@@ -46,13 +46,14 @@ class Listener(StreamServer):  # type: ignore[misc]
 
     def _do_read(self) -> None:
         engine = self._engine
-        if engine and not engine.prepared and metrics.ready_workers():
+        if engine is None:
+            super()._do_read()
+        elif not engine.prepared and metrics.ready_workers():
             self._look_again()
-        elif engine is None or not engine.busy:
-            if engine and engine.provided:
-                self._look_again()  # what is taken now would wait here, behind the queue's end
-            else:
-                super()._do_read()
+        elif not engine.busy and engine.provided:
+            self._look_again()  # what is taken now would wait here, behind the queue's end
+        elif not engine.busy:
+            super()._do_read()
         elif not engine.collecting(batches=2 if metrics.ready_workers() < 2 else 1):
             self.stop_accepting()  # until the engine has delivered something
         elif metrics.others_free():

@@ -260,8 +260,7 @@ class ModelServer:
         self._loaded = True
         if self._marker:  # the worker's only model
             metrics.enter(metrics.FAILED if self.failure else metrics.READY)
-            if self._marker:
-                metrics.models.set(not self.failure)
+            metrics.models.set(not self.failure)
         if not self.failure:
             if self._marker:
                 self._marker.touch()

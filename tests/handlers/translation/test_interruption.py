@@ -51,15 +51,21 @@ def await_line(process: subprocess.Popen[str], beginning: str) -> None:
     raise AssertionError(f"train ended without a line that begins with {beginning!r}")
 
 
-def test_sigterm_saves_and_the_next_run_goes_on(make: MakeTree, undisturbed: str) -> None:
-    tree = make("stopped")
+def stop_at(tree: Tree, beginning: str) -> str:
+    """What is told of a job that got SIGTERM at such a line."""
     process = tree.start()
-    await_line(process, "update 10:")
+    await_line(process, beginning)
     process.send_signal(signal.SIGTERM)
     stopped = tree.finish(process, AT_MOST_S)
     assert stopped.status == 143, stopped.err
-    assert "stopped by SIGTERM before it had finished: after update 1" in stopped.reason
     assert "a checkpoint is saved" in stopped.reason
+    return stopped.reason
+
+
+def test_sigterm_saves_and_the_next_run_goes_on(make: MakeTree, undisturbed: str) -> None:
+    tree = make("stopped")
+    reason = stop_at(tree, "update 10:")
+    assert "stopped by SIGTERM before it had finished: after update 1" in reason
     finished = train(tree)
     assert finished.status == 0, finished.err
     assert "update 5:" not in finished.out, "it must not begin anew"
@@ -107,12 +113,7 @@ def test_two_ranks_stop_at_the_same_update_and_go_on(ready: Path, tmp_path: Path
     two = {**TRANSFORMER, **LONGER, "launcher": "torchrun", "processes_per_host": 2, "max_epoch": 12}
     once, again = (make_tree_below(tmp_path / name, sorted(ready.iterdir()), **two) for name in ("once", "again"))
     assert train(once).status == 0
-    process = again.start()
-    await_line(process, "update 12:")
-    process.send_signal(signal.SIGTERM)
-    stopped = again.finish(process, AT_MOST_S)
-    assert stopped.status == 143, stopped.err
-    assert "a checkpoint is saved" in stopped.reason
+    stop_at(again, "update 12:")
     finished = train(again)
     assert finished.status == 0, finished.err
     paths = [tree.paths.checkpoints / LAST for tree in (once, again)]
