@@ -6,10 +6,11 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from container.log import REQUEST_ID, log
-from serving import body, metrics
+from serving import body, headers, metrics
 from serving.errors import RequestError, error_body, phrase
 from serving.models import Reply, Request
 from serving.settings import Settings
@@ -45,7 +46,7 @@ class Invocations:
                 body.read(environ, self._max_payload),
                 environ.get("CONTENT_TYPE", ""),
                 environ.get("HTTP_ACCEPT", ""),
-                lambda name: environ.get("HTTP_" + name.upper().replace("-", "_"), ""),
+                partial(headers.look_up, environ),
                 waited_s,
                 environ,
             )

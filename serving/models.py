@@ -25,9 +25,10 @@ from container.handler import (
 )
 from container.log import log
 from container.paths import Paths
-from serving import batch_transform, codecs, halves, metrics, sessions, streaming
+from serving import batch_transform, codecs, halves, headers, metrics, sessions, streaming
 from serving.batching import Engine
 from serving.errors import RequestError
+from serving.headers import check_media_type
 from serving.predicting import Asked, Predicting, batching_of
 from serving.settings import Settings
 from serving.streaming import Step, Stream, compute_with_steps, stepping
@@ -61,6 +62,13 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     stream: Stream | None = None
     """The body, where it comes part by part."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for headers that would split the answer, whoever wrote them."""
+        if self.content_type:  # a stream's is known by its first part only
+            check_media_type(self.content_type)
+        if self.headers:
+            headers.check(self.headers)
 
 
 class Servable(Protocol):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import socket as native
 import time
-from collections.abc import Iterable
 from contextlib import suppress
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from serving.batching import SLOW_S
 from serving.conversation import PATH as WEBSOCKET
 from serving.conversation import Talk
 from serving.errors import RequestError, error_body, phrase
+from serving.headers import cgi_variables, look_up
 from serving.listener import Listener
 from serving.runtime import DRAINING
 from serving.streaming import Stream
@@ -55,22 +55,6 @@ def write_error(sock: Any, status: int, reason: str, message: str) -> None:
 
 
 util.write_error = write_error
-
-
-def cgi_variables(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """HTTP's headers under WSGI's names; one that is repeated becomes a list with commas."""
-    variables: dict[str, str] = {}
-    for header, value in headers:
-        name = cgi_name(header)
-        variables[name] = f"{variables[name]},{value}" if name in variables else value
-    return variables
-
-
-@lru_cache(maxsize=256)
-def cgi_name(header: str) -> str:
-    """`HTTP_ACCEPT` for `ACCEPT`; the two about the content go without HTTP_."""
-    name = header.upper().replace("-", "_")
-    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
 
 
 def send_chunks(sock: Any, head: list[str], stream: Stream) -> None:
@@ -188,9 +172,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _talk(self, req: Any, sock: Any) -> None:
         """A WebSocket, from the request that opens it to its end."""
         variables = cgi_variables(req.headers)
-
-        def header(name: str) -> str:
-            return variables.get(cgi_name(name), "")
+        header = partial(look_up, variables)
 
         try:
             opening = handshake(req.method, header)

@@ -24,6 +24,8 @@ class Talker:
         match value:
             case {"count": number}:
                 return self._parts(value, number)
+            case {"header": name}:
+                return request.header(name)
             case {"type": name}:
                 request.content_type = name
                 return iter([b"\x00\xff", b"", b"\x01"])
