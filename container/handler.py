@@ -205,12 +205,19 @@ def find_inference_script(paths: Paths, environ: Mapping[str, str] = os.environ)
     program = environ.get("SAGEMAKER_PROGRAM")
     folders = code_folders(paths, environ)
     for folder in folders:
-        for script in _scripts(folder, program or "inference.py"):
-            if script.path.is_file() and script.path.resolve().is_relative_to(folder.resolve()):
-                return script
+        if script := script_in(folder, program):
+            return script
     if program and not environ.get(VARIABLE) and not (paths.model / MANIFEST).exists():
         looked = ", ".join(map(str, folders)) or f"{paths.model / 'code'}, {paths.code}"
         raise JobError(f"SAGEMAKER_PROGRAM names {program!r}, which is not in {looked}")
+    return None
+
+
+def script_in(folder: Path, program: str | None) -> InferenceScript | None:
+    """The script of this name in a folder: inference.py, where none is named."""
+    for script in _scripts(folder, program or "inference.py"):
+        if script.path.is_file() and script.path.resolve().is_relative_to(folder.resolve()):
+            return script
     return None
 
 
