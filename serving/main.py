@@ -175,8 +175,14 @@ def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
     command = next(filter(None, map(pip.install, folders)), None)
     if not command:
         return
-    child = supervisor.start(command)
-    while child.status is None and not supervisor.stop_requested:
-        supervisor.poll(1.0)
-    if child.status:
-        raise JobError(f"{command.name} {explain_status(child.status)}:\n{child.tail()[-1000:]}")
+    check = Command(
+        [sys.executable, "-P", "-c", "import serving.app, serving.worker"],
+        name=f"`serve`, with what {command.name} has installed,",
+        capture=True,
+    )
+    for each in (command, check):
+        child = supervisor.start(each)
+        while child.status is None and not supervisor.stop_requested:
+            supervisor.poll(1.0)
+        if child.status:
+            raise JobError(f"{each.name} {explain_status(child.status)}:\n{child.tail()[-1000:]}")
