@@ -22,7 +22,7 @@ from werkzeug.http import parse_accept_header
 from container.failure import JobError
 from container.handler import Conversation
 from container.log import log
-from serving import batch_transform, codecs
+from serving import batch_transform, codecs, stand_in
 from serving.errors import RequestError
 from serving.headers import MEDIA_TYPE
 from serving.mms_context import Context, RequestProcessor
@@ -68,6 +68,8 @@ class ScriptModel:
         self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
         if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
             import asyncio  # noqa: F401
+        if stand_in.PACKAGE.encode() in source:
+            stand_in.provide()
         module = import_script(self._path, self._module)
         provide_event_loop()
         self._functions = functions_of(module, self._path)
