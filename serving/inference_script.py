@@ -70,8 +70,9 @@ class ScriptModel:
             import asyncio  # noqa: F401
         if stand_in.PACKAGE.encode() in source:
             stand_in.provide()
-        module = import_script(self._path, self._module)
         provide_event_loop()
+        module = import_script(self._path, self._module)
+        provide_event_loop()  # the script's own imports may have brought asyncio
         self._functions = functions_of(module, self._path)
         own = getattr(module, "execution_parameters", {})
         self.execution_parameters = batch_transform.checked(own, str(self._path))
@@ -139,7 +140,7 @@ class ScriptModel:
             returned = self._call("output_fn", default_output, prediction, accept, context)
         found = answer(returned, accept, processor, self._answering)
         if found.status >= 400:
-            log.warning("request %s: %d, set by the script", context.get_request_id(), found.status)
+            log.warning("request %s: %d, set by the script", context.get_request_id() or "-", found.status)
         if isinstance(found, Parts):
             return replace(found, parts=Steps(found.parts, context, processor))
         return found

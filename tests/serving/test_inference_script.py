@@ -558,7 +558,7 @@ def test_a_script_that_cannot_be_imported_leaves_nothing_behind(tmp_path: Path) 
     assert "broken_script" not in sys.modules
 
 
-@pytest.mark.parametrize("code", ["import asyncio\n", "", "import concurrent.futures\n"])
+@pytest.mark.parametrize("code", ["import asyncio\nLOOP = asyncio.get_event_loop()\n", ""])
 def test_the_event_loop_of_a_thread(load: Any, code: str) -> None:
     """As in the toolkits, whose functions run in the main thread."""
     code += """
