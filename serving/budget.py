@@ -101,6 +101,16 @@ class Share:
         if amount > LARGE_BODY:
             self._held += self._budget.take(amount)
 
+    def grow(self, amount: int) -> bool:
+        """Takes what is missing to `amount`, without waiting. False where there is no room for it."""
+        missing = min(amount, self._budget.size) - self._held
+        if amount <= LARGE_BODY or missing <= 0:
+            return True
+        if not self._budget.take_at_once(missing):
+            return False
+        self._held += missing
+        return True
+
     def keep(self, amount: int) -> None:
         """Gives back what is beyond `amount`."""
         excess = self._held - amount

@@ -13,7 +13,7 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -112,7 +112,7 @@ def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
         raise RequestError(415, f"cannot read {media.name!r}; send one of {', '.join(DECODERS)}")
     if not body:
         raise RequestError(400, f"the body is empty; it should hold {media.name}")
-    if len(body) > weight.VALUES_A_LINE:  # a smaller one stays below all limits
+    if len(body) > weight.CONTAINERS:  # a smaller one stays below all limits
         weigh(body, media)
     return decoder(body, media), media.name in LINE_TYPES
 
@@ -303,7 +303,7 @@ DECODERS: dict[str, Callable[[bytes, MediaType], list[Any]]] = {
 }
 WEIGHTS: dict[str, Callable[[bytes], int]] = {
     JSON: weight.of_json,
-    JSON_LINES: partial(weight.of_json, lines=True),
+    JSON_LINES: weight.of_json_lines,
     CSV: weight.of_csv,
     TEXT: weight.of_text,
     NPY: weight.of_array,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from serving.errors import RequestError
 
-# Lists, objects, lines: what a body of any size may hold, or one to so many bytes where it is larger. Parsers hold the
-# interpreter's lock, and nobody else is answered meanwhile.
-CONTAINERS, BYTES_A_CONTAINER = 2_000_000, 12
+# What a body of any size may hold, or one to so many bytes where that is more. Lists and objects of JSON: its parser
+# holds the interpreter's lock to the end, and nobody else is answered meanwhile.
+CONTAINERS, BYTES_A_CONTAINER = 1_000_000, 24
+# Lines of CSV, lines of JSON with the lists and objects in them: others have their turn between two.
+LINES, BYTES_A_LINE = 2_000_000, 12
 # Values in CSV, lines of text.
 VALUES, BYTES_A_VALUE = 8_000_000, 3
 # Values in one line of CSV, which is parsed without a pause.
@@ -23,17 +25,25 @@ LIST, OBJECT, VALUE = 96, 240, 88
 WIDEST = 4
 
 
-def of_json(body: bytes, lines: bool = False) -> int:
-    """Bytes that the values of a body in JSON take, or in lines of JSON. Raises RequestError 413 above the limits."""
-    lists, objects = body.count(b"[") + (_lines(body) if lines else 0), body.count(b"{")
-    _limit(body, lists + objects, CONTAINERS, BYTES_A_CONTAINER, "lists, objects and lines")
+def of_json(body: bytes) -> int:
+    """Bytes that the values of a body in JSON take. Raises RequestError 413 above the limits."""
+    lists, objects = body.count(b"["), body.count(b"{")
+    _limit(body, lists + objects, CONTAINERS, BYTES_A_CONTAINER, "lists and objects")
     return _characters(body) + LIST * lists + OBJECT * objects + VALUE * body.count(b",")
+
+
+def of_json_lines(body: bytes) -> int:
+    """The same for lines of JSON."""
+    lines, lists, objects = body.count(b"\n"), body.count(b"["), body.count(b"{")
+    _limit(body, lines + lists + objects, LINES, BYTES_A_LINE, "lines, lists and objects")
+    return _characters(body) + LIST * lists + OBJECT * objects + VALUE * (body.count(b",") + lines)
 
 
 def of_csv(body: bytes) -> int:
     """The same for CSV."""
-    lines, commas = _lines(body), body.count(b",")
-    _limit(body, lines, CONTAINERS, BYTES_A_CONTAINER, "lines")
+    lines = body.count(b"\n") + body.count(b"\r") - body.count(b"\r\n")
+    commas = body.count(b",")
+    _limit(body, lines, LINES, BYTES_A_LINE, "lines")
     _limit(body, lines + commas, VALUES, BYTES_A_VALUE, "values")
     if commas > VALUES_A_LINE:
         longest = max(line.count(b",") for line in body.replace(b"\r", b"\n").split(b"\n"))
@@ -55,10 +65,6 @@ def of_array(body: bytes) -> int:
 
 def _characters(body: bytes) -> int:
     return len(body) if body.isascii() else WIDEST * len(body)
-
-
-def _lines(body: bytes) -> int:
-    return body.count(b"\n") + body.count(b"\r")
 
 
 def _limit(body: bytes, found: int, limit: int, bytes_each: int, what: str) -> None:

@@ -18,8 +18,8 @@ from container.log import log
 from serving import metrics
 from serving.app import CONVERSE, ENGINE, INVOCATIONS, LIMIT, MANY
 from serving.batching import SLOW_S
+from serving.conversation import CONVERSATIONS, Talk
 from serving.conversation import PATH as WEBSOCKET
-from serving.conversation import Talk
 from serving.errors import RequestError, error_body, phrase
 from serving.headers import cgi_variables, look_up
 from serving.listener import Listener
@@ -175,7 +175,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         header = partial(look_up, variables)
 
         try:
+            if self.wsgi.extensions[MANY]:  # no contract says which of them a conversation would mean
+                raise RequestError(404, "a server of many models has no conversations; POST /models/NAME/invoke")
             opening = handshake(req.method, header)
+            if len(self._talks) >= CONVERSATIONS:
+                raise RequestError(503, "too many conversations are open; try again", (("Retry-After", "5"),))
             answer = self.wsgi.extensions[CONVERSE]
         except RequestError as error:
             sock.sendall(refusal(error))

@@ -204,9 +204,9 @@ def floats(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "name", "words"),
     [
-        (b"[" + b"[]," * 2_100_000 + b"[]]", JSON, "lists, objects and lines"),
-        (b"[" + b'{"a":1},' * 2_100_000 + b"1]", JSON, "lists, objects and lines"),
-        (b"[]\n" * 2_100_000, JSON_LINES, "lists, objects and lines"),
+        (b"[" + b"[]," * 1_100_000 + b"[]]", JSON, "lists and objects"),
+        (b"[" + b'{"a":1},' * 1_100_000 + b"1]", JSON, "lists and objects"),
+        (b"[]\n" * 2_100_000, JSON_LINES, "lines, lists and objects"),
         (b"a\n" * 2_100_000, CSV, "lines"),
         (b"a\r" * 2_100_000, CSV, "lines"),
         (b"," * 2_100_000, CSV, "values in one line"),
@@ -225,10 +225,10 @@ def test_a_body_that_would_become_too_much_is_refused(body: bytes, name: str, wo
     [
         (floats(25 * MEGABYTE), JSON),
         (b"[" + b"1.5," * (6 * MEGABYTE) + b"1]", JSON),
-        (b"[" + b"[0.25,1.75]," * 1_999_000 + b"1]", JSON),
-        (b'["' + b"A[{,}]" * 600_000 + b'"]', JSON),
+        (b"[" + b"[0.25,1.75]," * 999_000 + b"1]", JSON),
+        (b'["' + b"A[{,}]" * 400_000 + b'"]', JSON),
         (b"0.123456,12\n" * (2 * MEGABYTE - 200_000), CSV),
-        (b"0,255,17\n" * 1_900_000, CSV),
+        (b"0,255,17\r\n" * 1_900_000, CSV),
         (b"A short line\n" * (25 * MEGABYTE // 13), TEXT),
     ],
 )
