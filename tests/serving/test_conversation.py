@@ -284,10 +284,11 @@ def test_errors_are_messages(connect: Connect) -> None:
     assert end.code == 1011
 
 
-def test_a_fault_ends_the_connection_whatever_the_client_says(connect: Connect) -> None:
+@pytest.mark.parametrize("more", [0, 50])
+def test_a_fault_ends_the_connection_whatever_the_client_says(connect: Connect, more: int) -> None:
     client = connect()
     client.send(TextMessage("fail"))
-    for _ in range(50):  # which nobody will read
+    for _ in range(more):  # which nobody will read
         client.send(TextMessage("x"))
     while not isinstance(event := client.next(), CloseConnection):
         pass
