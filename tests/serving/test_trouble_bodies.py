@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.serving.conftest import TALKER
+
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
 
@@ -95,6 +97,28 @@ def test_many_large_uploads_wait_outside_of_the_worker(server: Server) -> None:
     assert longest < PATIENCE_S
     assert memory < 1000 * MEGABYTE
     assert server.post(data=b'"' + b"x" * (24 * MEGABYTE) + b'"').status_code == 200  # all was given back
+
+
+def test_streams_give_back_what_they_hold(start: Start) -> None:
+    """Room for four bodies of 1 MB: ten streams that are left, and ten that are read to their end."""
+    server = start(handler=TALKER, SAGEMAKER_MAX_PAYLOAD_IN_MB="1").ready()
+    padding = "x" * (MEGABYTE - 1000)
+    for _ in range(10):
+        body = {"count": 1000, "pause": 0.01, "padding": padding}
+        with server.post(json=body, stream=True) as answer:
+            assert next(answer.iter_content(1))
+    for _ in range(10):
+        assert server.post(json={"count": 2, "padding": padding}).text == "0 1 "
+    answers = [server.post(json={"count": 2, "refuse": 0, "padding": padding}).status_code for _ in range(10)]
+    assert answers == [400] * 10
+
+
+def test_large_bodies_wait_for_each_other(start: Start) -> None:
+    server = start(SAGEMAKER_MAX_PAYLOAD_IN_MB="1").ready()
+    body = {"sleep": 0.1, "padding": "x" * (MEGABYTE - 1000)}
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: server.post(json=body).status_code, range(12)))
+    assert answers == [200] * 12
 
 
 def test_ten_charsets_of_quadratic_time(server: Server) -> None:
