@@ -20,7 +20,7 @@ LARGE_BODY = 32 * 1024
 # How long a large request waits for others to give back what they hold, before it is told to come again. In seconds.
 PATIENCE_S = 10.0
 # What a worker holds, as multiples of the largest payload: bodies as they came; the values that decoding makes of
-# them, by codecs.weight; the messages of conversations.
+# them, by codecs.weigh; the messages of conversations.
 BODIES, VALUES, MESSAGES = 4, 24, 4
 
 
