@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gevent
 from gevent import socket
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
@@ -124,6 +125,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self._talk(req, sock)
             else:
                 super().handle_request(listener_name, req, sock, addr)
+                gevent.sleep(0)  # whoever sends requests without a pause never waits for anything by itself
         finally:
             self._idle.add(sock)
 
