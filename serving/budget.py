@@ -84,6 +84,8 @@ class Share:
     """What one request holds of a budget; small amounts are free. For `with`: all of it is given back at the end, or at
     the end of the stream that it is kept for."""
 
+    __slots__ = ("_budget", "_held", "_kept")  # one is made for each request
+
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._held = 0
