@@ -27,6 +27,7 @@ from container.log import log
 from container.paths import Paths
 from serving import batch_transform, codecs, halves, headers, metrics, sessions, streaming
 from serving.batching import Engine
+from serving.budget import LARGE_BODY, Share, of_worker
 from serving.errors import RequestError
 from serving.headers import check_media_type
 from serving.predicting import Asked, Predicting, batching_of
@@ -34,8 +35,6 @@ from serving.settings import Settings
 from serving.streaming import Step, Stream, compute_with_steps, stepping
 from serving.waiting import Batching
 
-# Bodies above this are decoded and encoded beside the event loop, which would stand still for milliseconds.
-LARGE_BODY = 32 * 1024
 # How soon a request that has come to a worker too early looks whether its model is loaded.
 LOADED_POLL_S = 0.01
 
@@ -108,6 +107,7 @@ class HandlerModel:
         self._reference = reference
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
+        self._budgets = of_worker(settings.max_payload)
         if codecs.ALIASES.get(self._default_accept, self._default_accept) not in codecs.ENCODERS:
             raise JobError(
                 f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}; "
@@ -130,17 +130,32 @@ class HandlerModel:
         self._predicting = Predicting(handler, handler.load(self._model_dir), self._reference.target, self._settings)
 
     def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
+        with Share(self._budgets.values) as share:
+            reply = self._respond(request, submit, share)
+            if reply.stream:
+                share.keep_until(reply.stream.on_close)
+            return reply
+
+    def _respond(self, request: Request, submit: Callable[..., Any], share: Share) -> Reply:
         media = codecs.content_type(request.content_type)
         answer_type = streaming.accepted(request.accept, self._default_accept)
         beside = _beside_loop if len(request.body) > LARGE_BODY else _in_loop
         began = time.perf_counter()
-        inputs, many = beside(codecs.decode, request.body, media)
+        inputs, many = self._decoded(request.body, media, share)
         cost = beside(self._predicting.dearest, inputs)
         metrics.stages["decode"].observe(time.perf_counter() - began)
         if self._predicting.asks:
             return self._respond_asked(request, inputs, many, answer_type, cost, submit)
         outputs = submit(inputs, len(inputs), cost)
         return self._reply(outputs, many, answer_type, beside, submit)
+
+    def _decoded(self, body: bytes, media: codecs.MediaType, share: Share) -> tuple[list[Any], bool]:
+        if len(body) <= LARGE_BODY:
+            return codecs.decode(body, media)
+        share.take(_beside_loop(codecs.weigh, body, media))
+        with self._budgets.decoding:
+            found: tuple[list[Any], bool] = _beside_loop(codecs.decode, body, media)
+        return found
 
     def _respond_asked(
         self, request: Request, inputs: list[Any], many: bool, answer_type: str, cost: float, submit: Callable[..., Any]

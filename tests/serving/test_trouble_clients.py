@@ -229,6 +229,35 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     assert (bodies[0], bodies[1], bodies[3]) == (b"1", b"2", b"3")
 
 
+@pytest.mark.slow
+def test_requests_without_a_pause_on_one_connection_keep_nobody_waiting(start: Start) -> None:
+    server = start(MODEL_SERVER_NGINX="off", MODEL_SERVER_ACCESS_LOG="off").ready()
+    ping = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+    answered = 0
+
+    def send(client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client.sendall(ping)
+
+    def read(client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while client.recv(65536):
+                pass
+
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        sending, reading = pool.submit(send, client), pool.submit(read, client)
+        while not reading.done():  # the worker closes a connection that has been used for some seconds
+            assert server.get("/ping").status_code == 200
+            answered += 1
+        client.close()
+        sending.result()
+    assert answered > 3
+
+
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
