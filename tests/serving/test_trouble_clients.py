@@ -141,7 +141,11 @@ def test_gzip_is_read(server: Server) -> None:
     ("body", "coding", "status"),
     [
         (gzip.compress(b" " * 200 * MEGABYTE, mtime=0), "gzip", 413),  # 200 kB that would become 200 MB
-        (gzip.compress(gzip.compress(b" " * 200 * MEGABYTE, mtime=0), mtime=0), "gzip", 400),  # its contents are no JSON
+        (
+            gzip.compress(gzip.compress(b" " * 200 * MEGABYTE, mtime=0), mtime=0),
+            "gzip",
+            400,
+        ),  # its contents are no JSON
         (gzip.compress(b"1", mtime=0)[:-4], "gzip", 400),
         (gzip.compress(b"1", mtime=0) + b"more", "gzip", 400),
         (b"1", "gzip", 400),
