@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from serving import negotiation
 from serving.errors import RequestError
 
 JSON = "application/json"
@@ -58,19 +59,29 @@ def content_type(header: str) -> MediaType:
     return MediaType(name, charset)
 
 
-@lru_cache(maxsize=256)
 def accepted(header: str, default: str) -> str:
-    """The media type to answer in: the best of an Accept list that there is an encoder for.
+    """The media type to answer in: the best of an Accept list that there is an encoder for, by RFC 9110.
 
-    Ties in quality go to the one that stands first; `*/*` and no header mean `default`. Raises RequestError 406.
+    `*/*` and no header mean `default`, if they do not refuse it elsewhere. Raises RequestError 406.
     """
-    for wanted in preferences(header):
-        if wanted in ("*/*", "*"):
-            return ALIASES.get(default, default)
-        for known in ENCODERS:
-            if ALIASES.get(wanted, wanted) == known or (wanted.endswith("/*") and known.startswith(wanted[:-1])):
-                return known
-    raise RequestError(406, f"cannot answer in {header!r}; Accept one of {', '.join(ENCODERS)}")
+    short = len(header) <= negotiation.CACHED_LENGTH
+    return _accepted(header, default) if short else _accepted.__wrapped__(header, default)
+
+
+@lru_cache(maxsize=256)
+def _accepted(header: str, default: str) -> str:
+    first = ALIASES.get(default, default)
+    offers = [first, *(name for name in ENCODERS if name != first)]
+    found = negotiation.choose(header, [(name, _names(name)) for name in offers])
+    if found is None:
+        shown = header if len(header) <= 100 else f"{header[:100]}…"
+        raise RequestError(406, f"cannot answer in {shown!r}; Accept one of {', '.join(ENCODERS)}")
+    return found
+
+
+def _names(name: str) -> list[str]:
+    """All names that a media type goes by."""
+    return [name, *(alias for alias, meant in ALIASES.items() if meant == name)]
 
 
 def accepts(header: str, name: str) -> bool:
@@ -80,21 +91,7 @@ def accepts(header: str, name: str) -> bool:
 
 def preferences(header: str) -> list[str]:
     """The media types of an Accept header, best first, refused ones (q=0) left out; `*/*` for no header."""
-    if not header.strip(" ,"):
-        return ["*/*"]
-    ranked = []
-    for item in filter(None, (item.strip() for item in header.split(","))):
-        name, *parameters = (part.strip().lower() for part in item.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    quality = 0.0
-        if quality > 0:
-            ranked.append((-quality, name))
-    return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
+    return negotiation.preferred(header)
 
 
 def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
