@@ -17,8 +17,9 @@ from typing import Any
 
 import orjson
 
-from serving import negotiation
+from serving import negotiation, plain
 from serving.errors import RequestError
+from serving.plain import dumps as dumps
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
@@ -197,36 +198,17 @@ def encode(outputs: list[Any], many: bool, name: str) -> bytes:
     return ENCODERS[name](outputs, many)
 
 
-def _plain(value: Any) -> Any:
-    """What orjson does not know: NumPy's scalars and arrays that are not contiguous, tensors, sets."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if hasattr(value, "numpy"):
-        return value.numpy().tolist()
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    raise TypeError(f"a prediction of type {type(value).__name__} cannot be written as JSON")
-
-
-def dumps(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
-    except orjson.JSONEncodeError as error:
-        if "ecursion" not in str(error):
-            raise
-        raise RequestError(500, "the prediction is nested deeper than the 254 levels that can be written") from None
-
-
 def _encode_json(outputs: list[Any], many: bool) -> bytes:
     return dumps(outputs if many else outputs[0])
 
 
 def _rows(outputs: list[Any], many: bool) -> list[Any]:
-    """The records of an answer: a list that answers a single input is several."""
+    """The records of an answer: what answers a single input and is like a list (a tuple, an array, a data frame) is
+    several."""
     if many:
         return outputs
-    only = _plain(outputs[0]) if hasattr(outputs[0], "tolist") else outputs[0]
-    return only if isinstance(only, list) else [only]
+    found = plain.items(outputs[0])
+    return outputs[:1] if found is None else found
 
 
 def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
@@ -236,31 +218,25 @@ def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
 def _encode_csv(outputs: list[Any], many: bool) -> bytes:
     lines = _Lines()
     # Rows end in CR LF for csv, which then quotes cells that hold either, and in LF for everybody else.
-    csv.writer(lines, lineterminator="\r\n").writerows(_cells(row) for row in _rows(outputs, many))
-    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode("utf-8", "surrogatepass")
+    csv.writer(lines, lineterminator="\r\n").writerows(plain.table(_rows(outputs, many)))
+    # Half of a surrogate pair is no character, and has no form in UTF-8: `?` in its place.
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode(errors="replace")
 
 
 class _Lines(list[str]):
     write = list.append
 
 
-def _cells(row: Any) -> list[Any]:
-    row = _plain(row) if hasattr(row, "tolist") else row
-    values = list(row.values()) if isinstance(row, dict) else row if isinstance(row, list | tuple) else [row]
-    values = [_plain(value) if hasattr(value, "tolist") else value for value in values]
-    return [dumps(value).decode() if isinstance(value, dict | list | tuple) else value for value in values]
-
-
 def _encode_text(outputs: list[Any], many: bool) -> bytes:
-    lines = [" ".join(map(str, _cells(row))) for row in _rows(outputs, many)]
+    lines = [" ".join(map(str, cells)) for cells in plain.table(_rows(outputs, many))]
     # A line is a record: one that holds line breaks would be taken for several.
-    return "".join(line.replace("\r", " ").replace("\n", " ") + "\n" for line in lines).encode()
+    return "".join(line.replace("\r", " ").replace("\n", " ") + "\n" for line in lines).encode(errors="replace")
 
 
 def _encode_npy(outputs: list[Any], many: bool) -> bytes:
     numpy = import_numpy(406)
-    array = numpy.asarray(outputs if many else outputs[0])
-    if array.dtype.hasobject:
+    array = plain.stacked(outputs if many else outputs[0])
+    if array is None:
         raise RequestError(406, f"these predictions are no array of numbers; Accept {JSON} instead of {NPY}")
     stream = io.BytesIO()
     numpy.save(stream, array, allow_pickle=False)

@@ -1,7 +1,7 @@
 """What a client accepts, by RFC 9110: https://www.rfc-editor.org/rfc/rfc9110#field.accept
 
-Not by Werkzeug's parser: it takes `text/csv; charset=utf-8` for another type than text/csv, skips the qualities that some
-SDKs write as `.9`, and takes 12 ms for a header of 40 KB.
+Not by Werkzeug's parser: it takes `text/csv; charset=utf-8` for another type than text/csv, skips an entry with the
+quality `.9`, and needs 12 ms for a header of 40 KB.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 # Only headers up to this length are kept parsed: what clients send again and again is short.
 CACHED_LENGTH = 256
-# Media ranges, and parameters of each, beyond these are not read: no client has as many, and a hostile one must not cost time.
+# Media ranges, and parameters of each, beyond these are not read: no client has as many, and reading thousands of them
+# would stop the event loop.
 MOST_RANGES, MOST_PARAMETERS = 64, 16
 # A text in quotes may hold commas and semicolons; only parameters that do not matter here have such values.
 _QUOTED = re.compile(r'"[^"]*"?')
@@ -73,7 +74,7 @@ def _quality(text: str) -> float:
 
 
 def preferred(header: str) -> list[str]:
-    """The names of the media ranges, best first, refused ones left out. Among equals in quality the more specific one is
+    """The names of the media ranges, best first, refused ones left out. Of equal quality, the more specific one is
     better, then the one that stands first."""
     wanted = [entry for entry in ranges(header) if entry.quality]
     return [entry.name for entry in sorted(wanted, key=lambda entry: (-entry.quality, -entry.specificity))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -93,9 +94,7 @@ def test_a_header_of_a_hostile_length_costs_little_and_is_not_kept(header: str) 
     began = time.process_time()
     for _ in range(20):
         codecs.preferences(header)
-        try:
+        with suppress(RequestError):
             codecs.accepted(header, JSON)
-        except RequestError as error:
-            assert error.status == 406
     assert (time.process_time() - began) / 20 < 0.02  # some tenths of a millisecond, with room for a busy machine
     assert codecs._accepted.cache_info().currsize == kept
