@@ -14,7 +14,7 @@ LARGE_ANSWER = 32 * 1024
 NUMBER_BYTES, NUMBERS = 16, (int, float)
 # How many of a dict's values and of a list's items, which are mostly alike, are looked at to tell the size, how deep.
 OF_DICT, OF_LIST, DEPTH = 8, 4, 8
-EXAMPLES = {dict: "[{…}]", str: '["…"]', int: "[1]", float: "[0.5]", bool: "[true]"}
+EXAMPLES = {dict: "[{…}]", str: '["…"]', bool: "[True]", int: "[1]", float: "[0.5]"}
 
 
 def checked(returned: Any, count: int, name: str) -> list[Any]:
@@ -68,17 +68,13 @@ def _named(value: Any) -> str:
 
 
 def _wanted(count: int, instead_of: Any = ()) -> str:
-    right = f"a list with one output for {'it' if instead_of == () and count == 1 else _each(count)}"
+    right = f"a list with one output for {f'each of the {count} inputs' if count != 1 else 'the one input'}"
     if instead_of is None:
         return f"{right}; is a `return` missing?"
     if isinstance(instead_of, Iterator):
         return f"{right}. An output may be a generator, which is then sent part by part: return [generator]"
     example = next((text for kind, text in EXAMPLES.items() if isinstance(instead_of, kind)), "")
     return f"{right}, such as {example}" if example else right
-
-
-def _each(count: int) -> str:
-    return f"each of the {count} inputs" if count != 1 else "the one input"
 
 
 def _inputs(count: int) -> str:

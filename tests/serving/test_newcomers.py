@@ -159,7 +159,7 @@ def test_a_server_does_not_start_with_another_word_for_it(start: Start, base: Pa
             "generator",
             "returned a generator; it must return a list with one output for the one input. An output may be",
         ),
-        ("two", "returned 2 outputs for 1 input; it must return a list with one output for it, in the same order"),
+        ("two", "returned 2 outputs for 1 input; it must return a list with one output for the one input, in the same"),
     ],
 )
 def test_predict_that_returns_no_list_is_told_in_the_log(mistaken: Server, kind: str, words: str) -> None:
