@@ -47,6 +47,12 @@ class Form:
             return codecs.dumps({self.key: outputs})
         return codecs.encode(outputs, self.many or self.listed, name)
 
+    def encode_large(self, outputs: list[Any], name: str) -> bytes:
+        """The same beside the event loop, which has its turn meanwhile."""
+        if self.key and name == codecs.JSON:
+            return codecs.encode_large([{self.key: outputs}], False, name)
+        return codecs.encode_large(outputs, self.many or self.listed, name)
+
 
 ONE, MANY = Form(many=False), Form(many=True)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from serving import negotiation, plain
+from serving import large, negotiation, plain
 from serving.errors import RequestError
 from serving.plain import dumps as dumps
 
@@ -196,6 +196,15 @@ def import_numpy(status: int) -> Any:
 def encode(outputs: list[Any], many: bool, name: str) -> bytes:
     """The body of an answer in the media type `name`; `many` says that the request was line-oriented."""
     return ENCODERS[name](outputs, many)
+
+
+def encode_large(outputs: list[Any], many: bool, name: str) -> bytes:
+    """The same beside the event loop, which has its turn meanwhile."""
+    if name == JSON:
+        return large.dumps(outputs if many else outputs[0])
+    if name == JSON_LINES:
+        return b"".join(large.dumps(row) + b"\n" for row in _rows(outputs, many))
+    return encode(outputs, many, name)
 
 
 def _encode_json(outputs: list[Any], many: bool) -> bytes:

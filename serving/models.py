@@ -30,7 +30,7 @@ from serving.batches import MANY, ONE, Form
 from serving.batching import Engine
 from serving.errors import RequestError
 from serving.headers import check_media_type
-from serving.outputs import is_large
+from serving.large import is_large
 from serving.predicting import Asked, Predicting, batching_of
 from serving.settings import Settings
 from serving.streaming import Step, Stream, compute_with_steps, stepping
@@ -182,8 +182,10 @@ class HandlerModel:
                 return Reply(b"", stream.content_type, stream=stream)
             outputs = list(stream.values())
         began = time.perf_counter()
-        beside = _beside_loop if is_large(outputs) else _in_loop
-        body = beside(form.encode, outputs, answer_type)
+        if is_large(outputs):
+            body = _beside_loop(form.encode_large, outputs, answer_type)
+        else:
+            body = form.encode(outputs, answer_type)
         metrics.stages["encode"].observe(time.perf_counter() - began)
         return Reply(body, codecs.labelled(answer_type))
 

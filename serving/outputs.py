@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Set, Sized
-from itertools import islice
 from typing import Any
 
 from serving import plain
 
-# Answers above this, in bytes, are written beside the event loop, which would stand still for a part of a millisecond.
-LARGE_ANSWER = 32 * 1024
-NUMBER_BYTES, NUMBERS = 16, (int, float)
-# How many of a dict's values and of a list's items, which are mostly alike, are looked at to tell the size, how deep.
-OF_DICT, OF_LIST, DEPTH = 8, 4, 8
 EXAMPLES = {dict: "[{…}]", str: '["…"]', bool: "[True]", int: "[1]", float: "[0.5]"}
 
 
@@ -79,43 +73,3 @@ def _wanted(count: int, instead_of: Any = ()) -> str:
 
 def _inputs(count: int) -> str:
     return f"{count} inputs" if count != 1 else "1 input"
-
-
-def is_large(outputs: list[Any]) -> bool:
-    """Whether it takes long to write these outputs, by an estimate that itself takes microseconds."""
-    sample = outputs if len(outputs) <= OF_DICT else outputs[:: len(outputs) // OF_DICT]
-    return _size_of_items(sample, len(outputs), LARGE_ANSWER, DEPTH) > LARGE_ANSWER
-
-
-def _size(value: Any, most: float, depth: int) -> float:
-    """Bytes, roughly; counting ends above `most`."""
-    kind = type(value)
-    if kind is str or kind is bytes:
-        return len(value)
-    if kind in plain.SIMPLE:
-        return NUMBER_BYTES
-    if kind is dict:
-        return _size_of_items(list(islice(value.values(), OF_DICT)), len(value), most, depth)
-    if isinstance(value, list | tuple):
-        if value and type(value[0]) in NUMBERS and type(value[-1]) in NUMBERS:
-            return NUMBER_BYTES * len(value)
-        return _size_of_items(value[:: -(-len(value) // OF_LIST) or 1], len(value), most, depth)
-    for name, factor in (("nbytes", 1), ("size", NUMBER_BYTES)):  # arrays and tensors; data frames
-        number = getattr(value, name, None)
-        if isinstance(number, int):
-            return number * factor
-    named = None if hasattr(value, "__next__") else plain.named_values(value)
-    return NUMBER_BYTES if named is None else _size(named, most, depth)
-
-
-def _size_of_items(sample: Any, count: int, most: float, depth: int) -> float:
-    """The size of `count` items by that of some of them."""
-    if not depth or not count:
-        return NUMBER_BYTES * count
-    scale = count / len(sample)
-    total = 0.0
-    for item in sample:
-        total += scale * (NUMBER_BYTES + _size(item, most / scale, depth - 1))
-        if total > most:
-            break
-    return total

@@ -30,17 +30,17 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value, default=plain, option=OPTIONS)
     except orjson.JSONEncodeError as error:
         if "ecursion" in str(error):
-            raise _too_deep() from None
+            raise too_deep() from None
         if isinstance(error.__cause__, Exception):  # the sentence of `plain`, which orjson keeps to itself
             raise error.__cause__ from None
     # Integers beyond 64 bits, halves of surrogate pairs, keys of NumPy's types: rare, and Python's encoder has them.
     try:
         return json.dumps(_standard(value), separators=(",", ":")).encode()
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
 
 
-def _too_deep() -> RequestError:
+def too_deep() -> RequestError:
     return RequestError(500, "the prediction is nested deeper than the 254 levels that can be written")
 
 

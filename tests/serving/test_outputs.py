@@ -1,4 +1,4 @@
-"""What `predict` may return, and how large an answer it is, tested as data."""
+"""What `predict` may return, tested as data."""
 
 from __future__ import annotations
 
@@ -97,50 +97,3 @@ def test_anything_else_is_named_with_what_would_be_right(returned: Any, words: s
     with pytest.raises(TypeError, match=f"predict of shout:Shout returned {words}") as caught:
         outputs.checked(returned, 2, "shout:Shout")
     assert "a list with one output for each of the 2 inputs" in str(caught.value)
-
-
-NUMBERS = [0.5] * 1_000_000
-
-
-@pytest.mark.parametrize(
-    ("found", "large"),
-    [
-        ([], False),
-        ([1], False),
-        ([{"label": "a", "scores": {"a": 0.5, "b": 0.5}}] * 20, False),
-        (["x" * 1000] * 20, False),
-        ([np.zeros(1000)], False),
-        ([object()], False),
-        ([iter([1])], False),
-        ([NUMBERS], True),
-        (NUMBERS, True),
-        ([{"a": {"b": [{"c": NUMBERS}]}}], True),
-        ([1, 2, "x" * 100_000], True),
-        (["x" * 1000] * 100, True),
-        ([b"x" * 100_000], True),
-        ([np.zeros(100_000)], True),
-        (list(np.zeros((10_000, 4))), True),
-        ([Both("a" * 100_000, 0.5)], True),
-        ([dict.fromkeys(range(10_000), "x")], True),
-    ],
-)
-def test_the_size_of_an_answer_is_estimated(found: list[Any], large: bool) -> None:
-    assert outputs.is_large(found) == large
-
-
-def test_an_estimate_looks_at_little() -> None:
-    looked = 0
-
-    class Tall(list[Any]):
-        """Eight items, each like itself, without an end."""
-
-        def __len__(self) -> int:
-            return 8
-
-        def __getitem__(self, index: Any) -> Any:
-            nonlocal looked
-            looked += 1
-            return [Tall()] * 4 if isinstance(index, slice) else Tall()
-
-    outputs.is_large([Tall()] * 8)
-    assert looked < 10_000
