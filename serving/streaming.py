@@ -163,7 +163,7 @@ def values_of(step: Step, submit: Callable[..., Any]) -> Iterator[Any]:
 def line(part: Any) -> bytes:
     """Texts and bytes as they are; any other value as a line of JSON."""
     if isinstance(part, str):
-        return part.encode()
+        return part.encode(errors="replace")  # half a surrogate pair: the answer would break off
     return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else codecs.dumps(part) + b"\n"
 
 
@@ -173,7 +173,7 @@ def event(part: Any) -> bytes:
         part = bytes(part).decode(errors="replace")
     text = part if isinstance(part, str) else codecs.dumps(part).decode()
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "".join(f"data: {text}\n" for text in lines).encode() + b"\n"
+    return "".join(f"data: {text}\n" for text in lines).encode(errors="replace") + b"\n"
 
 
 def whole(stream: Iterator[Any]) -> Any:
