@@ -138,10 +138,11 @@ class Stream:
         return part
 
 
-def of_outputs(outputs: list[Any], submit: Callable[..., Any], answer_type: str) -> Stream:
-    """The outputs of one request as a stream: the parts of the only one, or each of several, streams made whole."""
+def of_outputs(outputs: list[Any], submit: Callable[..., Any], answer_type: str, many: bool) -> Stream:
+    """The outputs of one request as a stream: the parts of the only one, or each of several, streams made whole. So is
+    the only one of a request that could have held `many`, and is answered by the record."""
     events = answer_type == EVENTS
-    if len(outputs) == 1 and is_stream(outputs[0]):
+    if len(outputs) == 1 and is_stream(outputs[0]) and (events or not many):
         return Stream(outputs[0], submit, events)
     return Stream((whole(output) if is_stream(output) else output for output in outputs), submit, events)
 
