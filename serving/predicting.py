@@ -12,6 +12,7 @@ from typing import Any
 from container.failure import JobError
 from container.handler import Conversation, Handler, Invocation
 from serving.devices import inference_mode
+from serving.outputs import outputs_of
 from serving.settings import Settings
 from serving.streaming import Around
 from serving.waiting import Batching
@@ -78,13 +79,7 @@ class Predicting:
     def _predict(self, inputs: list[Any], asked: list[Any]) -> list[Any]:
         with self.mode():
             told = {"requests": asked} if self.asks else {}
-            outputs = list(self._predict_fn(self._model, inputs, **told))
-        if len(outputs) != len(inputs):
-            raise TypeError(
-                f"{self._name}.predict returned {len(outputs)} outputs for {len(inputs)} inputs; "
-                "it must return as many, in the same order"
-            )
-        return outputs
+            return outputs_of(self._predict_fn(self._model, inputs, **told), len(inputs), self._name)
 
 
 def batching_of(handler: object, settings: Settings) -> Batching:
