@@ -1,32 +1,28 @@
 """Several hosts, one end: the process 1 of every host is joined to that of the first one, the master, from the
 beginning of the job to its end.
 
-What goes over the connections is in training/messages.py, and how a host proves that it belongs to the job in
-training/joining.py.
+What goes over the connections is in training/messages.py, how a host proves that it belongs to the job in
+training/joining.py, and what becomes of others who come to the port in training/listener.py.
 
 A host whose connection closes before the verdict was killed; one that is silent for five seconds hangs, or its cable
 was pulled. No secret goes over these connections, and nothing is encrypted.
-
-The port is open to whoever is on the hosts' network. A connection that has not proved whose it is may send lines of
-1 KB, is dropped after five seconds whatever it sends, and the oldest such one makes room for a new one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
-import resource
 import socket
 import time
 from typing import Any
 
-from container.failure import STOPPED_STATUS, JobError, is_consequence
+from container.failure import STOPPED_STATUS, is_consequence
 from container.job import Hosts, TrainingJob
 from container.log import log
 from container.process import Supervisor
 from training.company import Company, Settings, read_settings
 from training.joining import JobIdentity, make_nonce
+from training.listener import Listener
 from training.messages import (
     Challenge,
     End,
@@ -50,10 +46,6 @@ from training.wire import Link
 # From a failure until all must have said what became of them, the 2.5 s that their processes may take to end among
 # them. With the 5 s after which a silent host is missed it stays below 10 s.
 OUTCOMES_S = 4.0
-STRANGER_S = 5.0  # that a connection may take to prove whose it is
-STRANGERS = 64  # such connections at once, beside one for each host
-ACCEPTS = 16  # connections, until those that are there get their turn
-NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 DIFFERENT_JOB = "the job's name, ARN, hosts, hyperparameters or channels differ between the two"
 
 
@@ -74,84 +66,39 @@ class Master(Company):
         self._outcomes: dict[str, Outcome] = {}
         self._failing: dict[str, str] = {}
         """Hosts that failed and what was first heard of it, in the order in which we heard."""
-        self._strangers: list[Link] = []
-        """Connections that have not proved whose they are, the oldest first."""
         self._turned_away: set[str] = set()
         """Hosts in whose names somebody came who did not know this job."""
-        self._accepting_at = 0.0
-        """When connections are accepted again, after there were no files for them."""
         self._ended_at = math.inf
-        self._listener = self._listen()
-
-    def _listen(self) -> socket.socket:
-        try:
-            # Both kinds of addresses where the machine knows both.
-            both = socket.has_dualstack_ipv6()
-            family = socket.AF_INET6 if both else socket.AF_INET
-            address = ("", self.settings.port)
-            listener = socket.create_server(address, family=family, backlog=512, dualstack_ipv6=both)
-            listener.setblocking(False)
-            return listener
-        except OSError as error:
-            raise JobError(
-                f"{self.hosts.current} cannot listen on port {self.settings.port} for the other hosts: "
-                f"{error.strerror}; set TRAINING_PEERS_PORT to one that is free, the same on all hosts"
-            ) from None
+        self._listener = Listener(hosts.current, settings.port, len(hosts.all))
 
     def attend(self, supervisor: Supervisor) -> None:
         super().attend(supervisor)
-        supervisor.watch(self._listener.fileno(), self._accept)
-        self._accepting_at = 0.0
-        for link in self._strangers:
+        supervisor.watch(self._listener.socket.fileno(), self._accept)
+        self._listener.paused_at = 0.0
+        for link in self._listener.strangers:
             self._watch(link)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                connection, address = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in NO_FILES:
-                    self._accept_later()
-                return  # else the connection has gone before it was accepted
-            while len(self._strangers) >= self._most_strangers():
-                self._drop_stranger(self._strangers[0])
-            with contextlib.suppress(OSError):
-                self._challenge(Link(connection, address[0]))
+        for link in self._listener.accept():
+            self._watch(link)
+        if self._listener.paused_at and self._supervisor:
+            self._warn("no files are left for connections that come; set the limit on open files (ulimit -n) higher")
+            self._supervisor.unwatch(self._listener.socket.fileno())
+        self._attend_strangers(time.monotonic())  # at once: each that goes leaves a file
 
-    def _challenge(self, link: Link) -> None:
-        self._strangers.append(link)
-        self._watch(link)
-        link.challenge = make_nonce()
-        link.send(Challenge(link.challenge))
-
-    def _accept_later(self) -> None:
-        """There are no files for a connection now. One that waits for nothing may free one; and who asks again at
-        once would do nothing else."""
-        self._warn("no files are left for the connections that come; set the limit on open files (ulimit -n) higher")
-        if self._strangers:
-            self._drop_stranger(self._strangers[0])
-        if self._supervisor:
-            self._supervisor.unwatch(self._listener.fileno())
-            self._accepting_at = time.monotonic() + 0.5
-
-    def _most_strangers(self) -> int:
-        """So many that they leave three of four files to the job."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = STRANGERS + len(self.hosts.all)
-        return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft // 4))
+    def _attend_strangers(self, now: float) -> None:
+        for link in self._listener.to_drop(now):
+            self._drop(link, link.socket.fileno(), "")
+        if self._listener.resumes(now) and self._supervisor:
+            self._supervisor.watch(self._listener.socket.fileno(), self._accept)
 
     def _drop(self, link: Link, descriptor: int, how: str) -> None:
-        if link in self._strangers:
-            self._strangers.remove(link)
+        if link in self._listener.strangers:
+            self._listener.strangers.remove(link)
         super()._drop(link, descriptor, how)
 
-    def _drop_stranger(self, link: Link) -> None:
-        self._drop(link, link.socket.fileno(), "")
-
     def _hear(self, link: Link, message: Message) -> None:
-        if link in self._strangers:
+        if link in self._listener.strangers:
             self._hear_stranger(link, message)
             return
         match message:
@@ -194,7 +141,7 @@ class Master(Company):
 
     def _welcome(self, link: Link, hello: Hello, challenge: str) -> None:
         host = hello.host
-        self._strangers.remove(link)
+        self._listener.strangers.remove(link)
         self._links.append(link)
         self._joined[host] = link
         link.identify(host)
@@ -207,14 +154,6 @@ class Master(Company):
 
     def _missing(self) -> str:
         return ", ".join(self._unresolved(host) for host in self.hosts.all[1:] if host not in self._joined)
-
-    def _attend_strangers(self, now: float) -> None:
-        for link in list(self._strangers):
-            if now - link.opened_at > STRANGER_S:
-                self._drop_stranger(link)
-        if self._supervisor and 0 < self._accepting_at <= now:
-            self._accepting_at = 0.0
-            self._supervisor.watch(self._listener.fileno(), self._accept)
 
     def _lose(self, link: Link, how: str) -> None:
         if self.verdict is None and link.host:
@@ -296,7 +235,7 @@ class Master(Company):
         if self._missing() and not supervisor.stop_requested:
             self._tell_waiting(time.monotonic(), f"{self._missing()}, to tell them of the failure")
             return self._farewell_is_over()
-        self._listener.close()
+        self._listener.socket.close()
         return True
 
 

@@ -23,8 +23,9 @@ from tests.training.launchers.support import job
 from training import messages
 from training.company import Settings
 from training.joining import JobIdentity, make_nonce
+from training.listener import STRANGER_S
 from training.messages import Challenge, Hello, Message, MessageError, encode, parse
-from training.peers import STRANGER_S, Master
+from training.peers import Master
 from training.rank import Ranks
 from training.wire import UNKNOWN_LINE_LENGTH, Link
 
@@ -136,8 +137,8 @@ def first(tmp_path: Path) -> Iterator[FirstHost]:
     host = FirstHost(tmp_path)
     yield host
     host.supervisor._selector.close()
-    host.master._listener.close()
-    for link in (*host.master._links, *host.master._strangers):
+    host.master._listener.socket.close()
+    for link in (*host.master._links, *host.master._listener.strangers):
         link.close()
     for client in host.clients:
         client.socket.close()
@@ -169,22 +170,22 @@ def test_a_stranger_is_turned_away_and_told_nothing(first: FirstHost, words: byt
 
 def test_a_stranger_has_five_seconds_whatever_it_says(first: FirstHost) -> None:
     client, _ = first.challenged()
-    (link,) = first.master._strangers
+    (link,) = first.master._listener.strangers
     first.master._attend_strangers(link.opened_at + STRANGER_S - 0.1)
     assert link.open
     client.send(encode(messages.Heartbeat()))
     first.until(lambda: link.heard_at > link.opened_at, "the heartbeat")
     first.master._attend_strangers(link.opened_at + STRANGER_S + 0.1)
     assert not link.open
-    assert first.master._strangers == []
+    assert first.master._listener.strangers == []
 
 
 def test_the_oldest_stranger_makes_room(first: FirstHost) -> None:
     clients = [first.client() for _ in range(200)]
     first.until(lambda: [client.read() for client in clients] and clients[-1].heard, "all to be accepted")
-    most = first.master._most_strangers()
+    most = first.master._listener.most()
     assert most == 64 + 3
-    assert len(first.master._strangers) == most
+    assert len(first.master._listener.strangers) == most
     first.until(lambda: sum(client.read() != b"-" and client.is_closed for client in clients) == 200 - most, "the end")
     assert not any(client.is_closed for client in clients[-most:])
     first.joined()
@@ -194,7 +195,7 @@ def test_that_there_are_no_files_left_means_not_now(first: FirstHost) -> None:
     held = first.challenged()[0]
     waiting = first.client()
     with no_files():
-        first.until(lambda: first.master._accepting_at > 0, "the pause")
+        first.until(lambda: first.master._listener.paused_at, "the pause")
         first.until(lambda: held.read() and held.is_closed, "the file of a stranger")
     first.until(waiting.read, "the challenge of the one that had to wait")
     first.joined()
