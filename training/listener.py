@@ -58,7 +58,7 @@ class Listener:
                     self.paused_at = time.monotonic()
                 break
             with contextlib.suppress(OSError):
-                link = Link(connection, address[0])
+                link = Link(connection, address[0].removeprefix("::ffff:"))
                 link.challenge = make_nonce()
                 link.send(Challenge(link.challenge))
                 links.append(link)
