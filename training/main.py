@@ -71,7 +71,7 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     except (Exception, JobStopped) as error:
         outcome = _report(job.paths, error)
     if outcome.status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
-        records.report(job, 0)
+        records.report(job, 0, company)
     status = company.part(outcome, job.paths.failure)
     if status:
         records.report(job, status)

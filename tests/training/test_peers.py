@@ -243,6 +243,21 @@ def test_what_a_host_says_cannot_write_into_the_terminal(start: Start) -> None:
     assert "\x1b" not in ends[0].err
 
 
+SLOW_REPORT = """
+import sys, time
+if "training.report" in sys.orig_argv:
+    time.sleep(5)
+"""
+
+
+def test_a_host_that_takes_its_time_for_the_report_is_not_lost(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_REPORT)  # which Python imports whatever it then runs
+    script = HEAD + "open(out + '/summary.json', 'w').write('{}')"
+    trees, processes = start(script, TRAINING_PEERS_SILENCE="2", PYTHONPATH=str(tmp_path))
+    assert end(trees, processes) == ([0, 0], ["", ""])
+    assert (trees[0].paths.report).is_file()
+
+
 def test_jobs_have_ports_of_their_own() -> None:
     ports = [base_port(f"job-{number}") for number in range(50)]
     assert len(set(ports)) > 45
