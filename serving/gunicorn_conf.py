@@ -44,20 +44,23 @@ preload_app = False  # every worker loads the model itself: frameworks do not su
 def on_starting(server: Any) -> None:
     """In the master."""
     server.load_timeout_s = settings.startup_timeout_s
+    server.ready_marker = runtime / "ready"
     metrics.bind(runtime, metrics.MASTER)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """In the master: a row for what the worker counts, and a device that has the fewest workers."""
-    others = [other for other in server.WORKERS.values() if metrics.state.of(other.row) != metrics.LEAVING]
+    """In the master: a row for what the worker counts, and a device."""
     taken = {other.row_number for other in server.WORKERS.values()}
     worker.row_number = next(number for number in itertools.count(metrics.FIRST_WORKER) if number not in taken)
     worker.row = metrics.row(worker.row_number)
     metrics.clear_present(worker.row)
-    worker.rolling = server.rolling
-    staying = others[1:] if server.rolling else others
-    used = [other.device for other in staying]
-    worker.device = min(range(len(gpus)), key=used.count) if gpus else None
+    worker.rolling = server.outgoing_pid != 0
+    staying = [
+        other.device
+        for pid, other in server.WORKERS.items()
+        if pid != server.outgoing_pid and metrics.state.of(other.row) != metrics.LEAVING
+    ]
+    worker.device = devices.least_used(staying, len(gpus))
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -74,7 +77,7 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Before a worker accepts connections: waits for its model where another worker serves already, so that
     a worker that comes back takes no request that it cannot answer at once. One that is to take over from another
-    and cannot load its model takes none at all."""
+    and cannot load its model takes none at all, nor does any other one while there are workers that could."""
     import gevent
 
     from serving.wsgi import model
@@ -86,15 +89,16 @@ def post_worker_init(worker: Any) -> None:
     if model.ping() == 200:
         while not model.settled and worker.alive:
             pause()
-    while worker.rolling and metrics.state.get() == metrics.FAILED and worker.alive:
+    while metrics.state.get() == metrics.FAILED and (worker.rolling or metrics.ready_workers()) and worker.alive:
         pause()
     model.on_retire = lambda: metrics.replace_me.set(1)
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """In the master, when a worker has ended."""
-    if server.LISTENERS and metrics.state.of(worker.row) != metrics.LEAVING:
-        metrics.restarts.add()
-    elif server.LISTENERS:
-        metrics.rolled.add()
-    metrics.clear_present(worker.row)
+    try:
+        if server.LISTENERS:  # else everything is to end
+            (metrics.rolled if metrics.state.of(worker.row) == metrics.LEAVING else metrics.restarts).add()
+            server.worker_ended(worker)
+    finally:
+        metrics.clear_present(worker.row)

@@ -104,6 +104,14 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def patch(self) -> None:
         self.sockets = [socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach()) for s in self.sockets]
 
+    def init_process(self) -> None:
+        try:
+            super().init_process()
+        except Exception:
+            if not self.booted:
+                metrics.enter(metrics.BROKEN)  # for the arbiter, to which an exit status says nothing
+            raise
+
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         self._opened[client] = time.monotonic()
         self._idle.add(client)
