@@ -25,6 +25,8 @@ def read(environ: dict[str, Any], limit: int) -> bytes:
         raise too_large(limit)
     try:
         body: bytes = environ["wsgi.input"].read(expected)
+    except TimeoutError:  # so is a client that is slow
+        raise RequestError(408, "the request took too long to arrive") from None
     except (OSError, ParseException) as error:  # without nginx it is gunicorn that finds a broken chunk
         raise RequestError(400, f"the body cannot be read: {error}") from None
     if length is not None and len(body) < expected:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ settings = Settings.from_environment()
 runtime = Path(os.environ["BYO_SERVE_RUNTIME"])
 
 gpus = devices.visible()
+# How long a worker that has ended its requests may take to end itself.
+END_S = 2.0
 
 bind = os.environ["BYO_SERVE_BIND"].split(",")
 workers = settings.workers
@@ -25,6 +29,13 @@ timeout = settings.timeout_s + 30
 graceful_timeout = 25
 # Longer than nginx keeps an idle connection (60 s), so that nginx never sends into one that is being closed.
 keepalive = 75
+# As many as nginx holds, where as many files may be open and some are left for the model. Beyond them one that is idle
+# has to go.
+files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+worker_connections = 16384 if files == resource.RLIM_INFINITY else min(16384, files * 3 // 4)
+# No client is a proxy whose word counts, wherever it comes from.
+forwarded_allow_ips = ""
+forwarder_headers = ""
 # Of the socket behind nginx: the queue in front of the workers, see listener.py. Of many models each has its own.
 backlog = settings.queue_size if bind[0].startswith("unix:") and not settings.multi_model else 2048
 # nginx limits both, so that what it lets through must pass. Without it these are the limits.
@@ -34,7 +45,7 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(runtime) 
 control_socket_disable = True
 errorlog = "-"
 accesslog = "-" if settings.access_log and not bind[0].startswith("unix:") else None
-access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(D)sus'
+access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(D)sus %({x-request-id}i)s'
 loglevel = "warning"
 logger_class = "serving.logger.Logger"
 proc_name = "byo-container"
@@ -92,6 +103,14 @@ def post_worker_init(worker: Any) -> None:
     while metrics.state.get() == metrics.FAILED and (worker.rolling or metrics.ready_workers()) and worker.alive:
         pause()
     model.on_retire = lambda: metrics.replace_me.set(1)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """In a worker whose connections have ended. Threads that a model has left may not keep the process for long."""
+    if worker.pid == os.getpid():  # the master calls this, too
+        timer = threading.Timer(END_S, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -143,6 +143,12 @@ def bind(folder: Path, number: int) -> None:
     _workers = [_table.row(number) for number in range(FIRST_WORKER, _table.rows)]
 
 
+def unbind() -> None:
+    """From now on nobody sees what this process counts."""
+    global _own
+    _own = memoryview(bytearray(8 * WIDTH)).cast("d")
+
+
 def workers() -> list[memoryview[float]]:
     """The rows of the workers; none in a process that stands alone."""
     return _workers
