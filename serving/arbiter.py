@@ -92,7 +92,11 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
 
     def spawn_workers(self) -> None:
         if not self._backoff.left_s(time.monotonic()):
-            super().spawn_workers()
+            try:
+                super().spawn_workers()
+            except OSError as error:  # no more processes or files, or no memory, for now
+                self._backoff.failed(time.monotonic())
+                log.error("a worker cannot be started: %s; trying again", error)
 
     def manage_workers(self) -> None:
         self._add_those_who_ask()
@@ -127,10 +131,14 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
             return
         self.num_workers += 1
         self.outgoing_pid = self._outgoing[0]
-        self._incoming = self.spawn_worker()
-        self.outgoing_pid = 0
         self._refused = ""
         self._since = time.monotonic()
+        try:
+            self._incoming = self.spawn_worker()
+        except OSError as error:
+            self._over(f"it cannot be started: {error}")
+        finally:
+            self.outgoing_pid = 0
 
     def _wait_for_the_new_one(self) -> None:
         worker, old = self.WORKERS.get(self._incoming), self._outgoing[0]

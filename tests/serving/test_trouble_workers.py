@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import tempfile
@@ -107,6 +108,22 @@ def test_a_load_that_ends_its_process_at_first_does_not_end_the_server(start: St
     both_ready(server.ready())
     assert (server.base / "loads").read_text() == "xxx"
     assert "exited with code 4" in server.log()
+
+
+def test_workers_that_cannot_be_started_for_now_are_started_later(start: Start) -> None:
+    """Here for want of files; a limit of processes or memory is the same to the master."""
+    server = both_ready(start(MODEL_SERVER_WORKERS="2").ready())
+    master, (killed, other) = server.child("gunicorn"), server.workers()
+    before = resource.prlimit(master, resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    os.kill(server.process.pid, signal.SIGHUP)
+    server.until(lambda: "it cannot be started: " in server.log(), "the roll is given up")
+    os.kill(killed, signal.SIGKILL)
+    server.until(lambda: server.log().count("a worker cannot be started") >= 2, "it is tried again")
+    assert server.workers() == [other]
+    assert server.ask([1]) == [1]
+    resource.prlimit(master, resource.RLIMIT_NOFILE, before)
+    both_ready(server, 3)
+    assert len(server.workers()) == 2
 
 
 def test_a_worker_that_cannot_be_set_up_ends_a_server_that_was_never_ready(start: Start) -> None:
