@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 import threading
 import time
@@ -158,8 +156,10 @@ def test_a_copy_of_a_worker_counts_nothing_and_holds_no_connection(start: Start)
             received += chunk
     assert int(received.rpartition(b"\r\n\r\n")[2]) == worker
     assert measured(server)[f'byo_computing_batches{{pid="{worker}"}}'] == 0
-    for child in server.children(worker):
-        os.kill(child, signal.SIGKILL)
+    assert len(server.processes()) == 4  # serve, gunicorn, its worker and the copy
+    server.terminate()
+    assert server.ended() == 0
+    assert server.processes() == {}  # the copy that stays ignores SIGTERM, too
 
 
 def running(pid: int) -> bool:

@@ -211,3 +211,27 @@ def test_no_memory_is_an_error_of_its_request_only(start: Start) -> None:
     assert server.post(json={"leak": 4096}).status_code == 500
     assert "MemoryError" in server.log()
     assert server.ask(1) == 1
+
+
+@pytest.mark.parametrize("where", ["import", "model_fn", "predict_fn"])
+def test_one_of_many_models_that_ends_its_process_leaves_the_others(start: Start, base: Path, where: str) -> None:
+    """At import, while it is loaded, and when it is asked."""
+    for name in ("good", "bad"):
+        (code := base / "models" / name / "code").mkdir(parents=True)
+        (code / "inference.py").write_text(
+            "import os\nBAD = %r\nif BAD == 'import': os._exit(3)\n"
+            "def model_fn(model_dir):\n    if BAD == 'model_fn': os._exit(4)\n"
+            "def predict_fn(data, model):\n    if BAD == 'predict_fn': os._exit(3)\n    return data\n"
+            % (where if name == "bad" else "")
+        )
+    server = start(base, MODEL_HANDLER="", SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_WORKERS="2").ready()
+    urls = {name: {"model_name": name, "url": str(base / "models" / name)} for name in ("good", "bad")}
+    assert server.post("/models", json=urls["good"]).status_code == 200
+    answer = server.post("/models", json=urls["bad"])
+    if where == "predict_fn":
+        answer = server.post("/models/bad/invoke", json=1)
+    assert answer.status_code == 503, answer.text
+    server.until(lambda: "exited with code" in server.log(), "a worker has ended")
+    for n in range(10):
+        assert server.post("/models/good/invoke", json=n).json() == n
+    server.until(lambda: len(server.workers()) == 2, "it is replaced")
