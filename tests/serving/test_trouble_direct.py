@@ -56,7 +56,8 @@ def test_where_no_more_files_may_be_open_the_longest_idle_go(start: Start) -> No
         assert server.get("/ping", timeout=20).status_code == 200
         assert server.ask([1], timeout=20) == [1]
         clients[0].settimeout(20)
-        assert clients[0].recv(1) == b""
+        with contextlib.suppress(ConnectionResetError):
+            assert clients[0].recv(1) == b""
     assert "Traceback" not in server.log()
 
 

@@ -92,7 +92,7 @@ class Model:
 
 
 def test_a_load_that_always_ends_its_process_is_tried_now_and_then_until_the_time_is_up(start: Start) -> None:
-    server = start(MODEL_HANDLER="ends:Model", SAGEMAKER_STARTUP_TIMEOUT="8")
+    server = start(MODEL_HANDLER="ends:Model", SAGEMAKER_STARTUP_TIMEOUT="6")
     (server.base / "code/ends.py").write_text(ENDS.format("os._exit(3)"))
     assert server.ended() == 1
     assert "SAGEMAKER_STARTUP_TIMEOUT" in server.log()
@@ -101,9 +101,12 @@ def test_a_load_that_always_ends_its_process_is_tried_now_and_then_until_the_tim
 
 
 def test_a_load_that_ends_its_process_at_first_does_not_end_the_server(start: Start) -> None:
-    """The second worker that begins ends with 4; the others serve, and it is tried again."""
+    """The first worker that loads ends with 4; the others serve, and it is tried again."""
     server = start(MODEL_HANDLER="ends:Model", MODEL_SERVER_WORKERS="2")
-    ends = "if os.path.getsize(loads.name) == 2: os._exit(4)"
+    ends = """
+        try: os.mkdir(os.environ["SAGEMAKER_BASE_DIR"] + "/first")
+        except FileExistsError: return
+        os._exit(4)"""
     (server.base / "code/ends.py").write_text(ENDS.format(ends))
     both_ready(server.ready())
     assert (server.base / "loads").read_text() == "xxx"
