@@ -13,6 +13,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.errors import HaltServer
@@ -59,7 +60,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
         self.ready_marker: Path | None = None
         """The file that exists once any worker has been ready."""
         self._backoff = Backoff()
-        self._refused = ""  # why the incoming worker is being ended
+        self._refused = ""  # why the incoming worker has ended, where that is known
         self._outgoing: list[int] = []  # to be replaced, the first one now
         self._incoming = 0  # the worker that is to take over from it
         self._since = 0.0
@@ -74,13 +75,15 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
             self._outgoing.append(self._incoming)
         log.info("replacing %d workers, one by one", len(self._outgoing))
 
-    def worker_ended(self, worker: object) -> None:
+    def worker_ended(self, worker: Any) -> None:
         """gunicorn has reaped a worker. Raises HaltServer for one that could not be set up, where none ever was."""
-        state = metrics.state.of(worker.row)  # type: ignore[attr-defined]
+        state = metrics.state.of(worker.row)
         if state in (metrics.READY, metrics.LEAVING):
             self._backoff.reset()
-        elif not worker.rolling:  # type: ignore[attr-defined]
+        elif not worker.rolling:
             self._backoff.failed(time.monotonic())
+        elif state == metrics.FAILED:
+            self._refused = "its model cannot be loaded"
         if state == metrics.BROKEN and not (self.ready_marker and self.ready_marker.exists()):
             raise HaltServer("a worker could not be set up; its traceback is above", 3)
 
@@ -100,7 +103,6 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
 
     def manage_workers(self) -> None:
         self._add_those_who_ask()
-        self._end_those_who_failed()
         if self._incoming:
             self._wait_for_the_new_one()
         elif self._outgoing:
@@ -115,15 +117,6 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
                 row[metrics.replace_me.column] = 0.0
                 if pid not in self._outgoing:
                     self._outgoing.append(pid)
-
-    def _end_those_who_failed(self) -> None:
-        """A worker without a model answers 500, which helps only while no other one has the model. It is started
-        again, with growing pauses, until it can be loaded."""
-        states = {pid: metrics.state.of(worker.row) for pid, worker in self.WORKERS.items()}
-        if metrics.READY in states.values():
-            for pid, state in states.items():
-                if state == metrics.FAILED and pid != self._incoming:
-                    self.kill_worker(pid, signal.SIGTERM)
 
     def _begin(self) -> None:
         if self._outgoing[0] not in self.WORKERS:  # it died, and has been replaced
@@ -145,9 +138,6 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
         now = metrics.state.of(worker.row) if worker else metrics.ABSENT
         if worker is None:
             self._over(self._refused or "it ended before it was ready")
-        elif now == metrics.FAILED:
-            self._refused = "its model cannot be loaded"
-            self.kill_worker(self._incoming, signal.SIGTERM)  # and a later turn finds it gone
         elif now == metrics.LOADING and time.monotonic() - self._since > self.load_timeout_s:
             self._refused = f"its model was not loaded within {self.load_timeout_s:.0f} s"
             self.kill_worker(self._incoming, signal.SIGKILL)

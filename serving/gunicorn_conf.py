@@ -88,7 +88,7 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Before a worker accepts connections: waits for its model where another worker serves already, so that
     a worker that comes back takes no request that it cannot answer at once. One that is to take over from another
-    and cannot load its model takes none at all, nor does any other one while there are workers that could."""
+    and cannot load its model takes none at all, and ends, as does any other one while there are workers that could."""
     import gevent
 
     from serving.wsgi import model
@@ -100,8 +100,8 @@ def post_worker_init(worker: Any) -> None:
     if model.ping() == 200:
         while not model.settled and worker.alive:
             pause()
-    while metrics.state.get() == metrics.FAILED and (worker.rolling or metrics.ready_workers()) and worker.alive:
-        pause()
+    if metrics.state.get() == metrics.FAILED and (worker.rolling or metrics.ready_workers()):
+        sys.exit(0)
     model.on_retire = lambda: metrics.replace_me.set(1)
 
 

@@ -245,12 +245,18 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._talks.discard(talk)
         raise StopIteration
 
+    def _should_leave(self) -> bool:
+        """Whether this worker ends, told by SIGTERM or not: a model's native code may have the process ignore it. One
+        without a model answers 500, which helps only while no other worker has the model."""
+        state = metrics.state.get()
+        useless = state == metrics.FAILED and metrics.ready_workers() > 0
+        return useless or state == metrics.LEAVING or (not self._behind_nginx and self._draining.exists())
+
     def notify(self) -> None:
         """Once a second. A worker that is to end waits for its connections, and an idle one would keep it for as
         long as it may: no more is read from those, but for a request that has arrived already."""
         super().notify()
-        # A model's native code may have this process ignore SIGTERM.
-        if metrics.state.get() == metrics.LEAVING or (not self._behind_nginx and self._draining.exists()):
+        if self._should_leave():
             self.alive = False
         late = time.monotonic() - LONG_S
         abandoned.update(who for sock, (since, who) in self._asked.items() if since < late and gone(sock))

@@ -100,17 +100,18 @@ def test_a_load_that_always_ends_its_process_is_tried_now_and_then_until_the_tim
     assert server.processes() == {}
 
 
-def test_a_load_that_ends_its_process_at_first_does_not_end_the_server(start: Start) -> None:
-    """The first worker that loads ends with 4; the others serve, and it is tried again."""
+@pytest.mark.parametrize("failure", ["os._exit(4)", "raise ValueError('not yet')"])
+def test_a_load_that_fails_at_first_is_tried_again_while_the_others_serve(start: Start, failure: str) -> None:
     server = start(MODEL_HANDLER="ends:Model", MODEL_SERVER_WORKERS="2")
-    ends = """
+    ends = f"""
         try: os.mkdir(os.environ["SAGEMAKER_BASE_DIR"] + "/first")
         except FileExistsError: return
-        os._exit(4)"""
+        {failure}"""
     (server.base / "code/ends.py").write_text(ENDS.format(ends))
     both_ready(server.ready())
     assert (server.base / "loads").read_text() == "xxx"
-    assert "exited with code 4" in server.log()
+    assert ("exited with code 4" if "4" in failure else "the model cannot be loaded: ValueError") in server.log()
+    assert [server.ask(n) for n in range(10)] == list(range(10))
 
 
 def test_workers_that_cannot_be_started_for_now_are_started_later(start: Start) -> None:
