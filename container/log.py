@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -14,6 +15,8 @@ log = logging.getLogger("byo_container")
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """What this thread or greenlet works on: every line of the log that it writes says so. Of a batch, all of them."""
 
+# What would end a line, or act on a terminal; half of a surrogate pair cannot be written at all.
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -45,7 +48,12 @@ class TextFormatter(logging.Formatter):
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         # Log collectors take a line for an event: a traceback must not come apart.
-        return line.replace("\n", " | ")
+        line = line.replace("\n", " | ")
+        return line if line.isprintable() else CONTROL.sub(_escaped, line)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def configure(environ: Mapping[str, str] = os.environ, everything: bool = False) -> None:

@@ -8,6 +8,7 @@ together, so after a slow call a thread waits for as many, for a small part of t
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -39,6 +40,8 @@ NEWEST, NEWEST_LONGER = 0.2, 0.05
 # A thread that is free waits this part of its last call's time for as many requests as that one had, at most so long.
 GATHER_PART = 0.1
 GATHER_S = 0.03
+# Greenlets whose clients have left meanwhile: what they have submitted is not computed any more.
+abandoned: set[Any] = set()
 
 
 class Engine:
@@ -87,6 +90,7 @@ class Engine:
         self._wake = self._hub.loop.async_()
         self._wake.start(self._deliver)
         self._closed = False
+        self._pid = os.getpid()
         self._alive: set[threading.Thread] = set()
         self._watching = False
         self._start_thread(first=True)
@@ -203,6 +207,9 @@ class Engine:
                     self._give_up(thread, batch)
             for ticket in [ticket for ticket in self._waiting if ticket.deadline <= now]:
                 self._expire(ticket)
+            for ticket in [ticket for ticket in self._waiting if ticket.waiter.greenlet in abandoned]:
+                if not isinstance(ticket.item, Step):  # a stream is told by its connection, and closed
+                    self._withdraw(ticket, RequestError(499, "the client has left"))
         self._watching = False
 
     def _give_up(self, thread: threading.Thread, batch: list[Ticket]) -> None:
@@ -219,9 +226,12 @@ class Engine:
         self._on_stuck()
 
     def _expire(self, ticket: Ticket) -> None:
-        del self._waiting[ticket]
         late = RequestError(504, f"the model did not answer within {self._timeout_s:.0f} s; send less at once")
-        self._hub.loop.run_callback(ticket.waiter.switch, late)
+        self._withdraw(ticket, late)
+
+    def _withdraw(self, ticket: Ticket, error: RequestError) -> None:
+        del self._waiting[ticket]
+        self._hub.loop.run_callback(ticket.waiter.switch, error)
 
     # --- in the threads that compute --------------------------------------------------------------
 
@@ -253,6 +263,8 @@ class Engine:
             if batch:
                 metrics.computing.add_locked(1)
                 outcomes, finished = self._outcomes(batch), batch.copy()
+                if os.getpid() != self._pid:
+                    os._exit(0)  # a copy that the model's code has made by os.fork(); its clients are not ours
                 last, took = len(finished), time.monotonic() - began
                 batch.clear()  # idle again, before anybody is told
                 self._finish(finished, outcomes, began, given_up=me not in self._running)

@@ -38,6 +38,8 @@ def read(environ: dict[str, Any], limit: int, share: Share | None = None) -> byt
         if share:
             share.take(expected if plain else expected + min(limit, GZIP_RATIO * expected))
         body: bytes = start + stream.read(expected - len(start))
+    except TimeoutError:  # so is a client that is slow
+        raise RequestError(408, "the request took too long to arrive") from None
     except (OSError, ParseException) as error:  # without nginx it is gunicorn that finds a broken chunk
         raise RequestError(400, f"the body cannot be read: {error}") from None
     if length is not None and len(body) < expected:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from container.environment import count_gpus
@@ -34,6 +34,11 @@ def default_workers(model_bytes: int) -> int:
     A model is counted twice, as it stands on disk and as what it takes while it is being loaded.
     """
     return max(1, min(len(visible()) or cores(), memory_bytes() // (FRAMEWORK_BYTES + 2 * model_bytes)))
+
+
+def least_used(used: Sequence[int | None], devices: int) -> int | None:
+    """The device of a new worker, where the workers that stay have those in `used`; None where there is none."""
+    return min(range(devices), key=used.count, default=None)
 
 
 def inference_mode(autocast: str = "off") -> AbstractContextManager[object]:

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask
 from gevent.server import StreamServer
 
-from serving import metrics
+from serving import direct, metrics
 from serving.app import ENGINE
 from serving.batching import FAST_QUEUE, Engine
 
@@ -39,10 +39,18 @@ class Listener(StreamServer):  # type: ignore[misc]
         self.max_accept = 1
         self._engine: Engine | None = None
         self._backlog = 0
-        if str(listener.getsockname()).endswith(PREDICTIONS):
+        name = listener.getsockname()
+        self._direct = not isinstance(name, str)
+        if str(name).endswith(PREDICTIONS):
             self._engine = application.extensions[ENGINE]
             self._engine.on_delivered = self._go_on
             self._again = self.loop.timer(LOOK_AGAIN_S)
+
+    def do_read(self) -> tuple[Any, Any] | None:
+        accepted = super().do_read()
+        if accepted and self._direct:
+            return direct.client(accepted[0]), accepted[1]
+        return accepted  # type: ignore[no-any-return]
 
     def _do_read(self) -> None:
         engine = self._engine

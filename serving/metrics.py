@@ -21,8 +21,8 @@ SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 STATUSES = (200, 400, 404, 405, 406, 408, 409, 411, 413, 414, 415, 422, 429, 431, 499, 500, 501, 503, 504, 505, 507)
 # Rows: `serve` itself (it counts what nginx answers by itself), gunicorn's master, and from here on the workers.
 SERVE, MASTER, FIRST_WORKER = 0, 1, 2
-# What a worker is doing. One that leaves takes nothing new.
-ABSENT, LOADING, READY, FAILED, LEAVING = range(5)
+# What a worker is doing. One that leaves takes nothing new, one that is broken could not even begin to load.
+ABSENT, LOADING, READY, FAILED, LEAVING, BROKEN = range(6)
 
 _columns = itertools.count()
 _own = memoryview(bytearray(8 * 512)).cast("d")  # where this process writes, until `bind` says where
@@ -141,6 +141,12 @@ def bind(folder: Path, number: int) -> None:
     _table = Table.open(folder / "metrics", WIDTH)
     _own = _table.row(number)
     _workers = [_table.row(number) for number in range(FIRST_WORKER, _table.rows)]
+
+
+def unbind() -> None:
+    """From now on nobody sees what this process counts."""
+    global _own
+    _own = memoryview(bytearray(8 * WIDTH)).cast("d")
 
 
 def workers() -> list[memoryview[float]]:

@@ -263,6 +263,46 @@ def find_servable(paths: Paths, settings: Settings) -> Servable:
     return HandlerModel(found, paths.model, settings)
 
 
+class FoundLater:
+    """What serves the model of `paths`, looked for where it is loaded: that nobody can serve a model is a fault of the
+    model, as any other one that loading finds, and ends no process."""
+
+    def __init__(self, paths: Paths, settings: Settings) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._servable: Servable | None = None
+
+    @property
+    def found(self) -> Servable:
+        assert self._servable, "nothing is asked of a model that was not loaded"
+        return self._servable
+
+    @property
+    def batching(self) -> Batching:
+        return self._servable.batching if self._servable else Batching()
+
+    @property
+    def execution_parameters(self) -> Mapping[str, Any]:
+        return self._servable.execution_parameters if self._servable else {}
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return self._servable.description if self._servable else {"model": str(self._paths.model)}
+
+    def load(self) -> None:
+        self._servable = find(self._paths, self._settings)
+        self._servable.load()
+
+    def compute(self, items: list[Any]) -> list[Any]:
+        return self.found.compute(items)
+
+    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
+        return self.found.respond(request, submit)
+
+    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
+        return self.found.converse(message, conversation, submit)
+
+
 class ModelServer:
     """One worker's model from start to end: being loaded, ready, or failed.
 

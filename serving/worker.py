@@ -16,9 +16,9 @@ from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
 from container.log import log
-from serving import metrics
+from serving import direct, metrics
 from serving.app import CONVERSE, ENGINE, INVOCATIONS, LIMIT, MANY
-from serving.batching import SLOW_S
+from serving.batching import SLOW_S, abandoned
 from serving.conversation import CONVERSATIONS, Talk
 from serving.conversation import PATH as WEBSOCKET
 from serving.errors import RequestError, error_body, phrase
@@ -45,6 +45,13 @@ def gone(sock: Any) -> bool:
             return False
         except OSError:
             return True
+
+
+def end_reading(sock: Any) -> None:
+    """No more is read from a connection, but for what has arrived already: its greenlet sees its end. By a socket that
+    gevent does not know: it would raise in the greenlet that waits for the client."""
+    with suppress(OSError), native.socket(fileno=os.dup(sock.fileno())) as twin:
+        twin.shutdown(native.SHUT_RD)
 
 
 def write_error(sock: Any, status: int, reason: str, message: str) -> None:
@@ -97,29 +104,46 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._opened: dict[Any, float] = {}  # connections, and when they were made
-        self._idle: set[Any] = set()  # those without a request at the moment
+        self._idle: dict[Any, None] = {}  # those without a request at the moment, longest first
+        self._asked: dict[Any, tuple[float, Any]] = {}  # those that wait for a prediction: since when, and who for them
         self._talks: set[Talk] = set()
+        self._behind_nginx = os.environ["BYO_SERVE_BIND"].startswith("unix:")
         self._draining = Path(os.environ["BYO_SERVE_RUNTIME"]) / DRAINING
         self.wsgi_handler = self.handle  # gunicorn hands it to our Listener
 
     def patch(self) -> None:
         self.sockets = [socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach()) for s in self.sockets]
 
+    def init_process(self) -> None:
+        os.register_at_fork(after_in_child=self._let_go)
+        try:
+            super().init_process()
+        except Exception:
+            if not self.booted:
+                metrics.enter(metrics.BROKEN)  # for the arbiter, to which an exit status says nothing
+            raise
+
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         self._opened[client] = time.monotonic()
-        self._idle.add(client)
+        self._idle[client] = None
+        if isinstance(client, direct.Client) and len(self._opened) >= self.worker_connections:
+            oldest = next(iter(self._idle))  # nobody else could connect until it says something
+            if oldest is not client:
+                end_reading(oldest)
         try:
             super().handle(listener, client, addr)
         finally:
-            self._idle.discard(client)
+            self._idle.pop(client, None)
             del self._opened[client]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        self._idle.discard(sock)
+        self._idle.pop(sock, None)
         if time.monotonic() - self._opened[sock] > CONNECTION_S:
             req.force_close()  # said in the answer, so that nothing is sent into a closed connection
         try:
-            if req.method == "POST" and self._is_invocation(req.uri) and self._may_shorten(listener_name, req):
+            if isinstance(sock, direct.Client):
+                self._handle_direct(listener_name, req, sock, addr)
+            elif req.method == "POST" and self._is_invocation(req.uri) and self._may_shorten(listener_name, req):
                 self._predict(req, sock)
             elif req.uri.partition("?")[0] == WEBSOCKET:
                 self._talk(req, sock)
@@ -127,7 +151,39 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 super().handle_request(listener_name, req, sock, addr)
                 gevent.sleep(0)  # whoever sends requests without a pause never waits for anything by itself
         finally:
-            self._idle.add(sock)
+            self._idle[sock] = None
+
+    def _let_go(self) -> None:
+        """In a copy of this process that a model's code makes by os.fork(). It counts nothing, and holds no connection
+        open: the clients would wait for its end. (Closed by another file in their place, for the copy's own objects
+        still know their numbers.)"""
+        metrics.unbind()
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for sock in (*self._opened, *self.sockets):
+            with suppress(OSError):
+                os.dup2(nothing, sock.fileno(), inheritable=False)
+
+    def _handle_direct(self, listener_name: Any, req: Any, sock: direct.Client, addr: Any) -> None:
+        """A request without nginx in between."""
+        try:
+            direct.admit(req, self.wsgi.extensions[LIMIT])
+        except RequestError as error:
+            metrics.count(error.status)
+            sock.sendall(refusal(error))
+            raise StopIteration from None
+        if req.uri.partition("?")[0] == WEBSOCKET:
+            self._talk(req, sock)
+        sock.settimeout(direct.PATIENCE_S)
+        greenlet = gevent.getcurrent()
+        if req.method == "POST" and self._is_invocation(req.uri):
+            self._asked[sock] = (time.monotonic(), greenlet)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+            gevent.sleep(0)  # as above
+        finally:
+            self._asked.pop(sock, None)
+            abandoned.discard(greenlet)
+            sock.settimeout(None)
 
     def _is_invocation(self, uri: str) -> bool:
         if self.wsgi.extensions[MANY]:
@@ -195,16 +251,25 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._talks.discard(talk)
         raise StopIteration
 
+    def _should_leave(self) -> bool:
+        """Whether this worker ends, told by SIGTERM or not: a model's native code may have the process ignore it. One
+        without a model answers 500, which helps only while no other worker has the model."""
+        state = metrics.state.get()
+        useless = state == metrics.FAILED and metrics.ready_workers() > 0
+        return useless or state == metrics.LEAVING or (not self._behind_nginx and self._draining.exists())
+
     def notify(self) -> None:
         """Once a second. A worker that is to end waits for its connections, and an idle one would keep it for as
         long as it may: no more is read from those, but for a request that has arrived already."""
         super().notify()
+        if self._should_leave():
+            self.alive = False
+        late = time.monotonic() - LONG_S
+        abandoned.update(who for sock, (since, who) in self._asked.items() if since < late and gone(sock))
         # nginx waits for its connections first: whoever talks on one of them for hours has to be told before.
         if self._talks and (not self.alive or self._draining.exists()):
             for talk in self._talks:
                 talk.leave()
         if not self.alive:
             for client in self._idle:
-                # By a socket that gevent does not know: it would raise in the greenlet that waits for the client.
-                with suppress(OSError), native.socket(fileno=os.dup(client.fileno())) as twin:
-                    twin.shutdown(native.SHUT_RD)
+                end_reading(client)

@@ -14,7 +14,7 @@ def worker_model(paths: Paths, settings: Settings) -> models.ModelServer | ManyM
     """What this worker serves: the one model, or whatever will be loaded."""
     marker = models.marker_path()
     if not settings.multi_model:
-        return models.ModelServer(models.find(paths, settings), settings, marker)
+        return models.ModelServer(models.FoundLater(paths, settings), settings, marker)
     put_on_path(code_folders(paths))  # the image's code, for all models
     return ManyModels(paths, settings, marker.parent)
 

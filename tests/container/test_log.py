@@ -32,3 +32,11 @@ def test_levels_by_number_and_name(level: str | int, number: int) -> None:
     log.set_level(level)
     assert log.log.level == number
     log.set_level(logging.INFO)
+
+
+def test_what_would_end_a_line_or_act_on_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure({})
+    log.log.warning("a\r\x1b[2Jb\u0085c\u2028d\u2029e\x00f\ud800g\ttab é \u4f60")
+    err = capsys.readouterr().err
+    assert err.splitlines() == [err.rstrip("\n")]
+    assert err.rstrip("\n").endswith(r"a\r\x1b[2Jb\x85c\u2028d\u2029e\x00f\ud800g" + "\ttab é \u4f60")

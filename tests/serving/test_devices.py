@@ -15,6 +15,7 @@ import pytest
 from container.environment import count_gpus
 from container.failure import JobError
 from serving import devices
+from serving.devices import least_used
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,6 +64,26 @@ def test_each_worker_has_a_device_also_who_comes_back_or_takes_over(start: Start
     os.kill(server.process.pid, signal.SIGHUP)
     server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
     assert seen(server) == ["3", "7"]
+
+
+@pytest.mark.parametrize(
+    ("used", "devices", "chosen"),
+    [([], 2, 0), ([0], 2, 1), ([1], 2, 0), ([0, 1], 2, 0), ([0, 0, 1], 2, 1), ([1, 2], 3, 0), ([], 0, None)],
+)
+def test_a_new_worker_gets_the_device_with_the_fewest_workers(
+    used: list[int | None], devices: int, chosen: int | None
+) -> None:
+    assert least_used(used, devices) == chosen
+
+
+def test_who_replaces_a_worker_that_hangs_gets_its_device(start: Start) -> None:
+    """Also where the one that hangs is not the oldest."""
+    server = start(MODEL_SERVER_WORKERS="2", CUDA_VISIBLE_DEVICES="0,1", MODEL_SERVER_TIMEOUT="1").ready()
+    server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
+    hanging = server.workers()[1]  # in the order in which they were forked
+    server.until(lambda: server.post(json={"hang in": hanging}).status_code == 504, "it hangs")
+    server.until(lambda: "all workers are replaced" in server.log(), "it is replaced")
+    assert seen(server) == ["0", "1"]
 
 
 def test_without_pytorch_there_is_nothing_to_switch_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,3 +81,9 @@ def test_a_worker_that_is_away_is_a_503_with_retry_after() -> None:
 def test_nginx_is_found_beside_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert nginx.find() in ("/usr/sbin/nginx", "/usr/local/sbin/nginx", None)
+
+
+def test_nginx_obeys_no_header_of_a_models_answer_but_ours() -> None:
+    """Reply refuses them all; here is the second line of defence."""
+    (ignored,) = directives(configuration(), "proxy_ignore_headers")
+    assert set(ignored.split()) == {"X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Charset"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +72,72 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(start: Start, base: Pa
     os.kill(server.process.pid, signal.SIGHUP)
     server.until(lambda: server.log().count("all workers are replaced"), "the next one works")
     assert server.ask({"ask": "version"}) == "new"
+
+
+BROKEN = {
+    "handler.json is gone": ("model/handler.json", None),
+    "handler.json is no JSON": ("model/handler.json", "not JSON"),
+    "handler.json is half written": ("model/handler.json", '{"handler": "mine:M'),
+    "a folder called like one of ours": ("model/code/serving/__init__.py", "VERSION = 2"),
+    "a module that raises": ("model/code/mine.py", "raise ValueError('torn')"),
+    "a module that ends its process": ("model/code/mine.py", "import os; os._exit(3)"),
+    "a module that ends it otherwise": ("model/code/mine.py", "import os; os._exit(4)"),
+    "a module that hangs": ("model/code/mine.py", "import time; time.sleep(600)"),
+}
+MINE = """
+class Mine:
+    def load(self, model_dir):
+        return "good"
+    def predict(self, model, inputs):
+        return [model for _ in inputs]
+"""
+
+
+@pytest.mark.slow
+def test_no_broken_model_stops_the_workers_that_serve(start: Start, base: Path) -> None:
+    good = {"model/handler.json": '{"handler": "mine:Mine"}', "model/code/mine.py": MINE}
+
+    def write(files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / name).write_text(text)
+
+    def given_up(times: int) -> bool:
+        return server.log().count("the new worker cannot take over") == times
+
+    write(good)
+    environ = {"MODEL_HANDLER": "", "SAGEMAKER_STARTUP_TIMEOUT": "10", "PYTHONDONTWRITEBYTECODE": "1"}
+    server = start(base, MODEL_SERVER_WORKERS="2", **environ).ready()
+    server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
+    before = set(server.workers())
+    with load(server, 1, seen_as=version, clients=2) as seen:
+        for number, (path, text) in enumerate(BROKEN.values(), 1):
+            (base / path).unlink(missing_ok=True)
+            write({path: text} if text is not None else {})
+            os.kill(server.process.pid, signal.SIGHUP)
+            server.until(partial(given_up, number), f"roll {number} is given up", 60)
+            server.until(lambda: set(server.workers()) == before, "the old ones are there, and nobody else")
+            shutil.rmtree(base / "model/code/serving", ignore_errors=True)
+            write(good)
+    assert seen.keys() == {"good"}
+    assert server.log().count("its model cannot be loaded") == 5
+    assert server.log().count("it ended before it was ready") == 2
+    assert server.log().count("was not loaded within 10 s") == 1
+
+
+def test_a_worker_that_dies_while_the_model_is_broken_leaves_the_others(start: Start, base: Path) -> None:
+    (base / "model/handler.json").write_text('{"handler": "toy:Toy"}')
+    server = start(base, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready()
+    server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
+    with load(server, {"ask": "pid"}, clients=2) as seen:
+        (base / "model/handler.json").write_text('{"handler": ')
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.until(lambda: server.log().count("the model cannot be loaded") >= 3, "it is tried again")
+        (base / "model/handler.json").write_text('{"handler": "toy:Toy"}')
+        server.until(lambda: server.log().count("the model is loaded") == 3, "as soon as it can be, it is loaded")
+    assert seen.keys() <= {200, 503}
+    assert seen[503] <= 2  # what the killed one had
+    assert "handler.json" in server.log()
 
 
 @pytest.mark.slow

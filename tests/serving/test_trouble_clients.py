@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.serving.test_metrics import measured
 from tests.serving.test_requests import head, parse
 
 if TYPE_CHECKING:
@@ -122,6 +123,14 @@ def test_a_body_of_more_than_was_said_is_another_request(server: Server) -> None
         head("Content-Length: 1").replace(b"Connection: close\r\n", b"") + b"1" + b" " * 5, timeout_s=2
     )
     assert received.startswith(b"HTTP/1.1 200")
+    assert server.ask(1) == 1
+
+
+def test_for_nginx_a_client_that_closes_its_side_has_left(start: Start) -> None:
+    server = start().ready()
+    body = b'{"sleep": 1}'
+    assert server.send(head(f"Content-Length: {len(body)}") + body, half_close=True) == b""
+    server.until(lambda: measured(server).get('byo_requests_total{status="499"}') == 1, "it is counted")
     assert server.ask(1) == 1
 
 

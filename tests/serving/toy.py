@@ -42,6 +42,8 @@ class Toy:
             case {"sleep": seconds}:
                 time.sleep(seconds)
                 return os.getpid()
+            case {"hang in": pid}:
+                time.sleep(30 if os.getpid() == pid else 0)
             case {"busy": seconds}:
                 end = time.monotonic() + seconds
                 while time.monotonic() < end:
