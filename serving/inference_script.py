@@ -11,7 +11,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -19,12 +18,12 @@ from typing import Any
 
 from container.failure import JobError
 from container.handler import Conversation
-from serving import batch_transform, codecs, isolation
+from serving import batch_transform, codecs, isolation, script_defaults
 from serving.devices import VARIABLE
 from serving.errors import RequestError
 from serving.models import Reply, Request, as_request
 from serving.settings import Settings
-from serving.streaming import EVENTS, Stream, accepted, is_stream
+from serving.streaming import EVENTS, Stream, is_stream
 from serving.waiting import Batching
 
 # How many arguments each function takes before the context.
@@ -89,6 +88,7 @@ class ScriptModel:
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._defaults = script_defaults.load("generic")
 
     @property
     def description(self) -> dict[str, Any]:
@@ -147,9 +147,9 @@ class ScriptModel:
         if "transform_fn" in self._functions:
             answer = self._functions["transform_fn"](self._model, data, content_type, accept, context)
         else:
-            value = self._call("input_fn", default_input, data, content_type, context)
-            prediction = self._call("predict_fn", default_predict, value, self._model, context)
-            answer = self._call("output_fn", default_output, prediction, accept, context)
+            value = self._call("input_fn", self._defaults.input_fn, data, content_type, context)
+            prediction = self._call("predict_fn", self._defaults.predict_fn, value, self._model, context)
+            answer = self._call("output_fn", self._defaults.output_fn, prediction, accept, context)
         return _reply(answer, accept, context)
 
     def _call(self, name: str, default: Callable[..., Any], *arguments: Any) -> Any:
@@ -159,7 +159,7 @@ class ScriptModel:
         """The one media type that a user's output_fn is asked for: the client's favourite. Without one, the best
         that our default can write."""
         if not {"output_fn", "transform_fn"} & self._functions.keys():
-            return accepted(accept, self._default_accept)
+            return self._defaults.answer_type(accept, self._default_accept)
         favourite = next(iter(codecs.preferences(accept)), accept)
         return self._default_accept if favourite in ("*/*", "*") else favourite
 
@@ -197,35 +197,6 @@ def _with_context(function: Callable[..., Any], name: str, path: Path) -> Callab
     if count == wanted:
         return lambda *arguments: function(*arguments[:wanted])
     raise JobError(f"{path}: {name} takes {count} arguments; it must take {wanted}, or {wanted + 1} with context")
-
-
-def default_input(data: Any, content_type: str, context: Context) -> Any:
-    """A NumPy array from JSON, CSV or npy, as the toolkits make it."""
-    numpy = codecs.import_numpy(415)
-    body = data.encode() if isinstance(data, str) else data
-    media = codecs.content_type(content_type)
-    values, many = codecs.decode(body, media)
-    try:
-        if media.name == codecs.CSV:
-            return numpy.array([[float(cell) for cell in row] for row in values]).squeeze()
-        return numpy.array(values if many else values[0])
-    except ValueError as error:
-        raise RequestError(400, f"the body is no array of numbers: {error}") from None
-
-
-def default_predict(data: Any, model: Any, context: Context) -> Any:
-    """Calls the model itself, without gradients where it is PyTorch's."""
-    torch = sys.modules.get("torch")
-    with torch.inference_mode() if torch else nullcontext():
-        return model(data)
-
-
-def default_output(prediction: Any, accept: str, context: Context) -> tuple[Any, str]:
-    """The prediction in the media type that the client asked for. One that is yielded comes as its parts are."""
-    if is_stream(prediction) or accept == EVENTS:
-        return prediction if is_stream(prediction) else iter([prediction]), EVENTS if accept == EVENTS else ""
-    name = codecs.accepted(accept, codecs.JSON)
-    return codecs.encode([prediction], False, name), name
 
 
 def _reply(answer: Any, accept: str, context: Context) -> tuple[Reply, Iterator[Any] | None]:
