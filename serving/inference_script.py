@@ -18,10 +18,12 @@ from typing import Any
 
 from container.failure import JobError
 from container.handler import Conversation
-from serving import batch_transform, codecs, isolation, script_defaults
+from serving import batch_transform, codecs, isolation
 from serving.devices import VARIABLE
 from serving.errors import RequestError
 from serving.models import Reply, Request, as_request
+from serving.script_defaults.defaults import Defaults
+from serving.script_defaults.loading import load_model
 from serving.settings import Settings
 from serving.streaming import EVENTS, Stream, is_stream
 from serving.waiting import Batching
@@ -88,7 +90,8 @@ class ScriptModel:
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
         self._functions: dict[str, Callable[..., Any]] = {}
-        self._defaults = script_defaults.load("generic")
+        self._setting = settings.defaults
+        self._defaults: Defaults
 
     @property
     def description(self) -> dict[str, Any]:
@@ -97,16 +100,12 @@ class ScriptModel:
     def load(self) -> None:
         module = import_file(self._path)
         self._functions = functions_of(module, self._path)
-        own = getattr(module, "execution_parameters", {})
+        own = batch_transform.of_script(module)
         self.execution_parameters = batch_transform.checked(own, str(self._path))
-        if "model_fn" not in self._functions:
-            raise JobError(f"{self._path} must define model_fn(model_dir), which loads the model")
         context, folder = self._context(), str(self._model_dir)
         self._call("pre_model_fn", _nothing, folder, context)
-        self._model = self._functions["model_fn"](folder, context)
+        self._model, self._defaults = load_model(self._functions, self._path, self._model_dir, self._setting, context)
         self._call("model_warmup_fn", _nothing, folder, self._model, context)
-        if not {"predict_fn", "transform_fn"} & self._functions.keys() and not callable(self._model):
-            raise JobError(f"{self._path} must define predict_fn(data, model): the model cannot be called itself")
 
     def _context(self, request: Request | None = None) -> Context:
         properties = {"model_dir": str(self._model_dir), "gpu_id": 0 if os.environ.get(VARIABLE) else None}

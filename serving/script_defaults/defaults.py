@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,3 +35,10 @@ class Defaults:
     """Whether the default predict_fn can do anything with a model."""
     answer_type: Callable[[str, str], str] = streaming.accepted
     """(accept, default) -> the media type that output_fn is asked for. Raises RequestError 406."""
+
+
+def load(family: str) -> Defaults:
+    """The defaults of a family, one of choose.FAMILIES."""
+    found = importlib.import_module(f"serving.script_defaults.{family}").DEFAULTS
+    assert isinstance(found, Defaults)
+    return found
