@@ -56,14 +56,18 @@ def serve() -> int:
     return main(sys.argv[1:])
 
 
-def main() -> None:
-    """The command `byo-container`: `train` or `serve`, as its first word says; without one as what is mounted does,
-    for the SDK's version 3 starts training jobs in its local mode without a word. That program takes our place, so
-    that process 1 is called by what it does; it is the first of that name on the PATH, which may be a user's own."""
-    words = sys.argv[1:] or [meant_command()]
-    if words[0] not in COMMANDS:
-        sys.exit(f"byo-container: {words[0]!r} is no command; known are {' and '.join(COMMANDS)}")
-    os.execvp(words[0], words)  # noqa: S606
+def main() -> int:
+    """The command `byo-container`: `train` or `serve` of ours, as its first word says, whoever else has commands of
+    these names. Without a word as what is mounted does, for the SDK's version 3 starts training jobs in its local mode
+    so. The program that is meant then takes our place, so that process 1 is called by what it does; it is the first of
+    that name on the PATH, which may be a user's own."""
+    if not sys.argv[1:]:
+        meant = meant_command()
+        os.execvp(meant, [meant])  # noqa: S606
+    sys.argv = sys.argv[1:]
+    if sys.argv[0] not in COMMANDS:
+        sys.exit(f"byo-container: {sys.argv[0]!r} is no command; known are {' and '.join(COMMANDS)}")
+    return train() if sys.argv[0] == "train" else serve()
 
 
 def meant_command() -> str:

@@ -152,6 +152,8 @@ class InferenceScript:
     """A file with SageMaker's serving functions (model_fn, input_fn, predict_fn, output_fn, transform_fn)."""
 
     path: Path
+    module: str = ""
+    """`package.module` where the file is part of a package, and is to be imported by this name."""
 
 
 def find_for_training(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> HandlerReference:
@@ -198,18 +200,38 @@ def code_folders(paths: Paths, environ: Mapping[str, str] = os.environ) -> list[
 
 
 def find_inference_script(paths: Paths, environ: Mapping[str, str] = os.environ) -> InferenceScript | None:
-    """The user's inference.py (or what SAGEMAKER_PROGRAM names), if there is one. Raises JobError where a
-    named one is missing."""
+    """The user's inference.py (or what SAGEMAKER_PROGRAM names), if there is one: a file, `package.module`, or a
+    package. Raises JobError where a named one is missing."""
     program = environ.get("SAGEMAKER_PROGRAM")
     folders = code_folders(paths, environ)
     for folder in folders:
-        path = folder / (program or "inference.py")
-        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
-            return InferenceScript(path)
+        if script := script_in(folder, program):
+            return script
     if program and not environ.get(VARIABLE) and not (paths.model / MANIFEST).exists():
         looked = ", ".join(map(str, folders)) or f"{paths.model / 'code'}, {paths.code}"
         raise JobError(f"SAGEMAKER_PROGRAM names {program!r}, which is not in {looked}")
     return None
+
+
+def script_in(folder: Path, program: str | None) -> InferenceScript | None:
+    """The script of this name in a folder: inference.py, where none is named."""
+    for script in _scripts(folder, program or "inference.py"):
+        if script.path.is_file() and script.path.resolve().is_relative_to(folder.resolve()):
+            return script
+    return None
+
+
+def _scripts(folder: Path, program: str) -> list[InferenceScript]:
+    """What a program's name may mean in a folder. The toolkits import it as a module, its .py cut off."""
+    found = [InferenceScript(folder / program)]
+    module = program.removesuffix(".py")
+    if re.fullmatch(r"\w+(\.\w+)*", module):
+        path = folder / module.replace(".", "/")
+        found += [
+            InferenceScript(path.with_name(f"{path.name}.py"), module if "." in module else ""),
+            InferenceScript(path / "__init__.py", module),
+        ]
+    return found
 
 
 def resolve(name: str, told_by: str) -> HandlerReference:

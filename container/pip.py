@@ -21,9 +21,11 @@ def install(folder: Path, first: Sequence[str] = (), environ: Mapping[str, str] 
     if not wanted:
         return None
     arn = environ.get(codeartifact.VARIABLE) if required else None
+    # -P: `container` must be ours, also where the current folder holds another one.
+    keeping = [sys.executable, "-P", "-m", "container.commands"]
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore"]
     return Command(
-        [*pip, *wanted],
+        [*keeping, *pip, *wanted],
         name=f"pip install {' '.join(wanted)} in {folder}",
         env={"PIP_INDEX_URL": codeartifact.index_url(arn)} if arn else {},
         cwd=folder,

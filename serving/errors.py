@@ -17,6 +17,11 @@ class RequestError(Exception):
         self.headers = headers
 
 
+class ModelRefusalError(RequestError):
+    """A request that the model's own code refuses. The log tells it, whatever the status: to the owner of the model it
+    is news, unlike a request that the server refuses by itself."""
+
+
 def phrase(status: int) -> str:
     """`Not Found` for 404; for a status without a name, the status itself."""
     try:

@@ -6,77 +6,36 @@ take one more argument, the context. Source: https://github.com/aws/sagemaker-in
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import os
-import sys
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
+
+from werkzeug.http import parse_accept_header
 
 from container.failure import JobError
 from container.handler import Conversation
-from serving import batch_transform, codecs, isolation
-from serving.devices import VARIABLE
+from container.log import log
+from serving import batch_transform, codecs
 from serving.errors import RequestError
+from serving.headers import MEDIA_TYPE
+from serving.mms_context import Context, RequestProcessor
 from serving.models import Reply, Request, as_request
+from serving.script_answers import Parts, answer, refused
 from serving.script_defaults.defaults import Defaults
 from serving.script_defaults.loading import load_model
+from serving.script_functions import explain_thread, functions_of, import_script, provide_event_loop
 from serving.settings import Settings
-from serving.streaming import EVENTS, Stream, is_stream
+from serving.streaming import EVENTS, Stream
 from serving.waiting import Batching
 
-# How many arguments each function takes before the context.
-ARGUMENTS = {
-    "model_fn": 1,
-    "pre_model_fn": 1,  # before it
-    "model_warmup_fn": 2,  # after it, before the first request
-    "input_fn": 2,
-    "predict_fn": 2,
-    "output_fn": 2,
-    "transform_fn": 4,
-}
+# Bodies of these very types, written so, are decoded for a user's input_fn; all others come as bytes.
 TEXT_TYPES = frozenset({codecs.JSON, codecs.CSV})
-
-
-@dataclass
-class Context:
-    """The optional last argument of a user's functions, with multi-model-server's names."""
-
-    system_properties: dict[str, Any]
-    header: Callable[[str], str] = field(default=lambda name: "")
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    status: int = 200
-    content_type: str = ""
-    reply_headers: dict[str, str] = field(default_factory=dict)
-
-    def get_request_header(self, index: int, name: str) -> str | None:
-        return self.header(name) or None
-
-    def get_all_request_header(self, index: int) -> dict[str, str]:
-        found = {name.removeprefix("HTTP_"): value for name, value in self.variables.items() if name.isupper()}
-        return {
-            name.replace("_", "-").title(): value
-            for name, value in found.items()
-            if f"HTTP_{name}" in self.variables or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
-        }
-
-    def get_request_id(self, index: int = 0) -> str:
-        return self.header("X-Request-Id")
-
-    def set_response_header(self, index: int, key: str, value: str) -> None:
-        self.reply_headers[key] = value
-
-    def get_response_headers(self, index: int) -> dict[str, str]:
-        return self.reply_headers
-
-    def set_response_content_type(self, index: int, value: str) -> None:
-        self.content_type = value
-
-    def set_response_status(self, code: int = 200, phrase: str = "", index: int = 0) -> None:
-        self.status = code
 
 
 class ScriptModel:
@@ -85,137 +44,189 @@ class ScriptModel:
     batching = Batching(size=1)
     execution_parameters: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(self, path: Path, model_dir: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, model_dir: Path, settings: Settings, module: str = "") -> None:
         self._path = path
+        self._module = module  # `package.module`, where it is part of a package
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
         self._functions: dict[str, Callable[..., Any]] = {}
         self._setting = settings.defaults
         self._defaults: Defaults
+        self._in_flask = False
 
     @property
     def description(self) -> dict[str, Any]:
         return {"script": str(self._path), "model": str(self._model_dir)}
 
     def load(self) -> None:
-        module = import_file(self._path)
+        try:
+            self._load()
+        except (ValueError, RuntimeError) as error:
+            if why := explain_thread(error):
+                raise JobError(why) from error
+            raise
+
+    def _load(self) -> None:
+        source = self._path.read_bytes()
+        self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
+        if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
+            import asyncio  # noqa: F401
+        module = import_script(self._path, self._module)
+        provide_event_loop()
         self._functions = functions_of(module, self._path)
         own = batch_transform.of_script(module)
         self.execution_parameters = batch_transform.checked(own, str(self._path))
-        context, folder = self._context(), str(self._model_dir)
+        self._decodes_itself = bool({"input_fn", "transform_fn"} & self._functions.keys())
+        self._encodes_itself = bool({"output_fn", "transform_fn"} & self._functions.keys())
+        self._answering = "transform_fn" if "transform_fn" in self._functions else "output_fn"
+        self._check_default_accept()
+        self._context = context = Context(self._model_dir)
+        folder = str(self._model_dir)
         self._call("pre_model_fn", _nothing, folder, context)
         self._model, self._defaults = load_model(self._functions, self._path, self._model_dir, self._setting, context)
         self._call("model_warmup_fn", _nothing, folder, self._model, context)
 
-    def _context(self, request: Request | None = None) -> Context:
-        properties = {"model_dir": str(self._model_dir), "gpu_id": 0 if os.environ.get(VARIABLE) else None}
-        return Context(properties, request.header, request.variables) if request else Context(properties)
+    def _check_default_accept(self) -> None:
+        """Raises JobError where every request that names no type would be refused."""
+        if not self._encodes_itself and codecs.ALIASES.get(self._default_accept, self._default_accept) not in (
+            codecs.ENCODERS
+        ):
+            raise JobError(
+                f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}, which {self._path} must write "
+                f"itself, by an output_fn; without one it must be one of {', '.join(codecs.ENCODERS)}"
+            )
 
     def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
-        reply: Reply
-        reply, parts = submit(request)
-        if parts is None:
-            return reply
-        stream = Stream(parts, submit, events=reply.content_type == EVENTS)
-        return replace(reply, stream=stream, content_type=reply.content_type or stream.content_type)
+        found: Reply | Parts = submit(request)
+        if isinstance(found, Reply):
+            return found
+        stream = Stream(found.parts, submit, events=found.content_type.partition(";")[0].strip() == EVENTS)
+        return Reply(b"", found.content_type or stream.content_type, found.status, found.headers, stream)
 
     def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
         return as_request(self.respond, message, conversation, submit)
 
     def compute(self, items: list[Request]) -> list[Any]:
+        provide_event_loop()
         return [self._outcome(request) for request in items]
 
     def _outcome(self, request: Request) -> Any:
+        processor = self._context.begin(request)
         try:
-            return self._transform(request)
-        except (Exception, SystemExit) as error:
-            status = getattr(error, "status_code", None)
-            # The toolkits' own errors carry a status; so may a user's.
-            if isinstance(status, int) and 400 <= status < 600:
-                return RequestError(status, str(error))
-            return error
+            if self._in_flask:
+                with flask_request(request):
+                    return self._transform(request, processor)
+            return self._transform(request, processor)
+        except BaseException as error:  # whatever it is, the other requests of this turn are not to blame
+            if why := explain_thread(error):
+                error.add_note(why)
+            return refused(error)
+        finally:
+            self._context.end()
 
-    def _transform(self, request: Request) -> tuple[Reply, Iterator[Any] | None]:
-        """The answer, with its parts where it comes in such."""
-        media = codecs.content_type(request.content_type)
-        # The client's own word for it: a user's function may ask for application/x-ndjson by this very name.
-        content_type = request.content_type.partition(";")[0].strip().lower() or media.name
+    def _transform(self, request: Request, processor: RequestProcessor) -> Reply | Parts:
+        data, content_type = self._payload(request)
         accept = self._wanted(request.accept)
-        context = self._context(request)
-        data = codecs.decode_text(request.body, media) if media.name in TEXT_TYPES else request.body
+        context = self._context
         if "transform_fn" in self._functions:
-            answer = self._functions["transform_fn"](self._model, data, content_type, accept, context)
+            returned = self._functions["transform_fn"](self._model, data, content_type, accept, context)
         else:
             value = self._call("input_fn", self._defaults.input_fn, data, content_type, context)
             prediction = self._call("predict_fn", self._defaults.predict_fn, value, self._model, context)
-            answer = self._call("output_fn", self._defaults.output_fn, prediction, accept, context)
-        return _reply(answer, accept, context)
+            returned = self._call("output_fn", self._defaults.output_fn, prediction, accept, context)
+        found = answer(returned, accept, processor, self._answering)
+        if found.status >= 400:
+            log.warning("request %s: %d, set by the script", context.get_request_id(), found.status)
+        if isinstance(found, Parts):
+            return replace(found, parts=Steps(found.parts, context, processor))
+        return found
 
     def _call(self, name: str, default: Callable[..., Any], *arguments: Any) -> Any:
         return self._functions.get(name, default)(*arguments)
 
+    def _payload(self, request: Request) -> tuple[Any, str]:
+        """The body and its media type. A user's function gets them as the toolkits hand them over: the header as it
+        was sent, and a text for JSON and CSV by these very names, else a bytearray."""
+        # Some clients spell the header so.
+        sent = request.variables.get("HTTP_CONTENTTYPE") or request.content_type or codecs.JSON
+        if not self._decodes_itself:
+            return request.body, sent
+        media = codecs.content_type(sent)
+        if sent in TEXT_TYPES:
+            return codecs.decode_text(request.body, media), sent
+        return bytearray(request.body), sent
+
     def _wanted(self, accept: str) -> str:
         """The one media type that a user's output_fn is asked for: the client's favourite. Without one, the best
         that our default can write."""
-        if not {"output_fn", "transform_fn"} & self._functions.keys():
+        if not self._encodes_itself:
             return self._defaults.answer_type(accept, self._default_accept)
-        favourite = next(iter(codecs.preferences(accept)), accept)
-        return self._default_accept if favourite in ("*/*", "*") else favourite
+        return favourite(accept) or self._default_accept
 
 
-def import_file(path: Path) -> ModuleType:
-    """A module from a file, under the file's own name."""
-    name = path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise JobError(f"{path} is no Python file; SAGEMAKER_PROGRAM should name one, such as inference.py")
-    module = importlib.util.module_from_spec(spec)
-    with isolation.importing(name):
-        sys.modules[name] = module  # so that its dataclasses and pickles find it
-        spec.loader.exec_module(module)
-    return module
+class Steps(Iterator[Any]):
+    """The parts of an answer. Each is computed while the context shows its request."""
+
+    def __init__(self, parts: Iterator[Any], context: Context, processor: RequestProcessor) -> None:
+        self._parts = parts
+        self._context = context
+        self._processor = processor
+
+    def __next__(self) -> Any:
+        provide_event_loop()
+        self._context.resume(self._processor)
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            told = refused(error)
+            if told is error or not isinstance(told, BaseException):
+                raise
+            raise told from error
+        finally:
+            self._context.end()
+
+    def close(self) -> None:
+        getattr(self._parts, "close", _nothing)()
 
 
-def functions_of(module: ModuleType, path: Path) -> dict[str, Callable[..., Any]]:
-    """The functions that a module defines, each made to take the context. Raises JobError."""
-    found = {name: getattr(module, name) for name in ARGUMENTS if callable(getattr(module, name, None))}
-    if not found:
-        raise JobError(f"{path} defines none of {', '.join(ARGUMENTS)}")
-    parts = sorted({"input_fn", "predict_fn", "output_fn"} & found.keys())
-    if "transform_fn" in found and parts:
-        raise JobError(f"{path} defines transform_fn, which takes the place of {', '.join(parts)}: leave one out")
-    return {name: _with_context(function, name, path) for name, function in found.items()}
+@lru_cache(maxsize=256)
+def favourite(accept: str) -> str:
+    """The media type that a client likes best, as it wrote it, without its weight; empty where anything will do.
+    Raises RequestError 406 for what is no media type: it would become the answer's."""
+    if not accept.strip(" ,"):
+        return ""
+    if not MEDIA_TYPE.fullmatch(accept):
+        raise RequestError(406, f"Accept is {accept!r}; it must name media types, such as {codecs.JSON}")
+    best = accept.strip()
+    if "," in accept or "q=" in accept.lower():
+        ranked = [pair for pair in parse_accept_header(accept) if pair[1] > 0]
+        best = max(ranked, key=lambda pair: pair[1], default=(accept, 0))[0]
+    return "" if best in ("*/*", "*") else best
 
 
-def _with_context(function: Callable[..., Any], name: str, path: Path) -> Callable[..., Any]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    count = sum(p.kind in kinds for p in inspect.signature(function).parameters.values())
-    wanted = ARGUMENTS[name]
-    if count == wanted + 1:
-        return function
-    if count == wanted:
-        return lambda *arguments: function(*arguments[:wanted])
-    raise JobError(f"{path}: {name} takes {count} arguments; it must take {wanted}, or {wanted + 1} with context")
+def flask_request(request: Request) -> AbstractContextManager[Any]:
+    """`flask.request` for a script that reads it, as it can where the toolkit is a Flask application."""
+    variables = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/invocations",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "8080",
+        "wsgi.url_scheme": "http",
+        **{name: value for name, value in request.variables.items() if isinstance(value, str)},
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.input": BytesIO(request.body),
+    }
+    context: AbstractContextManager[Any] = flask_app().request_context(variables)
+    return context
 
 
-def _reply(answer: Any, accept: str, context: Context) -> tuple[Reply, Iterator[Any] | None]:
-    """What output_fn or transform_fn returned: a body, or a body and its media type. One that is yielded is sent part
-    by part."""
-    body, name = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, accept)
-    parts = body if is_stream(body) else None
-    if isinstance(body, str):
-        body = body.encode()
-    if parts is None and not isinstance(body, bytes | bytearray | memoryview):
-        raise TypeError(f"output_fn returned {type(body).__name__}; it must return text, bytes, or (body, type)")
-    name = context.content_type or name
-    if not isinstance(name, str) or not name.isprintable():
-        raise TypeError(f"output_fn returned {name!r} for the media type; it must be a text such as {codecs.JSON}")
-    if context.status not in range(200, 600):
-        raise ValueError(f"set_response_status({context.status!r}): a status is a number from 200 to 599")
-    headers = tuple((str(key), str(value)) for key, value in context.reply_headers.items())
-    if not all(text.isascii() and text.isprintable() for header in headers for text in header):
-        raise ValueError(f"set_response_header: a header is printable ASCII, unlike one of {context.reply_headers}")
-    return Reply(b"" if parts else bytes(body), name, context.status, headers), parts
+@lru_cache(maxsize=1)
+def flask_app() -> Any:
+    from flask import Flask
+
+    return Flask(__name__)
 
 
 def _nothing(*_: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from container.log import REQUEST_ID, log
 from serving import body, headers, metrics
-from serving.errors import RequestError, error_body, phrase
+from serving.errors import ModelRefusalError, RequestError, error_body, phrase
 from serving.models import Reply, Request
 from serving.settings import Settings
 
@@ -86,7 +86,7 @@ class Invocations:
 def failed(error: Exception, request_id: str) -> RequestError:
     """What to tell the client: what it did wrong, or only that the model failed, with the traceback in the log."""
     if isinstance(error, RequestError):
-        if error.status >= 500:
+        if error.status >= 500 or isinstance(error, ModelRefusalError):
             log.warning("request %s: %d: %s", request_id, error.status, error.message)
         return error
     log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})

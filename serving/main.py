@@ -24,7 +24,7 @@ from container.handler import code_folders, find_for_serving, put_on_path
 from container.paths import Paths
 from container.process import Supervisor
 from container.resources import cores
-from serving import metrics, nginx
+from serving import metrics, nginx, submitted
 from serving.nginx_log import AccessLog, Complaints
 from serving.runtime import DRAINING, runtime_folder
 from serving.settings import MEGABYTE, Settings, folder_bytes
@@ -43,10 +43,11 @@ def main(arguments: Sequence[str] = ()) -> int:
     paths = Paths.from_environment()
     try:
         settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
-        if not settings.multi_model:
-            find_for_serving(paths)  # a model that nobody can serve is told now
-        put_on_path(code_folders(paths))  # and so is a user's folder with the name of one of ours
         with runtime_folder() as runtime, Supervisor() as supervisor:
+            submitted.bring(paths, runtime)
+            if not settings.multi_model:
+                find_for_serving(paths)  # a model that nobody can serve is told now
+            put_on_path(code_folders(paths))  # and so is a user's folder with the name of one of ours
             install_requirements(supervisor, paths)
             return serve(supervisor, settings, runtime)
     except Exception as error:
@@ -174,8 +175,14 @@ def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
     command = next(filter(None, map(pip.install, folders)), None)
     if not command:
         return
-    child = supervisor.start(command)
-    while child.status is None and not supervisor.stop_requested:
-        supervisor.poll(1.0)
-    if child.status:
-        raise JobError(f"{command.name} {explain_status(child.status)}:\n{child.tail()[-1000:]}")
+    check = Command(
+        [sys.executable, "-P", "-c", "import serving.app, serving.worker"],
+        name=f"`serve`, with what {command.name} has installed,",
+        capture=True,
+    )
+    for each in (command, check):
+        child = supervisor.start(each)
+        while child.status is None and not supervisor.stop_requested:
+            supervisor.poll(1.0)
+        if child.status:
+            raise JobError(f"{each.name} {explain_status(child.status)}:\n{child.tail()[-1000:]}")

@@ -65,8 +65,7 @@ class Reply:
 
     def __post_init__(self) -> None:
         """Raises ValueError for headers that would split the answer, whoever wrote them."""
-        if self.content_type:  # a stream's is known by its first part only
-            check_media_type(self.content_type)
+        check_media_type(self.content_type)
         if self.headers:
             headers.check(self.headers)
 
@@ -229,7 +228,7 @@ def find_servable(paths: Paths, settings: Settings) -> Servable:
     if isinstance(found, InferenceScript):
         from serving.inference_script import ScriptModel
 
-        return ScriptModel(found.path, paths.model, settings)
+        return ScriptModel(found.path, paths.model, settings, found.module)
     return HandlerModel(found, paths.model, settings)
 
 

@@ -18,10 +18,10 @@ from container import pip
 from container.child import Command
 from container.environment import region_of, sm_variables, to_arguments
 from container.failure import JobError
+from container.fetch import fetch
 from container.job import TrainingJob
 from container.log import log
 from container.paths import Paths
-from training.fetch import fetch
 
 DEFAULT_PROGRAM = "train.py"
 SERVED = "inference.py"

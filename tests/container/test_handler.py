@@ -230,6 +230,24 @@ def test_an_inference_script_is_found(ml: MakeTree, files: dict[str, str], envir
     assert find_for_serving(tree.paths, environ) == InferenceScript(tree.root / found)
 
 
+@pytest.mark.parametrize(
+    ("file", "program", "module"),
+    [
+        ("serve_it.py", "serve_it", ""),
+        ("serving_code/entry.py", "serving_code.entry", "serving_code.entry"),
+        ("serving_code/entry.py", "serving_code/entry.py", ""),
+        ("serving_code/entry/__init__.py", "serving_code.entry", "serving_code.entry"),
+        ("inference/__init__.py", "", "inference"),
+        ("inference/__init__.py", "inference.py", "inference"),
+        ("mine/__init__.py", "mine", "mine"),
+    ],
+)
+def test_a_script_is_found_as_the_toolkits_import_it(ml: MakeTree, file: str, program: str, module: str) -> None:
+    tree = ml(code={file: "", "serving_code/other.py": ""})
+    found = find_for_serving(tree.paths, {"SAGEMAKER_PROGRAM": program})
+    assert found == InferenceScript(tree.paths.code / file, module)
+
+
 def test_a_named_inference_script_that_is_missing_is_refused(ml: MakeTree) -> None:
     tree = ml(code={"x.py": ""})
     with pytest.raises(JobError, match=r"SAGEMAKER_PROGRAM names 'serve_it\.py', which is not in .*/code"):

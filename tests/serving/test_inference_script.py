@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import json
+import sys
 import textwrap
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +16,13 @@ import numpy as np
 import pytest
 
 from container.failure import JobError
-from serving.errors import RequestError
-from serving.inference_script import ScriptModel
+from container.log import log
+from serving.errors import ModelRefusalError, RequestError
+from serving.headers import cgi_name, look_up
+from serving.inference_script import ScriptModel, favourite
 from serving.models import Reply, Request
 from serving.settings import Settings
+from serving.streaming import compute_with_steps
 
 LOAD = "def model_fn(model_dir): return 10\n"
 
@@ -34,10 +42,26 @@ def load(tmp_path: Path) -> Any:
 def outcome(
     model: ScriptModel, body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **headers: str
 ) -> Any:
-    variables = {"CONTENT_TYPE": content_type, **{f"HTTP_{name.upper()}": value for name, value in headers.items()}}
-    request = Request(body, content_type, accept, lambda name: headers.get(name, ""), variables=variables)
-    (outcome,) = model.compute([request])
-    return outcome[0] if isinstance(outcome, tuple) else outcome
+    (outcome,) = model.compute([asked(body, content_type, accept, **headers)])
+    return outcome
+
+
+def asked(body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **headers: str) -> Request:
+    variables = {cgi_name(name): value for name, value in headers.items()}
+    variables |= {"CONTENT_TYPE": content_type} if content_type else {}
+    return Request(body, content_type, accept, partial(look_up, variables), variables=variables)
+
+
+def respond(model: ScriptModel, *arguments: Any, **headers: Any) -> Reply:
+    """As in the event loop, and what the engine would raise."""
+
+    def submit(item: Any) -> Any:
+        (outcome,) = compute_with_steps(model.compute, [item])
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    return model.respond(asked(*arguments, **headers), submit)
 
 
 def answer(model: ScriptModel, *arguments: Any, **headers: Any) -> Reply:
@@ -86,7 +110,7 @@ def transform_fn(model, data, content_type, accept, context):
 """
     )
     reply = answer(load(code), b"1", "text/csv", X_One="1")
-    assert reply.body.decode() == repr({"Content-Type": "text/csv", "X-One": "1"})
+    assert reply.body.decode() == repr({"X-One": "1", "Content-Type": "text/csv"})
     assert reply.headers == (("X-Seen", "1"),)
     code = code.replace('context.get_request_header(0, "X_One")', '"a\\r\\nX-Evil: 1"')
     assert isinstance(outcome(load(code)), ValueError)
@@ -94,17 +118,64 @@ def transform_fn(model, data, content_type, accept, context):
 
 @pytest.mark.parametrize("code", [WITHOUT_CONTEXT, WITH_CONTEXT, TRANSFORM])
 def test_each_function_gets_what_the_convention_says(load: Any, tmp_path: Path, code: str) -> None:
-    reply = answer(load(code), b"[1]", "application/json; charset=utf-8", "text/csv")
+    reply = answer(load(code), b"[1]", "application/json", "text/csv")
     assert reply.body.decode() == repr(["str", "[1]", "application/json", str(tmp_path), "text/csv"])
     assert reply.content_type == "text/csv"
 
 
 @pytest.mark.parametrize(
     ("content_type", "kind"),
-    [("application/json", "str"), ("text/csv", "str"), ("application/x-npy", "bytes"), ("image/png", "bytes")],
+    [
+        ("", "str"),
+        ("application/json", "str"),
+        ("text/csv", "str"),
+        ("application/csv", "bytearray"),
+        ("text/json", "bytearray"),
+        ("Text/CSV", "bytearray"),
+        ("text/csv; charset=utf-8", "bytearray"),
+        ("application/x-npy", "bytearray"),
+        ("image/png", "bytearray"),
+    ],
 )
 def test_only_json_and_csv_come_as_text(load: Any, content_type: str, kind: str) -> None:
+    """By these very names, as sagemaker_inference.content_types.UTF8_TYPES has them."""
     assert f"['{kind}'," in answer(load(WITHOUT_CONTEXT), b"1", content_type).body.decode()
+
+
+@pytest.mark.parametrize(
+    "sent", ["multipart/form-data; boundary=XX", "application/x;Json-Header-Size=175", "Image/PNG", "text/json"]
+)
+def test_media_types_reach_the_functions_as_they_were_sent(load: Any, sent: str) -> None:
+    for code in (WITHOUT_CONTEXT, TRANSFORM):
+        reply = answer(load(code), b"1", sent, sent)
+        assert reply.body.decode().count(repr(sent)) == 2
+        assert reply.content_type == sent
+
+
+def test_a_content_type_without_its_hyphen(load: Any) -> None:
+    assert b"'text/csv'" in answer(load(WITHOUT_CONTEXT), b"1", "text/plain", ContentType="text/csv").body
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", ""),
+        ("*/*", ""),
+        ("text/csv, application/json", "text/csv"),
+        ("text/plain;q=0.1, Image/PNG", "Image/PNG"),
+        ("application/vnd.x;A=B", "application/vnd.x;A=B"),
+        ("application/vnd.x;a=B;q=0.5", "application/vnd.x; a=B"),
+        ("a/b;q=0", "a/b;q=0"),
+    ],
+)
+def test_the_clients_favourite(accept: str, expected: str) -> None:
+    assert favourite(accept) == expected
+
+
+def test_an_accept_that_no_answer_could_carry(load: Any) -> None:
+    refused = outcome(load(WITHOUT_CONTEXT), b"1", "", "text/\x07")
+    assert isinstance(refused, RequestError)
+    assert refused.status == 406
 
 
 @pytest.mark.parametrize("name", ["application/x-ndjson", "application/jsonl", "image/png"])
@@ -185,24 +256,153 @@ def test_a_body_may_come_with_its_type(load: Any, returned: str, body: bytes, co
     assert (reply.body, reply.content_type) == (body, content_type)
 
 
-@pytest.mark.parametrize("returned", ["{'a': 1}", "None", "1.5", "('x', None)", "('x', 'a\\nb')", "('x', 'y', 'z')"])
-def test_anything_else_in_place_of_a_body_is_the_scripts_fault(load: Any, returned: str) -> None:
+@pytest.mark.parametrize(
+    ("returned", "body"),
+    [
+        ("{'a': [1, None, True]}", b'{"a": [1, null, true]}'),
+        ("[1, 'x']", b'[1, "x"]'),
+        ("[]", b"[]"),
+        ("None", b"null"),
+        ("1", b"1"),
+        ("1.5", b"1.5"),
+        ("True", b"true"),
+        ("[float('nan')]", b"[NaN]"),
+        ("2 ** 70", b"1180591620717411303424"),
+        ("numpy.float64(1.5)", b"1.5"),
+        ("numpy.float32(1.5)", b"1.5"),
+        ("numpy.int64(3)", b"3"),
+        ("numpy.array([[1, 2]])", b"[[1, 2]]"),
+        ("{'scores': numpy.array([1.5])}", b'{"scores": [1.5]}'),
+        ("['body', 'text/html']", b'["body", "text/html"]'),
+    ],
+)
+def test_other_values_are_sent_as_json(load: Any, returned: str, body: bytes) -> None:
+    """As by multi-model-server, but for the indentation."""
+    for code in (
+        f"def transform_fn(m, d, c, a): return {returned}",
+        f"def predict_fn(d, m): return 1\ndef output_fn(p, a): return {returned}",
+    ):
+        assert answer(load(f"import numpy\n{LOAD}{code}")) == Reply(body, "application/json")
+
+
+@pytest.mark.parametrize(
+    ("returned", "body", "content_type"),
+    [
+        ("({'a': 1}, 'application/x-mine')", b'{"a": 1}', "application/x-mine"),
+        ("('text', 'text/html', 'more')", b"text", "text/html"),
+        ("('text', None)", b"text", "text/csv"),
+        ("(None, 'a/b')", b"null", "a/b"),
+        ("('text', 'Text/HTML; charset=UTF-8')", b"text", "Text/HTML; charset=UTF-8"),
+    ],
+)
+def test_tuples_are_a_body_and_its_type(load: Any, returned: str, body: bytes, content_type: str) -> None:
+    code = f"def transform_fn(m, d, c, a): return {returned}"
+    assert answer(load(LOAD + code), b"1", "", "text/csv") == Reply(body, content_type)
+
+
+RESPONSE = """
+    from werkzeug.wrappers import Response
+    def model_fn(model_dir): return 1
+    def predict_fn(data, model): return data
+    def output_fn(prediction, accept): return Response({arguments})
+"""
+
+
+def test_a_response_of_flask_is_the_answer(load: Any) -> None:
+    reply = answer(load(RESPONSE.format(arguments="'x,y', mimetype='text/csv'")))
+    assert reply == Reply(b"x,y", "text/csv; charset=utf-8")
+    reply = answer(load(RESPONSE.format(arguments="b'x', 201, {'X-Mine': '1'}, content_type='a/b'")))
+    assert reply == Reply(b"x", "a/b", 201, (("X-Mine", "1"),))
+    assert answer(load(RESPONSE.format(arguments="status=204"))).body == b""
+
+
+def test_a_response_that_streams_is_sent_in_parts(load: Any) -> None:
+    reply = respond(load(RESPONSE.format(arguments="(word for word in ('a', 'b')), mimetype='text/x'")))
+    assert reply.stream is not None
+    assert (list(reply.stream), reply.content_type) == ([b"a", b"b"], "text/x; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        ("object()", "transform_fn returned object, which cannot be sent"),
+        ("{'a': object()}", "transform_fn returned dict, which cannot be sent (object is no JSON)"),
+        ("('x',)", "transform_fn returned a tuple of 1"),
+        ("('x', 5)", "transform_fn returned 5 as the media type"),
+        ("('x', 'a\\nb')", "the answer's media type is 'a\\nb'"),
+    ],
+)
+def test_what_cannot_be_sent_is_the_scripts_fault(load: Any, returned: str, words: str) -> None:
     error = outcome(load(LOAD + f"def transform_fn(m, d, c, a): return {returned}"))
-    assert isinstance(error, TypeError)
-    assert "output_fn returned" in str(error)
+    assert isinstance(error, TypeError | ValueError)
+    assert not isinstance(error, RequestError)
+    assert words in str(error)
 
 
-@pytest.mark.parametrize(("status", "told"), [(400, True), (404, True), (507, True), (200, False), ("400", False)])
-def test_errors_with_a_status_of_their_own_keep_it(load: Any, status: Any, told: bool) -> None:
-    code = f"""
-        class Bad(Exception): status_code = {status!r}
-        def model_fn(model_dir): return 1
-        def predict_fn(data, model): raise Bad("send less")
-    """
+@pytest.mark.parametrize("header", ["Content-Length", "Transfer-Encoding", "X-Accel-Redirect", "X Y", "X:"])
+def test_a_header_that_would_break_the_answer_is_the_scripts_fault(load: Any, header: str) -> None:
+    for returned in ("'x'", "iter('xy')"):
+        code = f"def transform_fn(m, d, c, a, context):\n context.set_response_header(0, {header!r}, '100')"
+        error = outcome(load(f"{LOAD}{code}\n return {returned}"))
+        assert isinstance(error, ValueError), error
+        assert str(error).replace("'", "").startswith(f"the answers header {header} ")
+
+
+RAISES = """
+    class ServiceError(Exception):
+        __module__ = {module!r}
+        status_code = {status!r}
+        message = "send less"
+    def model_fn(model_dir): return 1
+    def predict_fn(data, model): raise type("Derived", (ServiceError,), {{}})("in", "parts")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "status"),
+    [("sagemaker_inference.errors", 400), ("sagemaker_inference.errors", 507), ("sagemaker_containers._errors", 404)],
+)
+def test_errors_of_the_toolkits_keep_status_and_message(load: Any, module: str, status: int) -> None:
+    error = outcome(load(RAISES.format(module=module, status=status)))
+    assert isinstance(error, ModelRefusalError), error
+    assert (error.status, error.message) == (status, "send less")
+
+
+def test_an_error_of_multi_model_server_keeps_its_code(load: Any) -> None:
+    code = RAISES.replace("status_code", "error_code").format(module="mms.service", status=424)
     error = outcome(load(code))
-    assert isinstance(error, RequestError) is told
-    if told:
-        assert (error.status, error.message) == (status, "send less")
+    assert isinstance(error, ModelRefusalError)
+    assert (error.status, error.message) == (424, "send less")
+
+
+def test_a_toolkits_error_may_be_none(load: Any) -> None:
+    assert outcome(load(RAISES.format(module="sagemaker_inference.errors", status=204))).status == 204
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("openai", 401), ("fastapi.exceptions", 503), ("sagemaker_inference.errors", "400")]
+)
+def test_the_status_of_another_service_is_not_the_clients(load: Any, module: str, status: object) -> None:
+    error = outcome(load(RAISES.format(module=module, status=status)))
+    assert not isinstance(error, RequestError)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "message"),
+    [
+        ("InputError('send numbers')", 400, "send numbers"),
+        ("NotFound('no such item')", 404, "no such item"),
+    ],
+)
+def test_how_a_script_refuses_a_request(load: Any, raised: str, status: int, message: str) -> None:
+    start = "from container.handler import InputError\nfrom werkzeug.exceptions import NotFound\n"
+    for code in (
+        f"def predict_fn(data, model): raise {raised}",
+        f"def predict_fn(data, model):\n raise {raised}\n yield 1",
+    ):
+        with pytest.raises(ModelRefusalError) as caught:
+            respond(load(start + LOAD + code))
+        assert (caught.value.status, caught.value.message) == (status, message)
 
 
 @pytest.mark.parametrize("raised", ["ValueError('x')", "SystemExit(1)", "MemoryError()"])
@@ -249,3 +449,180 @@ def test_a_script_that_cannot_work_is_told_at_load(load: Any, tmp_path: Path, co
         load(code)
     assert words in str(caught.value)
     assert str(tmp_path / "inference.py") in str(caught.value)
+
+
+def test_a_context_kept_from_model_fn_shows_each_request(load: Any) -> None:
+    """And is the same object, as in multi-model-server, so that what a script puts there stays."""
+    code = """
+        def model_fn(model_dir, context):
+            context.mine = "kept"
+            return context
+        def predict_fn(data, model): return model.get_request_header(0, "X-One")
+        def output_fn(prediction, accept, context): return f"{prediction} {context.mine}"
+    """
+    model = load(code)
+    assert answer(model, X_One="1").body == b"1 kept"
+    assert answer(model, X_One="2").body == b"2 kept"
+
+
+def test_each_part_of_an_answer_is_computed_with_its_own_request(load: Any) -> None:
+    code = """
+        def model_fn(model_dir): return 1
+        def transform_fn(model, data, content_type, accept, context):
+            for _ in range(2):
+                yield context.get_request_header(0, "X-One") or "none"
+    """
+    model = load(code)
+    first, second = (respond(model, b"1", X_One=number) for number in "12")
+    assert first.stream is not None
+    assert second.stream is not None
+    parts = [part for pair in zip(first.stream, second.stream, strict=True) for part in pair]
+    assert parts == [b"1", b"2", b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("part", "accept", "content_type"),
+    [
+        ("'text'", "", "text/plain; charset=utf-8"),
+        ("b'bytes'", "", "application/octet-stream"),
+        ("1", "", "application/jsonlines"),
+        ("'text'", "text/event-stream", "text/event-stream"),
+    ],
+)
+def test_a_stream_without_a_type_is_labelled_by_its_first_part(
+    load: Any, part: str, accept: str, content_type: str
+) -> None:
+    for code in (f"def transform_fn(m, d, c, a): yield {part}", f"def output_fn(p, a): yield {part}"):
+        reply = respond(load(f"{LOAD}{code}" + "\ndef predict_fn(d, m): pass" * ("output" in code)), b"1", "", accept)
+        assert reply.content_type == content_type
+    assert respond(load(LOAD + f"def transform_fn(m, d, c, a): return iter([{part}]), 'a/b'")).content_type == "a/b"
+
+
+def test_a_status_of_the_scripts_own_is_told_in_the_log(
+    load: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    code = "def transform_fn(m, d, c, a, context): context.set_response_status(code=429, phrase='later'); return 'x'"
+    assert answer(load(LOAD + code), b"1", X_Request_Id="42").status == 429
+    assert [record.getMessage() for record in caplog.records] == ["request 42: 429, set by the script"]
+
+
+@pytest.mark.parametrize(
+    ("signature", "arguments"),
+    [
+        ("data, model, t=.5, k=2", "[data, t, k]"),
+        ("data, model, t=.5", "[data, t]"),
+        ("*arguments", "[len(arguments)]"),
+        ("data, model, *more", "[len(more)]"),
+        ("data, model, **options", "[len(options)]"),
+        ("data, *, model=None, t=3", None),
+        ("data, model, *, t=3", "[t]"),
+        ("data, model, t=.5, context=None", "[t, context.get_request_id()]"),
+        ("data, model, *, context", "[context.get_request_id()]"),
+        ("data, model, ctx=None", "[ctx.get_request_id()]"),
+        ("data, model, anything", "[anything.get_request_id()]"),
+        ("data, model=5", "[model]"),
+    ],
+)
+def test_functions_are_called_with_what_they_require(load: Any, signature: str, arguments: str | None) -> None:
+    code = LOAD + f"def predict_fn({signature}): return {arguments}\ndef input_fn(d, c): return 7\n"
+    code += "def output_fn(p, a): return p"
+    if arguments is None:
+        with pytest.raises(JobError, match="it must take 2, or 3 with context"):
+            load(code)
+        return
+    expected: dict[str, Any] = {
+        "data": 7,
+        "model": 10,
+        "t": 3 if "t=3" in signature else 0.5,
+        "k": 2,
+        "arguments": [0, 0],
+    }
+    expected |= dict.fromkeys(("context", "ctx", "anything"), type("Seen", (), {"get_request_id": lambda _: "42"})())
+    expected |= {"more": [], "options": [], "len": len}
+    assert json.loads(answer(load(code), X_Request_Id="42").body) == eval(arguments, expected)  # noqa: S307
+
+
+def test_a_script_that_is_called_like_a_part_of_python(tmp_path: Path) -> None:
+    path = tmp_path / "queue.py"
+    path.write_text(LOAD + "def predict_fn(data, model): return data\nclass Own: pass")
+    ScriptModel(path, tmp_path, Settings()).load()
+    assert hasattr(importlib.import_module("queue"), "SimpleQueue")
+
+
+def test_a_script_that_cannot_be_imported_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "broken_script.py"
+    path.write_text("import nothing_of_this_name")
+    with pytest.raises(ModuleNotFoundError):
+        ScriptModel(path, tmp_path, Settings()).load()
+    assert "broken_script" not in sys.modules
+
+
+@pytest.mark.parametrize("code", ["import asyncio\n", "", "import concurrent.futures\n"])
+def test_the_event_loop_of_a_thread(load: Any, code: str) -> None:
+    """As in the toolkits, whose functions run in the main thread."""
+    code += """
+async def double(value):
+    return value * 2
+def predict_fn(data, model):
+    import asyncio
+    return asyncio.get_event_loop().run_until_complete(double(model))
+def model_fn(model_dir):
+    import asyncio
+    return asyncio.get_event_loop().run_until_complete(double(5))
+def output_fn(prediction, accept): return prediction
+def input_fn(data, content_type): return data
+"""
+    found: list[Any] = []
+
+    def run() -> None:
+        model = load(code)
+        found.extend(answer(model).body for _ in range(2))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [b"20", b"20"]
+
+
+def test_a_signal_handler_is_told_in_words(load: Any, tmp_path: Path) -> None:
+    set_one = "import signal\ndef limit(): signal.signal(signal.SIGALRM, lambda *_: None)\n"
+    seen: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            load(set_one + "def model_fn(model_dir): limit()")
+        except JobError as error:
+            seen.append(error)
+        seen.append(outcome(load(set_one + LOAD + "def predict_fn(data, model): limit()")))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    at_load, at_request = seen
+    for text in (str(at_load), *at_request.__notes__):
+        assert text.startswith(f"{tmp_path / 'inference.py'}, line 2, in limit: signal only works in main thread")
+        assert "MODEL_SERVER_TIMEOUT" in text
+
+
+def test_an_own_default_type_needs_an_output_fn(load: Any) -> None:
+    code = LOAD + "def predict_fn(data, model): return data\n"
+    with pytest.raises(JobError, match=r"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is 'application/x-mine'.* output_fn"):
+        load(code, default_accept="application/x-mine")
+    assert answer(load(code + "def output_fn(p, a): return a", default_accept="application/x-mine")).body == (
+        b"application/x-mine"
+    )
+
+
+def test_flask_request_where_a_script_reads_it(load: Any) -> None:
+    code = """
+        def model_fn(model_dir): return 1
+        def input_fn(data, content_type):
+            from flask import request
+            return [request.get_data().decode(), request.content_type, request.headers["X-One"], request.path]
+        def predict_fn(data, model): return data
+        def output_fn(prediction, accept): return prediction
+    """
+    code = code.replace("            from flask", "            #\n            from flask")
+    reply = answer(load(code), b"[1, 2]", "a/b", X_One="1")
+    assert json.loads(reply.body) == ["[1, 2]", "a/b", "1", "/invocations"]

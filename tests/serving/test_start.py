@@ -236,6 +236,22 @@ def test_the_requirements_beside_an_inference_py_are_installed(start: Start, bas
     assert server.ask([1, 2]) == [3, 6]
 
 
+def test_requirements_that_break_the_server_are_told(start: Start, base: Path, tmp_path: Path) -> None:
+    """As sagemaker-containers does, which asks for a Flask of 2019."""
+    with zipfile.ZipFile(base / "code/flask-1.1.1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("flask.py", "raise ImportError('no part of this century')\n")
+        wheel.writestr("flask-1.1.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: flask\nVersion: 1.1.1\n")
+        wheel.writestr("flask-1.1.1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("flask-1.1.1.dist-info/RECORD", "")
+    (base / "code/requirements.txt").write_text("./flask-1.1.1-py3-none-any.whl\n")
+    libraries = str(tmp_path / "lib")
+    server = start(base, PIP_TARGET=libraries, PYTHONPATH=libraries, PIP_NO_INDEX="1")
+    assert server.ended() == 1
+    assert "byo-container was tested with flask 3.1.3, which is 1.1.1 now" in server.log()
+    assert f"`serve`, with what pip install -r requirements.txt in {base / 'code'} has installed" in server.log()
+    assert "no part of this century" in server.log()
+
+
 def test_requirements_that_cannot_be_installed_end_serve(start: Start, base: Path) -> None:
     (base / "code/requirements.txt").write_text("no-such-package-at-all==1.0\n")
     server = start(base, PIP_NO_INDEX="1")

@@ -159,7 +159,7 @@ def output_fn(prediction, accept):
         (
             "def model_fn(d): pass\ndef transform_fn(model, data, kind, accept):\n    yield data\n    yield b'!'\n",
             b"2!",
-            "application/json",
+            "text/plain; charset=utf-8",
         ),
     ],
 )

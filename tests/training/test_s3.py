@@ -20,11 +20,11 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
+from container import s3
 from container.aws import ATTEMPTS
 from container.failure import JobError
+from container.fetch import fetch
 from tests.support import Finished, Tree, write_files
-from training import s3
-from training.fetch import fetch
 
 MakeTree = Callable[..., Tree]
 
@@ -257,7 +257,7 @@ def test_keys_that_open_nothing(ml: MakeTree, aws: Any, server: str) -> None:
         assert "AWS does not know the access key; see AWS_ACCESS_KEY_ID (InvalidAccessKeyId at GetObject)" in said
         own = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
         said = failed(ml, "s3://code/my.py", **own)
-        assert "the job's role may not read it (s3:GetObject; s3:ListBucket for a folder), or it is not there" in said
+        assert "the execution role may not read it (s3:GetObject; s3:ListBucket for a folder), or" in said
     finally:
         requests.post(f"{server}/moto-api/reset-auth", data=b"inf", timeout=10)
 

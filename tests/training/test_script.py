@@ -15,10 +15,10 @@ import pytest
 
 from container.archives import unpack
 from container.failure import JobError
+from container.fetch import fetch
 from container.log import log
 from container.paths import Paths
 from tests.support import Tree, write_files
-from training.fetch import fetch
 from training.script import named_program
 
 MakeTree = Callable[..., Tree]

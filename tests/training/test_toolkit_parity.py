@@ -68,7 +68,7 @@ def ours(ml: MakeTree, given: dict[str, Any]) -> dict[str, Any]:
     return {
         "variables": env,
         "training_env": json.loads(env["SM_TRAINING_ENV"]),
-        "pip": [[word for word in pip.argv[2:] if word not in PIP_FLAGS] for pip in pips],
+        "pip": [[word for word in pip.argv[pip.argv.index("pip") :] if word not in PIP_FLAGS] for pip in pips],
         "command": readable(program.argv),
     }
 

@@ -8,7 +8,13 @@ begin
 python3 "$here/choose.py" prune "$1" .
 python3 -m pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
     --no-deps --no-build-isolation --root "$2" .
-mkdir -p "$2/opt/ml"
+mkdir -p "$2/opt/ml" "$2/opt/byo-container/bin"
+# Other packages have commands of these names too (sagemaker-training, sagemaker-containers). The Dockerfiles put this
+# folder first on the PATH, so that ours win whatever is installed on top.
+for name in train serve byo-container; do
+    find "$2" -path "*/bin/$name" ! -path "$2/opt/*" -type f -exec cp {} "$2/opt/byo-container/bin/" \;
+    test -x "$2/opt/byo-container/bin/$name"
+done
 # The files' modes are those of a checkout, with its owner's umask.
 chmod -R u=rwX,go=rX "$2"
 settle

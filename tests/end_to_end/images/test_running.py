@@ -42,6 +42,8 @@ def model(tmp_path: Path) -> Sequence[str]:
 def test_the_tools_that_the_sdk_calls_are_there(none_image: str) -> None:
     for tool in ("bash", "python3", "python", "pip", "train", "serve", "byo-container"):
         assert must("run", "--rm", none_image, "sh", "-c", f"command -v {tool}").startswith("/"), tool
+    for ours in ("train", "serve", "byo-container"):  # before those of packages that are installed on top
+        assert must("run", "--rm", none_image, "sh", "-c", f"command -v {ours}") == f"/opt/byo-container/bin/{ours}"
     assert must("run", "--rm", none_image, "bash", "-c", "pip --version && python -m pip --version")
     assert must("run", "--rm", "--entrypoint", "/bin/bash", none_image, "-c", "echo replaced") == "replaced"
 

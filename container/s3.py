@@ -1,4 +1,4 @@
-"""A script's code from S3, where SageMaker's SDKs put it: `s3://bucket/job/source/sourcedir.tar.gz`.
+"""A user's code from S3, where SageMaker's SDKs put it: `s3://bucket/job/source/sourcedir.tar.gz`.
 
 By boto3 with all of its settings, and S3_ENDPOINT_URL, which the SDK's local mode sets.
 """
@@ -22,18 +22,24 @@ OTHERWISE = (
 ADVICE = {
     "NoSuchBucket": "there is no such bucket; see that its name is spelled right",
     "NoSuchKey": "there is neither such an object nor one below it; see that the key is spelled right",
-    "AccessDenied": "the job's role may not read it (s3:GetObject; s3:ListBucket for a folder), or it is not there",
+    "AccessDenied": "the execution role may not read it (s3:GetObject; s3:ListBucket for a folder), or it is not there",
     "InvalidObjectState": "the object is archived; restore it first",
 }
 
 
-def download(address: str, folder: Path, region: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+def download(
+    address: str,
+    folder: Path,
+    region: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    otherwise: str = OTHERWISE,
+) -> Path:
     """Downloads what an address names into the private `folder`, and gives its path: of a file for an object, of a
     folder for all objects below a key. Raises JobError that names the address and what would be right."""
     bucket, _, key = address.removeprefix(SCHEME).partition("/")
     if not bucket or not key.strip("/"):
         raise JobError(f"the code's address is {address!r}; it must be one such as s3://bucket/job/sourcedir.tar.gz")
-    with aws.in_words(f"the code cannot be fetched from {address}", OTHERWISE, ADVICE):
+    with aws.in_words(f"the code cannot be fetched from {address}", otherwise, ADVICE):
         client = aws.client("s3", environ.get("AWS_REGION") or region, environ.get("S3_ENDPOINT_URL") or None)
         log.info("fetching the code from %s", address)
         return _object(client, bucket, key, folder) or _objects(client, bucket, key, folder)

@@ -1,4 +1,4 @@
-"""Brings a script's code to /opt/ml/code: from a folder, an archive or a file, of this machine or in S3."""
+"""Brings a user's code into a folder: from a folder, an archive or a file, of this machine or in S3."""
 
 from __future__ import annotations
 
@@ -9,30 +9,37 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from container import s3
 from container.archives import unpack
 from container.failure import JobError
-from training import s3
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
 
-def fetch(source: str, code: Path, region: str | None = None) -> None:
-    """Brings the code to /opt/ml/code, unless something is there already: a folder, a tar archive or a single file,
-    by path, file:// or s3:// address. Raises JobError."""
+def fetch(
+    source: str,
+    code: Path,
+    region: str | None = None,
+    name: str = "sagemaker_submit_directory",
+    otherwise: str = s3.OTHERWISE,
+) -> None:
+    """Brings the code to the folder `code`, unless something is there already: a folder, a tar archive or a single
+    file, by path, file:// or s3:// address. `name` is what told the source, `otherwise` how to do without S3. Raises
+    JobError."""
     code.mkdir(parents=True, exist_ok=True)
     if any(code.iterdir()):
         return
     if source.startswith(s3.SCHEME):
         with tempfile.TemporaryDirectory(prefix="code-") as scratch:  # for nobody else's eyes
-            bring(s3.download(source, Path(scratch), region), code, source)
+            bring(s3.download(source, Path(scratch), region, otherwise=otherwise), code, source)
         return
-    path = local_path(source)
+    path = local_path(source, name)
     if path.resolve() == code.resolve():
         return
     if not (path.is_dir() or path.is_file()):
-        raise JobError(f"sagemaker_submit_directory is {source!r}, where there is neither a folder nor a file")
+        raise JobError(f"{name} is {source!r}, where there is neither a folder nor a file")
     if code.resolve().is_relative_to(path.resolve()):
-        raise JobError(f"sagemaker_submit_directory is {source!r}, which holds {code}, the place for its copy")
+        raise JobError(f"{name} is {source!r}, which holds {code}, the place for its copy")
     bring(path, code, str(path))
 
 
@@ -50,14 +57,14 @@ def bring(path: Path, code: Path, called: str) -> None:
         raise
 
 
-def local_path(source: str) -> Path:
+def local_path(source: str, name: str = "sagemaker_submit_directory") -> Path:
     """The path that a path or a file:// address names. Raises JobError for any other address."""
     if "://" not in source:
         return Path(source)
     address = urlsplit(source)
     if address.scheme != "file" or address.netloc not in ("", "localhost"):
         raise JobError(
-            f"sagemaker_submit_directory is {source!r}; code comes from a path or from an address such as "
+            f"{name} is {source!r}; code comes from a path or from an address such as "
             "s3://bucket/job/sourcedir.tar.gz or file:///opt/ml/input/data/code/sourcedir.tar.gz"
         )
     return Path(url2pathname(address.path))

@@ -1,0 +1,88 @@
+"""Our own commands `train` and `serve`, which other packages have too: sagemaker-training and sagemaker-containers.
+
+python -m container.commands PROGRAM ARGUMENT …   runs a program, such as pip; puts our commands back where it has
+                                                  replaced them, and tells of packages of ours that it has changed
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+from container import log
+
+NAMES = ("train", "serve", "byo-container")
+DISTRIBUTION = "byo-container"
+MODULE = b"byo_container"
+"""What a console script of ours imports."""
+
+
+def main(words: list[str]) -> int:
+    """Runs the program, and returns its status."""
+    log.configure()
+    ours, before = find(), requirements()
+    status = subprocess.call(words)  # its errors and its end by SIGTERM are our parent's affair
+    replaced = ", ".join(map(str, restore(ours)))
+    if replaced:
+        log.log.warning("a package has put its own commands in place of ours, which are back now: %s", replaced)
+    importlib.invalidate_caches()
+    after = requirements()
+    for name in [name for name, version in before.items() if version != after[name]]:
+        log.log.warning("byo-container was tested with %s %s, which is %s now", name, before[name], after[name])
+    return status if status >= 0 else 128 - status
+
+
+def find(folders: Iterable[str] = ()) -> dict[Path, bytes]:
+    """Our console scripts: in the folder where pip puts such, and on the PATH."""
+    places = folders or [sysconfig.get_path("scripts"), *os.environ.get("PATH", "").split(os.pathsep)]
+    ours = {}
+    for path in (Path(folder, name) for folder in dict.fromkeys(filter(None, places)) for name in NAMES):
+        with suppress(OSError):
+            text = path.read_bytes()
+            if MODULE in text and text.startswith(b"#!"):
+                ours[path] = text
+    return ours
+
+
+def restore(ours: dict[Path, bytes]) -> list[Path]:
+    """Writes those back that are others by now, and returns their paths."""
+    replaced = []
+    for path, text in ours.items():
+        try:
+            if path.is_file() and path.read_bytes() == text:
+                continue
+            building = path.with_name(f".{path.name}.byo")
+            building.write_bytes(text)
+            building.chmod(0o755)
+            building.replace(path)
+            replaced.append(path)
+        except OSError as error:
+            log.log.error("%s is another package's now, and cannot be put back: %s", path, error)
+    return replaced
+
+
+def requirements() -> dict[str, str]:
+    """The packages that ours needs, by name, and the versions that are installed."""
+    with suppress(metadata.PackageNotFoundError):
+        lines = [line for line in metadata.requires(DISTRIBUTION) or () if "extra ==" not in line]
+        return {name: _version(name) for name in (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines)}
+    return {}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

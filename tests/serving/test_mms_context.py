@@ -1,0 +1,137 @@
+"""The context of a user's functions, by multi-model-server's names and parameters."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.failure import JobError
+from container.log import log
+from serving.headers import cgi_name
+from serving.mms_context import Context
+from serving.models import Request
+
+
+def request(**given: str) -> Request:
+    variables = {cgi_name(name.replace("_", "-")): value for name, value in given.items()}
+    return Request(b"", "", "", lambda name: variables.get(cgi_name(name), ""), variables=variables)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    (tmp_path / "model").mkdir()
+    context = Context(tmp_path / "model")
+    context.begin(request(X_Amzn_SageMaker_Custom_Attributes="trace=1", Content_Type="a/b", X_Request_Id="42"))
+    return context
+
+
+def test_what_it_says_of_the_model(context: Context, tmp_path: Path) -> None:
+    properties = context.system_properties
+    assert properties.keys() == {"model_dir", "gpu_id", "batch_size", "server_name", "server_version"}
+    assert (properties["model_dir"], properties["batch_size"]) == (str(tmp_path / "model"), 1)
+    assert (context.model_name, context.manifest) == ("model", None)
+
+
+def test_a_manifest_is_read(tmp_path: Path) -> None:
+    (tmp_path / "MAR-INF").mkdir()
+    manifest = tmp_path / "MAR-INF" / "MANIFEST.json"
+    manifest.write_text('{"model": {}}')
+    assert Context(tmp_path).manifest == {"model": {}}
+    manifest.write_text("{")
+    with pytest.raises(JobError, match=r"MANIFEST\.json is no JSON"):
+        Context(tmp_path)
+
+
+@pytest.mark.parametrize(("devices", "gpu"), [("", None), ("-1", None), ("0", 0), ("3", 0)])
+def test_the_graphics_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: str, gpu: object) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    assert Context(tmp_path).system_properties["gpu_id"] == gpu
+
+
+@pytest.mark.parametrize("name", ["X-Amzn-SageMaker-Custom-Attributes", "x-amzn-sagemaker-custom-attributes"])
+def test_headers_in_any_spelling(context: Context, name: str) -> None:
+    headers = context.get_all_request_header(idx=0)
+    assert headers[name] == headers.get(name) == context.get_request_header(idx=0, key=name) == "trace=1"
+    assert name in headers
+    assert "X-Other" not in headers
+    assert headers.get("X-Other", "none") == "none"
+    with pytest.raises(KeyError):
+        headers["X-Other"]
+    assert set(headers) == {"X-Amzn-SageMaker-Custom-Attributes", "Content-Type", "X-Request-Id"}
+
+
+def test_the_answer_by_multi_model_servers_parameters(context: Context) -> None:
+    assert context.request_processor is not None
+    (processor,) = context.request_processor
+    assert processor.said_nothing
+    context.set_response_status(code=400, phrase="bad", idx=0)
+    assert context.get_response_status(idx=0) == (400, "bad")
+    context.set_all_response_status(code=201, phrase="made")
+    assert processor.get_response_status_code() == 201
+    context.set_response_content_type(idx=0, value="a/b")
+    context.set_response_header(idx=0, key="X-Mine", value="1")
+    assert context.get_response_content_type(idx=0) == "a/b"
+    assert context.get_response_headers(idx=0) == {"content-type": "a/b", "X-Mine": "1"}
+    assert context.get_request_id(idx=0) == context.get_request_id() == "42"
+    assert context.request_ids == {0: "42"}
+    assert not processor.said_nothing
+
+
+def test_outside_of_requests_there_is_nothing_to_read_or_set(tmp_path: Path) -> None:
+    context = Context(tmp_path)
+    context.set_response_status(500)
+    context.set_response_header(0, "X", "1")
+    assert context.request_processor is None
+    assert (context.get_request_header(0, "X"), context.get_all_request_header(0)) == (None, {})
+    assert context.get_request_id() is None
+
+
+def test_each_thread_sees_the_request_that_it_works_on(context: Context) -> None:
+    begun, looked, seen = threading.Event(), threading.Event(), []
+
+    def other() -> None:
+        context.begin(request(X_Request_Id="other"))
+        begun.set()
+        looked.wait(30)
+        seen.append(context.get_request_id())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert begun.wait(30)
+    assert context.get_request_id() == "42"
+    looked.set()
+    thread.join()
+    assert seen == ["other"]
+
+
+def test_a_thread_that_a_script_starts_sees_the_latest_request(context: Context) -> None:
+    seen: list[Any] = []
+    thread = threading.Thread(target=lambda: seen.append(context.get_request_id()))
+    thread.start()
+    thread.join()
+    assert seen == ["42"]
+
+
+def test_metrics_are_lines_of_the_log(
+    context: Context, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    caplog.set_level(logging.INFO)
+    context.metrics.add_counter("calls", 1)
+    context.metrics.add_time("took", 2.5, idx=0, unit="s")
+    context.metrics.add_size("size", 3, unit="kB")
+    context.metrics.add_percent("used", 4)
+    context.metrics.add_error("fault", "bad")
+    context.metrics.add_metric("any", 5, unit="apples", dimensions=["Level:Model"])
+    assert [record.getMessage().removeprefix("metric of model: ") for record in caplog.records] == [
+        "calls = 1 count",
+        "took = 2.5 s",
+        "size = 3 kB",
+        "used = 4 percent",
+        "fault = bad",
+        "any = 5 apples, Level:Model",
+    ]
