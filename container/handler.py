@@ -53,6 +53,8 @@ class Invocation:
     reply_headers: dict[str, str] = field(default_factory=dict)
     content_type: str = ""
     """Set it where the answer is of a media type of the model's own choice, such as audio/wav."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What the client sent as "parameters" beside "instances" or "inputs", to a handler that is `batched`."""
 
     @property
     def custom_attributes(self) -> str:
@@ -87,9 +89,12 @@ class Handler(Protocol):
     """A model. `train` may be left out by one that is only served, `load` and `predict` by one that is only
     trained. A dataclass `Hyperparameters` in the class declares what `job.hyperparameters` will be.
 
-    What a class may say besides, of how requests are put together for `predict` (MODEL_SERVER_BATCH_* have the last
-    word):
+    docs/handlers.md has a table of what `inputs` hold by content type, and one of what an output may be. What a class
+    may say besides, of what it takes and of how requests are put together for `predict` (MODEL_SERVER_BATCH_* have the
+    last word):
 
+        batched = True          # a list in JSON, {"instances": […]}, {"inputs": …} and the rows of an npy are inputs;
+                                # else JSON and npy hold one input, whatever it is
         batch_size = 16         # never more inputs in one call; without it 32, and a larger request in one piece
         batch_delay_ms = 5      # how long a request waits for company while nothing is computed; else 0
         def cost(self, input):  # such as its length, in the event loop, so cheap: alike goes with alike, cheapest first
@@ -106,10 +111,12 @@ class Handler(Protocol):
         """The model, ready to predict. Called once in every server worker; model_dir is read-only."""
 
     def predict(self, model: Any, inputs: list[Any]) -> list[Any]:
-        """One output for each input, in order. Where it raises, it is called again with the inputs of half of the
-        requests, until who is to blame stands alone. An output may be an InputError: that input fails alone. One that
-        is an iterator (a generator, say) is sent part by part as it comes: texts and bytes as they are, other values
-        as lines of JSON.
+        """A list with one output for each input, in order; or a tuple, an array or tensor (along its first axis), a
+        Series, a data frame (a dict for each row). Anything else fails the request with 500, and the log says why.
+
+        Where it raises, it is called again with the inputs of half of the requests, until who is to blame stands alone.
+        An output may be an InputError: that input fails alone. One that is an iterator (a generator, say) is sent part
+        by part as it comes: texts and bytes as they are, other values as lines of JSON.
 
         One with a parameter `requests` gets there the Invocation of each input."""
 

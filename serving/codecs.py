@@ -17,7 +17,9 @@ from typing import Any
 
 import orjson
 
+from serving import large, negotiation, plain
 from serving.errors import RequestError
+from serving.plain import dumps as dumps
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
@@ -58,19 +60,29 @@ def content_type(header: str) -> MediaType:
     return MediaType(name, charset)
 
 
-@lru_cache(maxsize=256)
 def accepted(header: str, default: str) -> str:
-    """The media type to answer in: the best of an Accept list that there is an encoder for.
+    """The media type to answer in: the best of an Accept list that there is an encoder for, by RFC 9110.
 
-    Ties in quality go to the one that stands first; `*/*` and no header mean `default`. Raises RequestError 406.
+    `*/*` and no header mean `default`, if they do not refuse it elsewhere. Raises RequestError 406.
     """
-    for wanted in preferences(header):
-        if wanted in ("*/*", "*"):
-            return ALIASES.get(default, default)
-        for known in ENCODERS:
-            if ALIASES.get(wanted, wanted) == known or (wanted.endswith("/*") and known.startswith(wanted[:-1])):
-                return known
-    raise RequestError(406, f"cannot answer in {header!r}; Accept one of {', '.join(ENCODERS)}")
+    short = len(header) <= negotiation.CACHED_LENGTH
+    return _accepted(header, default) if short else _accepted.__wrapped__(header, default)
+
+
+@lru_cache(maxsize=256)
+def _accepted(header: str, default: str) -> str:
+    first = ALIASES.get(default, default)
+    offers = [first, *(name for name in ENCODERS if name != first)]
+    found = negotiation.choose(header, [(name, _names(name)) for name in offers])
+    if found is None:
+        shown = header if len(header) <= 100 else f"{header[:100]}…"
+        raise RequestError(406, f"cannot answer in {shown!r}; Accept one of {', '.join(ENCODERS)}")
+    return found
+
+
+def _names(name: str) -> list[str]:
+    """All names that a media type goes by."""
+    return [name, *(alias for alias, meant in ALIASES.items() if meant == name)]
 
 
 def accepts(header: str, name: str) -> bool:
@@ -80,21 +92,7 @@ def accepts(header: str, name: str) -> bool:
 
 def preferences(header: str) -> list[str]:
     """The media types of an Accept header, best first, refused ones (q=0) left out; `*/*` for no header."""
-    if not header.strip(" ,"):
-        return ["*/*"]
-    ranked = []
-    for item in filter(None, (item.strip() for item in header.split(","))):
-        name, *parameters = (part.strip().lower() for part in item.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    quality = 0.0
-        if quality > 0:
-            ranked.append((-quality, name))
-    return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
+    return negotiation.preferred(header)
 
 
 def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
@@ -200,24 +198,13 @@ def encode(outputs: list[Any], many: bool, name: str) -> bytes:
     return ENCODERS[name](outputs, many)
 
 
-def _plain(value: Any) -> Any:
-    """What orjson does not know: NumPy's scalars and arrays that are not contiguous, tensors, sets."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if hasattr(value, "numpy"):
-        return value.numpy().tolist()
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    raise TypeError(f"a prediction of type {type(value).__name__} cannot be written as JSON")
-
-
-def dumps(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
-    except orjson.JSONEncodeError as error:
-        if "ecursion" not in str(error):
-            raise
-        raise RequestError(500, "the prediction is nested deeper than the 254 levels that can be written") from None
+def encode_large(outputs: list[Any], many: bool, name: str) -> bytes:
+    """The same beside the event loop, which has its turn meanwhile."""
+    if name == JSON:
+        return large.dumps(outputs if many else outputs[0])
+    if name == JSON_LINES:
+        return b"".join(large.dumps(row) + b"\n" for row in _rows(outputs, many))
+    return encode(outputs, many, name)
 
 
 def _encode_json(outputs: list[Any], many: bool) -> bytes:
@@ -225,11 +212,12 @@ def _encode_json(outputs: list[Any], many: bool) -> bytes:
 
 
 def _rows(outputs: list[Any], many: bool) -> list[Any]:
-    """The records of an answer: a list that answers a single input is several."""
+    """The records of an answer: what answers a single input and is like a list (a tuple, an array, a data frame) is
+    several."""
     if many:
         return outputs
-    only = _plain(outputs[0]) if hasattr(outputs[0], "tolist") else outputs[0]
-    return only if isinstance(only, list) else [only]
+    found = plain.items(outputs[0])
+    return outputs[:1] if found is None else found
 
 
 def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
@@ -239,31 +227,25 @@ def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
 def _encode_csv(outputs: list[Any], many: bool) -> bytes:
     lines = _Lines()
     # Rows end in CR LF for csv, which then quotes cells that hold either, and in LF for everybody else.
-    csv.writer(lines, lineterminator="\r\n").writerows(_cells(row) for row in _rows(outputs, many))
-    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode("utf-8", "surrogatepass")
+    csv.writer(lines, lineterminator="\r\n").writerows(plain.table(_rows(outputs, many)))
+    # Half of a surrogate pair is no character, and has no form in UTF-8: `?` in its place.
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode(errors="replace")
 
 
 class _Lines(list[str]):
     write = list.append
 
 
-def _cells(row: Any) -> list[Any]:
-    row = _plain(row) if hasattr(row, "tolist") else row
-    values = list(row.values()) if isinstance(row, dict) else row if isinstance(row, list | tuple) else [row]
-    values = [_plain(value) if hasattr(value, "tolist") else value for value in values]
-    return [dumps(value).decode() if isinstance(value, dict | list | tuple) else value for value in values]
-
-
 def _encode_text(outputs: list[Any], many: bool) -> bytes:
-    lines = [" ".join(map(str, _cells(row))) for row in _rows(outputs, many)]
+    lines = [" ".join(map(str, cells)) for cells in plain.table(_rows(outputs, many))]
     # A line is a record: one that holds line breaks would be taken for several.
-    return "".join(line.replace("\r", " ").replace("\n", " ") + "\n" for line in lines).encode()
+    return "".join(line.replace("\r", " ").replace("\n", " ") + "\n" for line in lines).encode(errors="replace")
 
 
 def _encode_npy(outputs: list[Any], many: bool) -> bytes:
     numpy = import_numpy(406)
-    array = numpy.asarray(outputs if many else outputs[0])
-    if array.dtype.hasobject:
+    array = plain.stacked(outputs if many else outputs[0])
+    if array is None:
         raise RequestError(406, f"these predictions are no array of numbers; Accept {JSON} instead of {NPY}")
     stream = io.BytesIO()
     numpy.save(stream, array, allow_pickle=False)

@@ -25,16 +25,18 @@ from container.handler import (
 )
 from container.log import log
 from container.paths import Paths
-from serving import batch_transform, codecs, halves, headers, metrics, sessions, streaming
+from serving import batch_transform, batches, codecs, halves, headers, metrics, sessions, streaming
+from serving.batches import MANY, ONE, Form
 from serving.batching import Engine
 from serving.errors import RequestError
 from serving.headers import check_media_type
+from serving.large import is_large
 from serving.predicting import Asked, Predicting, batching_of
 from serving.settings import Settings
 from serving.streaming import Step, Stream, compute_with_steps, stepping
 from serving.waiting import Batching
 
-# Bodies above this are decoded and encoded beside the event loop, which would stand still for milliseconds.
+# Bodies above this are decoded beside the event loop, which would stand still for milliseconds.
 LARGE_BODY = 32 * 1024
 # How soon a request that has come to a worker too early looks whether its model is loaded.
 LOADED_POLL_S = 0.01
@@ -125,6 +127,7 @@ class HandlerModel:
                 raise JobError(f"{self._reference.target} has no method {method}, so it cannot be served")
         handler = handler_class()
         self.batching = batching_of(handler, self._settings)
+        self._batched = batches.wanted(handler, self._reference.target)
         own = getattr(handler, "execution_parameters", {})
         self.execution_parameters = batch_transform.checked(own, self._reference.target)
         self._predicting = Predicting(handler, handler.load(self._model_dir), self._reference.target, self._settings)
@@ -135,41 +138,53 @@ class HandlerModel:
         beside = _beside_loop if len(request.body) > LARGE_BODY else _in_loop
         began = time.perf_counter()
         inputs, many = beside(codecs.decode, request.body, media)
+        form = MANY if many else ONE
+        if self._batched and not many:
+            inputs, form = beside(batches.split, inputs[0])
         cost = beside(self._predicting.dearest, inputs)
         metrics.stages["decode"].observe(time.perf_counter() - began)
         if self._predicting.asks:
-            return self._respond_asked(request, inputs, many, answer_type, cost, submit)
-        outputs = submit(inputs, len(inputs), cost)
-        return self._reply(outputs, many, answer_type, beside, submit)
+            return self._respond_asked(request, inputs, form, answer_type, cost, submit)
+        if form.parameters:
+            raise RequestError(400, "this model takes no parameters; leave 'parameters' out")
+        outputs = submit(inputs, len(inputs), cost) if inputs else []
+        return self._reply(outputs, form, answer_type, submit)
 
     def _respond_asked(
-        self, request: Request, inputs: list[Any], many: bool, answer_type: str, cost: float, submit: Callable[..., Any]
+        self, request: Request, inputs: list[Any], form: Form, answer_type: str, cost: float, submit: Callable[..., Any]
     ) -> Reply:
         """For a handler that wants to know of the requests themselves, and of their sessions."""
         invocation, ended = sessions.attend(self._settings.session_s, request.header, inputs)
+        invocation.parameters = form.parameters
         if ended:
             reply = Reply(b"{}", codecs.JSON)
         else:
-            outputs = submit(Asked(inputs, invocation), len(inputs), cost)
-            reply = self._reply(outputs, many, answer_type, _in_loop, submit)
+            outputs = submit(Asked(inputs, invocation), len(inputs), cost) if inputs else []
+            reply = self._reply(outputs, form, answer_type, submit)
         media = invocation.content_type or reply.content_type
-        return replace(reply, content_type=media, headers=tuple(invocation.reply_headers.items()))
+        try:
+            return replace(reply, content_type=media, headers=tuple(invocation.reply_headers.items()))
+        except BaseException:  # a header that no answer may have: nobody will read the stream, nor close it
+            if reply.stream:
+                reply.stream.close()
+            raise
 
-    def _reply(
-        self, outputs: list[Any], many: bool, answer_type: str, beside: Callable[..., Any], submit: Callable[..., Any]
-    ) -> Reply:
+    def _reply(self, outputs: list[Any], form: Form, answer_type: str, submit: Callable[..., Any]) -> Reply:
         streams = answer_type == streaming.EVENTS
         for number, output in enumerate(outputs, 1):
             if isinstance(output, InputError):
-                raise RequestError(400, f"record {number}: {output}" if many else str(output))
+                raise RequestError(400, f"record {number}: {output}" if form.many else str(output))
             streams = streams or streaming.is_stream(output)
         if streams:
             stream = streaming.of_outputs(outputs, stepping(submit, self._predicting.mode), answer_type)
-            if not many or answer_type == streaming.EVENTS:
+            if not form.many or answer_type == streaming.EVENTS:
                 return Reply(b"", stream.content_type, stream=stream)
             outputs = list(stream.values())
         began = time.perf_counter()
-        body = beside(codecs.encode, outputs, many, answer_type)
+        if is_large(outputs):
+            body = _beside_loop(form.encode_large, outputs, answer_type)
+        else:
+            body = form.encode(outputs, answer_type)
         metrics.stages["encode"].observe(time.perf_counter() - began)
         return Reply(body, codecs.labelled(answer_type))
 

@@ -59,6 +59,9 @@ def _invocation(*parameters: dict[str, Any], statuses: tuple[int, ...] = BODY_ER
         "parameters": [*parameters, *(_header(name, length) for name, length in HEADERS.items())],
         "requestBody": {
             "required": True,
+            "description": "One record in JSON or npy, one a line in the other types. Where the model's handler is "
+            "`batched`, a list in JSON (bare, or as `instances` or `inputs` in an object) and the rows of an npy are "
+            "a record each.",
             "content": {name: {"schema": schemas.get(name, TEXT)} for name in codecs.DECODERS},
         },
         "responses": {

@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -239,10 +238,27 @@ def test_what_json_has_no_number_for_is_null(value: Any) -> None:
     assert codecs.encode([[value]], False, JSON) == b"[null]"
 
 
-@pytest.mark.parametrize("value", [object(), b"bytes", 1j, "\ud800"])
-def test_what_cannot_be_written_as_json_is_the_models_fault(value: Any) -> None:
-    with pytest.raises(orjson.JSONEncodeError):
-        codecs.encode([value], False, JSON)
+@pytest.mark.parametrize("name", [JSON, JSON_LINES, CSV, TEXT])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"RIFF", "a prediction of bytes has no form in JSON, CSV or text"),
+        (bytearray(b"x"), "of bytes"),
+        (memoryview(b"x"), "of bytes"),
+        (np.array([b"x"]), "of bytes"),
+        ({"a": [b"x"]}, "of bytes"),
+        (object(), "a prediction of type object cannot be written; return texts, numbers"),
+        ([object()], "of type object"),
+    ],
+)
+def test_what_cannot_be_written_is_the_models_fault_in_words(value: Any, words: str, name: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        codecs.encode([value], False, name)
+
+
+def test_json_knows_no_complex_numbers() -> None:
+    with pytest.raises(TypeError, match="of type complex"):
+        codecs.encode([1j], False, JSON)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,11 +39,12 @@ MEGABYTE = 1024 * 1024
 class Client:
     """A client's side of one WebSocket."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
         self.protocol = WSConnection(ConnectionType.CLIENT)
         self.parts: list[Any] = []
-        self.send(Request(host="x", target=PATH))
+        own = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self.send(Request(host="x", target=PATH, extra_headers=own))
         self.opening = self.next()
 
     def send(self, event: Event) -> None:

@@ -1,0 +1,129 @@
+"""Large answers: known by an estimate, and written in parts as they would be in one."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from serving import codecs, large, plain
+from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from serving.errors import RequestError
+
+
+class Both(NamedTuple):
+    label: str
+    score: float
+
+
+NUMBERS = [0.5] * 100_000
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        ([], False),
+        ([1], False),
+        ([{"label": "a", "scores": {"a": 0.5, "b": 0.5}}] * 20, False),
+        (["x" * 1000] * 20, False),
+        ([np.zeros(1000)], False),
+        ([object()], False),
+        ([iter([1])], False),
+        ([NUMBERS], True),
+        (NUMBERS, True),
+        ([{"a": {"b": [{"c": NUMBERS}]}}], True),
+        ([1, 2, "x" * 100_000], True),
+        (["x" * 1000] * 100, True),
+        ([b"x" * 100_000], True),
+        ([np.zeros(100_000)], True),
+        (list(np.zeros((10_000, 4))), True),
+        ([Both("a" * 100_000, 0.5)], True),
+        ([dict.fromkeys(range(10_000), "x")], True),
+    ],
+)
+def test_the_size_of_an_answer_is_estimated(outputs: list[Any], expected: bool) -> None:
+    assert large.is_large(outputs) == expected
+
+
+def test_an_estimate_looks_at_little() -> None:
+    looked = 0
+
+    class Tall(list[Any]):
+        """Eight items, each like itself, without an end."""
+
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: Any) -> Any:
+            nonlocal looked
+            looked += 1
+            return [Tall()] * 4 if isinstance(index, slice) else Tall()
+
+    large.is_large([Tall()] * 8)
+    assert looked < 10_000
+
+
+TENTHS = np.full((20_000, 4), 0.1, np.float32)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        NUMBERS,
+        tuple(NUMBERS[:20_000]),
+        {"a": NUMBERS, "b": "é", 'c"': {"d": NUMBERS}, "e": []},
+        {1: NUMBERS},
+        [{"label": "a", "score": n} for n in range(20_000)],
+        [["x" * 300_000, 1], "x" * 300_000, [NUMBERS], None],
+        TENTHS,
+        TENTHS[:, ::2],
+        TENTHS.astype(">f4"),
+        list(TENTHS),
+        np.array(["a", "b"] * 20_000),
+        np.ma.masked_array(np.arange(20_000), np.arange(20_000) % 2 == 0),
+        [2**70] * 20_000,
+        [float("nan")] * 20_000,
+        Both("x" * 500_000, 0.5),
+        "x" * 500_000,
+        [],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_parts_make_the_same_json(value: Any) -> None:
+    assert large.dumps(value) == plain.dumps(value)
+    for many in (False, True):
+        assert codecs.encode_large([value], many, JSON) == codecs.encode([value], many, JSON)
+    assert codecs.encode_large([value, value], True, JSON_LINES) == codecs.encode([value, value], True, JSON_LINES)
+
+
+@pytest.mark.parametrize("name", [CSV, TEXT, NPY])
+def test_other_types_are_written_as_ever(name: str) -> None:
+    assert codecs.encode_large([TENTHS], False, name) == codecs.encode([TENTHS], False, name)
+    if name == NPY:
+        assert np.load(io.BytesIO(codecs.encode_large([TENTHS], False, name))).shape == (20_000, 4)
+
+
+def test_a_large_value_is_written_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them small: the event loop has its turn between two."""
+    sizes = []
+    whole = plain.dumps
+
+    def dumps(value: Any) -> bytes:
+        sizes.append(len(written := whole(value)))
+        return written
+
+    monkeypatch.setattr(plain, "dumps", dumps)
+    large.dumps([{"a": NUMBERS, "b": [{"c": list(TENTHS)}]}])
+    assert len(sizes) > 8
+    assert max(sizes) < 2 * large.PART
+
+
+def test_what_holds_itself_is_told() -> None:
+    circle: list[Any] = ["x" * 1_000_000]
+    circle.append(circle)
+    with pytest.raises(RequestError, match="nested deeper"):
+        large.dumps(circle)
+    with pytest.raises(TypeError, match="of bytes"):
+        large.dumps([b"x"] * 100_000)

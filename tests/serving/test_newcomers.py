@@ -1,0 +1,197 @@
+"""Handlers as people write them at first, asked as SageMaker's SDK, TF Serving's and Hugging Face's clients do."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from container.failure import JobError
+from serving import batches
+from tests.serving.test_conversation import Client
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+JSON, CSV, NPY, LINES = "application/json", "text/csv", "application/x-npy", "application/jsonlines"
+
+
+def asked_of(handler: str) -> Any:
+    """A fixture: a server of one of the handlers in newcomers.py."""
+
+    @pytest.fixture(scope="module", name=handler.lower())
+    def server(start_for_module: Start) -> Server:
+        return start_for_module(handler=f"newcomers:{handler}", MODEL_SERVER_NGINX="off").ready()
+
+    return server
+
+
+sklearn_server, onnx_server = asked_of("Sklearn"), asked_of("Onnx")
+pipeline_server, mistaken_server = asked_of("Pipeline"), asked_of("Mistaken")
+
+
+def npy(value: Any) -> bytes:
+    """As NumpySerializer writes it."""
+    stream = io.BytesIO()
+    np.save(stream, np.asarray(value))
+    return stream.getvalue()
+
+
+def predict(server: Server, body: Any, content_type: str = JSON, accept: str = JSON) -> Any:
+    """As a predictor of the SDK with its serializers: values in, values out."""
+    data = json.dumps(body).encode() if content_type == JSON else body
+    answer = server.post(data=data, headers={"Content-Type": content_type, "Accept": accept})
+    assert answer.status_code == 200, f"{answer.text}\n{server.log()[-3000:]}"
+    assert answer.headers["Content-Type"] == accept
+    if accept == NPY:
+        return np.load(io.BytesIO(answer.content)).tolist()
+    return answer.text if accept == CSV else answer.json()
+
+
+ROWS = [[1.0, 3.0], [5.0, 0.0], [2.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "accept", "expected"),
+    [
+        (ROWS, JSON, JSON, [4, 5, 4]),
+        ({"instances": ROWS}, JSON, JSON, {"predictions": [4, 5, 4]}),
+        ({"inputs": ROWS}, JSON, JSON, [4, 5, 4]),
+        ({"instances": ROWS, "signature_name": "serving_default"}, JSON, JSON, {"predictions": [4, 5, 4]}),
+        ({"instances": ROWS}, JSON, CSV, "4.0\n5.0\n4.0\n"),
+        (npy(ROWS), NPY, NPY, [4, 5, 4]),  # SKLearnPredictor
+        (npy(ROWS), NPY, JSON, [4, 5, 4]),
+        (npy([1.0, 3.0]), NPY, NPY, 4.0),
+        (b"1,3\n5,0\n2,2", CSV, CSV, "4.0\n5.0\n4.0\n"),  # CSVSerializer ends with no line break
+        (b"1.0,3.0", CSV, JSON, [4]),
+        (b"[1, 3]\n[5, 0]\n", LINES, JSON, [4, 5]),
+        ([], JSON, JSON, []),
+        ({"instances": []}, JSON, JSON, {"predictions": []}),
+        (npy(np.zeros((0, 2))), NPY, NPY, []),
+    ],
+)
+def test_scikit_learn(sklearn: Server, body: Any, content_type: str, accept: str, expected: Any) -> None:
+    assert predict(sklearn, body, content_type, accept) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "accept", "expected"),
+    [
+        ([[1, 3], [3, 1]], JSON, JSON, [[0.25, 0.75], [0.75, 0.25]]),
+        (npy(np.array([[1, 3], [1, 9]], np.float64)), NPY, NPY, [[0.25, 0.75], [np.float32(0.1), np.float32(0.9)]]),
+        (npy([[1, 9]]), NPY, JSON, [[0.1, 0.9]]),
+        (b"1,9\n3,1", CSV, CSV, "0.1,0.9\n0.75,0.25\n"),
+    ],
+)
+def test_onnx(onnx: Server, body: Any, content_type: str, accept: str, expected: Any) -> None:
+    assert predict(onnx, body, content_type, accept) == expected
+
+
+GOOD, BAD = {"label": "POSITIVE", "score": 0.5}, {"label": "NEGATIVE", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"inputs": "a good one"}, [GOOD]),
+        ({"inputs": ["a good one", "a bad one"]}, [GOOD, BAD]),
+        ({"inputs": ["good", "x"], "parameters": {"top_k": 2}, "options": {"wait_for_model": True}}, None),
+        ({"inputs": "good", "parameters": None}, [GOOD]),
+        ({"inputs": {"question": "why?"}}, [{"answer": "why?"}]),
+        ({"instances": ["good"], "parameters": {}}, {"predictions": [GOOD]}),
+        (["good", "stream"], [GOOD, "one two three "]),
+        ("good", GOOD),
+        ({"question": "why?"}, {"answer": "why?"}),
+    ],
+)
+def test_transformers(pipeline: Server, body: Any, expected: Any) -> None:
+    assert predict(pipeline, body) == (expected or [GOOD | {"score": 1.0}, BAD | {"score": 1.0}])
+
+
+def test_the_only_input_may_be_answered_in_parts(pipeline: Server) -> None:
+    answer = pipeline.post(json={"inputs": "stream"})
+    assert (answer.text, answer.headers["Transfer-Encoding"]) == ("one two three ", "chunked")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"instances": {"a": 1}}, "'instances' must be a list of inputs"),
+        ({"inputs": [], "paramters": {}}, "'paramters' beside 'inputs', where only 'parameters', 'options' may stand"),
+        ({"inputs": ["a"], "instances": ["a"]}, "'inputs' beside 'instances'"),
+        ({"inputs": "a", "parameters": [1]}, "'parameters' must be an object"),
+        ({"inputs": [[1, 2]], "parameters": {"top_k": 2}}, "takes no parameters"),
+    ],
+)
+def test_a_body_of_another_form_is_told(sklearn: Server, body: Any, words: str) -> None:
+    answer = sklearn.post(json=body)
+    assert answer.status_code == 400
+    assert words in answer.json()["message"]
+
+
+def test_batched_is_true_or_false() -> None:
+    class Wrong:
+        batched = "instances"
+
+    with pytest.raises(JobError, match=r"shout:Shout.batched is 'instances'; it must be True \(.*\) or False"):
+        batches.wanted(Wrong(), "shout:Shout")
+    assert not batches.wanted(object(), "shout:Shout")
+
+
+def test_a_server_does_not_start_with_another_word_for_it(start: Start, base: Path) -> None:
+    code = "class Shout:\n    batched = 1\n    def load(self, d): pass\n    def predict(self, m, i): return i\n"
+    (base / "code" / "shout.py").write_text(code)
+    server = start(base, handler="shout:Shout", MODEL_SERVER_NGINX="off").ready(500)
+    assert "shout:Shout.batched is 1; it must be True" in server.log()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("dict", "returned a dict; it must return a list with one output for the one input, such as [{…}]"),
+        ("text", 'returned a str; it must return a list with one output for the one input, such as ["…"]'),
+        ("None", "returned None; it must return a list with one output for the one input; is a `return` missing?"),
+        (
+            "generator",
+            "returned a generator; it must return a list with one output for the one input. An output may be",
+        ),
+        ("two", "returned 2 outputs for 1 input; it must return a list with one output for the one input, in the same"),
+    ],
+)
+def test_predict_that_returns_no_list_is_told_in_the_log(mistaken: Server, kind: str, words: str) -> None:
+    answer = mistaken.post(json=kind)
+    assert answer.status_code == 500
+    request_id = answer.headers["X-Request-Id"]
+    assert request_id in answer.json()["message"]
+    (line,) = [line for line in mistaken.log().splitlines() if f"request {request_id} failed" in line]
+    assert f"predict of newcomers:Mistaken {words}" in line
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("tuple", "tuple"), ("deque", "deque"), ("array", 0)])
+def test_other_collections_do(mistaken: Server, kind: str, expected: Any) -> None:
+    assert mistaken.ask(kind) == expected
+
+
+def test_a_large_answer_is_written_beside_the_event_loop(mistaken: Server) -> None:
+    """Whatever the size of the request was."""
+    assert mistaken.ask({"large": 10})[0] == "in the loop"
+    assert mistaken.ask({"large": 100_000})[0] == "beside it"
+    assert mistaken.ask({"large": 10, "more": "x" * 100_000})[0] == "in the loop"
+
+
+def test_a_stream_whose_head_is_refused_is_closed(mistaken: Server) -> None:
+    before = mistaken.ask("closed")
+    assert mistaken.post(json={"type": "a/b\r\nX: y"}).status_code == 500
+    assert mistaken.ask("closed") == before + 1
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-type", "X-Amzn-SageMaker-Custom-Attributes", "X-None"])
+def test_headers_by_http_and_by_websocket_are_the_same(mistaken: Server, name: str) -> None:
+    headers = {"Content-Type": "application/json", "X-Amzn-SageMaker-Custom-Attributes": "a=1, b=2"}
+    client = Client(mistaken, headers)
+    assert mistaken.ask({"header": name}, headers=headers) == client.ask(name)
+    client.socket.close()
