@@ -44,7 +44,7 @@ class ScriptModel:
     batching = Batching(size=1)
     execution_parameters: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(self, path: Path, model_dir: Path, settings: Settings, module: str = "") -> None:
+    def __init__(self, path: Path | None, model_dir: Path, settings: Settings, module: str = "") -> None:
         self._path = path
         self._module = module  # `package.module`, where it is part of a package
         self._model_dir = model_dir
@@ -56,7 +56,7 @@ class ScriptModel:
 
     @property
     def description(self) -> dict[str, Any]:
-        return {"script": str(self._path), "model": str(self._model_dir)}
+        return {"script": str(self._path or "none"), "model": str(self._model_dir)}
 
     def load(self) -> None:
         try:
@@ -67,15 +67,9 @@ class ScriptModel:
             raise
 
     def _load(self) -> None:
-        source = self._path.read_bytes()
-        self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
-        if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
-            import asyncio  # noqa: F401
-        module = import_script(self._path, self._module)
+        if self._path:
+            self._import(self._path)
         provide_event_loop()
-        self._functions = functions_of(module, self._path)
-        own = batch_transform.of_script(module)
-        self.execution_parameters = batch_transform.checked(own, str(self._path))
         self._decodes_itself = bool({"input_fn", "transform_fn"} & self._functions.keys())
         self._encodes_itself = bool({"output_fn", "transform_fn"} & self._functions.keys())
         self._answering = "transform_fn" if "transform_fn" in self._functions else "output_fn"
@@ -86,14 +80,25 @@ class ScriptModel:
         self._model, self._defaults = load_model(self._functions, self._path, self._model_dir, self._setting, context)
         self._call("model_warmup_fn", _nothing, folder, self._model, context)
 
+    def _import(self, path: Path) -> None:
+        source = path.read_bytes()
+        self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
+        if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
+            import asyncio  # noqa: F401
+        module = import_script(path, self._module)
+        self._functions = functions_of(module, path)
+        own = batch_transform.of_script(module)
+        self.execution_parameters = batch_transform.checked(own, str(path))
+
     def _check_default_accept(self) -> None:
         """Raises JobError where every request that names no type would be refused."""
         if not self._encodes_itself and codecs.ALIASES.get(self._default_accept, self._default_accept) not in (
             codecs.ENCODERS
         ):
             raise JobError(
-                f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}, which {self._path} must write "
-                f"itself, by an output_fn; without one it must be one of {', '.join(codecs.ENCODERS)}"
+                f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}, which only an output_fn in "
+                f"{self._path or 'an inference.py'} can write; without one it must be one of "
+                f"{', '.join(codecs.ENCODERS)}"
             )
 
     def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:

@@ -4,10 +4,12 @@ folder, unless MODEL_SERVER_DEFAULTS says so."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from container.artifacts import is_pretrained, torch_files
 
 AUTO = "auto"
 FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface")
@@ -98,17 +100,11 @@ def _by_imports(imports: frozenset[str]) -> tuple[str, str] | None:
 def _by_folder(evidence: Evidence) -> tuple[str, str] | None:
     if evidence.environ.get("HF_TASK"):
         return "huggingface", f"HF_TASK is {evidence.environ['HF_TASK']}"
-    if "config.json" in evidence.files and any(name.endswith((".safetensors", ".bin")) for name in evidence.files):
+    if is_pretrained(evidence.files):
         return "huggingface", "the model folder has config.json and weights"
     if torch_files(evidence.files):
         return "pytorch", f"the model folder has {torch_files(evidence.files)[0]}"
     return None
-
-
-def torch_files(files: Iterable[str]) -> list[str]:
-    """What PyTorch's default model_fn would load: model.pt, else all of its kind."""
-    found = sorted(name for name in files if name.endswith((".pt", ".pth")))
-    return ["model.pt"] if "model.pt" in found else found
 
 
 def _a(name: str) -> str:

@@ -11,6 +11,7 @@ import base64
 import csv
 import io
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
     if name in IMAGES:
         return _image_bytes(prediction, name), name
     if name == codecs.JSON and not streaming.is_stream(prediction):
-        return encoding.dumps(prediction, _with_images), name
+        return codecs.dumps(_with_images(prediction) if "PIL.Image" in sys.modules else prediction), name
     if name == codecs.CSV and (table := _table(prediction)):
         return table, name
     return encoding.output_fn(prediction, name, context)
@@ -140,9 +141,14 @@ def _image_bytes(prediction: Any, name: str) -> bytes:
 
 
 def _with_images(value: Any) -> Any:
+    """The same with a PNG in base64 in place of each image."""
+    if isinstance(value, Mapping):
+        return {key: _with_images(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_images(item) for item in value]
     if hasattr(value, "getbands"):  # an image of Pillow's
         return base64.b64encode(_image_bytes(value, "image/png")).decode()
-    return encoding.listed(value)
+    return value
 
 
 def _table(prediction: Any) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from container.artifacts import torch_files
 from container.failure import JobError
 from serving import codecs
 from serving.codecs import MediaType
 from serving.script_defaults import formats
-from serving.script_defaults.choose import torch_files
 from serving.script_defaults.defaults import Defaults
 from serving.script_defaults.encoding import output_fn
 
@@ -22,7 +22,7 @@ from serving.script_defaults.encoding import output_fn
 def model_fn(model_dir: str, context: Any) -> Any:
     """model.pt, or the only .pt or .pth file, which must be TorchScript. Raises JobError."""
     torch = _torch()
-    found = torch_files(path.name for path in Path(model_dir).iterdir())
+    found = torch_files([path.name for path in Path(model_dir).iterdir()])
     if len(found) != 1:
         raise JobError(
             f"{model_dir} should have a model.pt, or one .pt or .pth file alone, where there is no model_fn; "

@@ -323,7 +323,7 @@ Pair = collections.namedtuple("Pair", "a b")
     [
         (np.array([1, 2]), "application/json", "[1,2]"),
         (np.array([0.1], "float32"), "application/json", "[0.1]"),
-        (np.array([[0.1, 1e-7]], "float32"), "text/csv", "0.1,1e-07\n"),
+        (np.array([[0.1, 1e-7]], "float32"), "text/csv", "0.1,1e-7\n"),
         (np.array([0.1, 2]), "text/csv", "0.1\n2.0\n"),
         (np.array([("x", 1)], dtype="U1,i8"), "application/json", '[["x",1]]'),
         ((1, 2), "text/csv", "1\n2\n"),
@@ -343,19 +343,6 @@ def test_answers(prediction: Any, accept: str, expected: str) -> None:
         body, name = defaults.load(family).output_fn(prediction, accept, None)
         assert body.decode() == expected
         assert name == accept.partition(";")[0].lower()
-
-
-class Table:
-    """What a DataFrame has."""
-
-    def to_numpy(self) -> Any:
-        return np.array([[1, 2], [3, 4]])
-
-
-def test_tables_are_their_values() -> None:
-    output_fn = defaults.load("generic").output_fn
-    assert output_fn(Table(), "text/csv", None)[0] == b"1,2\n3,4\n"
-    assert output_fn({"a": Table()}, "application/json", None)[0] == b'{"a":[[1,2],[3,4]]}'
 
 
 def test_hugging_faces_answers() -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from serving.models import Reply, Request
 from serving.script_defaults import encoding
 from serving.script_defaults import pytorch as defaults
 from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Start
 
 torch = pytest.importorskip("torch")
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
@@ -117,3 +120,16 @@ def test_the_digits_of_float32_are_the_same_in_json_and_csv() -> None:
     tensor = torch.tensor([0.1, 1 / 3])
     assert encoding.output_fn(tensor, JSON, None)[0] == b"[0.1,0.33333334]"
     assert encoding.output_fn(tensor, CSV, None)[0] == b"0.1\n0.33333334\n"
+
+
+@pytest.mark.slow
+def test_torchscript_is_served_without_any_code(start: Start, base: Path) -> None:
+    """And the log says whose defaults do it."""
+    torch.jit.trace(torch.nn.Softplus(), torch.ones(1)).save(str(base / "model" / "model.pt"))
+    (base / "model" / "handler.json").unlink(missing_ok=True)
+    server = start(base, MODEL_HANDLER="").ready()
+    assert server.ask([[100]]) == [[100.0]]
+    answer = server.post(data=b"100,200\n", headers={"Content-Type": "text/csv", "Accept": "text/csv"})
+    assert (answer.status_code, answer.text) == (200, "100.0\n200.0\n")
+    told = "there is no inference.py: PyTorch's defaults are used, because the model folder has model.pt"
+    assert server.log().count(told) == 1
