@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from container.artifacts import is_pretrained, torch_files
 AUTO = "auto"
 FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface")
 VARIABLE = "MODEL_SERVER_DEFAULTS"
+MEMBERS = 100
 # What a script's imports say, best first: transformers stands on PyTorch, and XGBoost is used beside scikit-learn.
 IMPORTS = {
     "transformers": "huggingface",
@@ -55,7 +57,8 @@ class Model:
     @classmethod
     def of(cls, model: Any) -> Model:
         members = model.values() if isinstance(model, dict) else model if isinstance(model, list | tuple) else ()
-        classes = [*type(model).__mro__, *(one for member in members for one in type(member).__mro__)]
+        some = islice(members, MEMBERS)  # a table of a million entries is a model too
+        classes = [*type(model).__mro__, *(one for member in some for one in type(member).__mro__)]
         names = dict.fromkeys(f"{one.__module__}.{one.__qualname__}" for one in classes)
         return cls(tuple(names), type(model).__name__, callable(model), callable(getattr(model, "predict", None)))
 
@@ -131,5 +134,7 @@ def _imports(path: Path) -> set[str]:
     except (SyntaxError, ValueError, OSError):
         return set()
     names = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module} if node.module else {name.name for name in node.names}
     return {name.partition(".")[0] for name in names}

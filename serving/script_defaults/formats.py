@@ -50,7 +50,7 @@ def read(readers: Mapping[str, Reader], data: Data, content_type: str) -> Any:
     try:
         return reader(data, media)
     except (ValueError, TypeError, OverflowError, KeyError, EOFError, csv.Error, zipfile.BadZipFile) as error:
-        raise RequestError(400, f"the body is no {media.name} that can be read: {error}") from None
+        raise RequestError(400, f"the default input_fn cannot read this {media.name}: {error}") from None
 
 
 def text_of(data: Data, media: MediaType) -> str:

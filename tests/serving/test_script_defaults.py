@@ -73,8 +73,11 @@ def test_a_collection_of_models_is_known_by_its_members() -> None:
 
 def test_a_scripts_imports_are_found_in_functions_and_in_modules_beside_it(tmp_path: Path) -> None:
     (tmp_path / "inference.py").write_text("import numpy.linalg as la\nimport mine\ndef f():\n  from torch import nn\n")
-    (tmp_path / "mine.py").write_text("from xgboost.core import Booster\nfrom . import no\nimport inference, json")
-    assert imports_of(tmp_path / "inference.py") == {"numpy", "mine", "torch", "xgboost", "inference", "json"}
+    (tmp_path / "mine.py").write_text("from .near import there\nfrom . import no\nimport inference, json")
+    (tmp_path / "near.py").write_text("from xgboost.core import Booster")
+    assert imports_of(tmp_path / "inference.py") == {
+        *("numpy", "mine", "torch", "near", "no", "xgboost", "inference", "json")
+    }
 
 
 @pytest.mark.parametrize(
