@@ -21,7 +21,7 @@ from werkzeug.http import parse_accept_header
 from container.failure import JobError
 from container.handler import Conversation
 from container.log import log
-from serving import batch_transform, codecs
+from serving import batch_transform, codecs, stand_in
 from serving.errors import RequestError
 from serving.headers import MEDIA_TYPE
 from serving.mms_context import Context, RequestProcessor
@@ -69,7 +69,7 @@ class ScriptModel:
     def _load(self) -> None:
         if self._path:
             self._import(self._path)
-        provide_event_loop()
+        provide_event_loop()  # the script's own imports may have brought asyncio
         self._decodes_itself = bool({"input_fn", "transform_fn"} & self._functions.keys())
         self._encodes_itself = bool({"output_fn", "transform_fn"} & self._functions.keys())
         self._answering = "transform_fn" if "transform_fn" in self._functions else "output_fn"
@@ -85,6 +85,9 @@ class ScriptModel:
         self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
         if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
             import asyncio  # noqa: F401
+        if stand_in.PACKAGE.encode() in source:
+            stand_in.provide()
+        provide_event_loop()
         module = import_script(path, self._module)
         self._functions = functions_of(module, path)
         own = batch_transform.of_script(module)
@@ -141,7 +144,7 @@ class ScriptModel:
             returned = self._call("output_fn", self._defaults.output_fn, prediction, accept, context)
         found = answer(returned, accept, processor, self._answering)
         if found.status >= 400:
-            log.warning("request %s: %d, set by the script", context.get_request_id(), found.status)
+            log.warning("request %s: %d, set by the script", context.get_request_id() or "-", found.status)
         if isinstance(found, Parts):
             return replace(found, parts=Steps(found.parts, context, processor))
         return found

@@ -149,7 +149,10 @@ class Context:
         self._here.processor = self._latest = processor
 
     def end(self) -> None:
-        self._here.processor = self._latest = None
+        """This thread works on no request any more."""
+        if self._latest is self._here.processor:
+            self._latest = None
+        self._here.processor = None
 
     @property
     def _processor(self) -> RequestProcessor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import io
 import json
 import sys
@@ -558,7 +558,7 @@ def test_a_script_that_cannot_be_imported_leaves_nothing_behind(tmp_path: Path) 
     assert "broken_script" not in sys.modules
 
 
-@pytest.mark.parametrize("code", ["import asyncio\n", "", "import concurrent.futures\n"])
+@pytest.mark.parametrize("code", ["import asyncio\nLOOP = asyncio.get_event_loop()\n", ""])
 def test_the_event_loop_of_a_thread(load: Any, code: str) -> None:
     """As in the toolkits, whose functions run in the main thread."""
     code += """
@@ -626,3 +626,36 @@ def test_flask_request_where_a_script_reads_it(load: Any) -> None:
     code = code.replace("            from flask", "            #\n            from flask")
     reply = answer(load(code), b"[1, 2]", "a/b", X_One="1")
     assert json.loads(reply.body) == ["[1, 2]", "a/b", "1", "/invocations"]
+
+
+SKLEARN_SAMPLE = """
+    import json
+    from sagemaker_containers.beta.framework import (
+        content_types, encoders, env, modules, transformer, worker)
+    import sagemaker_containers.beta.framework.errors as errors
+    def model_fn(model_dir): return 2
+    def input_fn(data, content_type): return encoders.decode(data, content_type)
+    def predict_fn(data, model): return data * model
+    def output_fn(prediction, accept):
+        if accept == "application/json":
+            return worker.Response(json.dumps({"instances": prediction.tolist()}), mimetype=accept)
+        if accept == "text/plain":
+            return worker.Response("x", "ignored", 202)
+        return worker.Response(encoders.encode(prediction, accept), mimetype=accept)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sagemaker_containers") is not None, reason="the real one is installed")
+def test_a_script_for_sagemaker_containers(load: Any) -> None:
+    """As in AWS's samples of inference pipelines."""
+    model = load(SKLEARN_SAMPLE)
+    assert answer(model, b"[1, 2]", "application/json") == Reply(b'{"instances": [2, 4]}', "application/json")
+    csv_reply = answer(model, b"1,2\n3,4\n", "text/csv", "text/csv")
+    assert csv_reply == Reply(b"2.0,4.0\n6.0,8.0\n", "text/csv; charset=utf-8")
+    assert answer(model, b"1,2\n", "text/csv", "text/csv").body == b"2.0\n4.0\n"
+    npy_body = answer(model, npy([1, 2]), "application/x-npy", "application/x-npy").body
+    assert np.load(io.BytesIO(npy_body)).tolist() == [2, 4]
+    assert answer(model, b"1", "application/json", "text/plain") == Reply(b"x", "application/json", 202)
+    assert "the media type 'a/b' is not supported" in str(outcome(model, b"1", "a/b"))
+    with pytest.raises(AttributeError, match=r"framework\.env\.ServingEnv is no part of byo-container's stand-in"):
+        sys.modules["sagemaker_containers.beta.framework"].env.ServingEnv()

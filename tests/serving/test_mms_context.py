@@ -103,6 +103,7 @@ def test_each_thread_sees_the_request_that_it_works_on(context: Context) -> None
     thread.start()
     assert begun.wait(30)
     assert context.get_request_id() == "42"
+    context.end()
     looked.set()
     thread.join()
     assert seen == ["other"]
