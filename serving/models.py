@@ -176,7 +176,8 @@ class HandlerModel:
                 raise RequestError(400, f"record {number}: {output}" if form.many else str(output))
             streams = streams or streaming.is_stream(output)
         if streams:
-            stream = streaming.of_outputs(outputs, stepping(submit, self._predicting.mode), answer_type)
+            within = stepping(submit, self._predicting.mode)
+            stream = streaming.of_outputs(outputs, within, answer_type, form.many)
             if not form.many or answer_type == streaming.EVENTS:
                 return Reply(b"", stream.content_type, stream=stream)
             outputs = list(stream.values())

@@ -11,7 +11,7 @@ from serving import plain
 EXAMPLES = {dict: "[{…}]", str: '["…"]', bool: "[True]", int: "[1]", float: "[0.5]"}
 
 
-def checked(returned: Any, count: int, name: str) -> list[Any]:
+def outputs_of(returned: Any, count: int, name: str) -> list[Any]:
     """The outputs in what `predict` of the handler `name` returned for `count` inputs: those in a list, a tuple or
     another collection with an order, or along the first axis of an array, a tensor, a Series or a data frame (whose
     rows are dicts). Raises TypeError for anything else, and for a wrong number.

@@ -99,8 +99,8 @@ def _unwritable(value: Any) -> TypeError:
 
 
 def is_tensor(value: Any) -> bool:
-    """Of PyTorch (which may have a gradient, or lie on a device) or of TensorFlow."""
-    return hasattr(value, "numpy") and hasattr(value, "shape")
+    """Of PyTorch (which may have a gradient, or lie on a device) or of TensorFlow; or a sparse matrix of SciPy's."""
+    return (hasattr(value, "numpy") or hasattr(value, "toarray")) and hasattr(value, "shape")
 
 
 def is_array(value: Any) -> bool:
@@ -113,7 +113,7 @@ def array_of(value: Any) -> Any:
     if not is_tensor(value):
         return value
     if not hasattr(value, "detach"):
-        return value.numpy()
+        return value.numpy() if hasattr(value, "numpy") else value.toarray()
     value = value.detach().cpu()
     try:
         return value.numpy()

@@ -11,8 +11,8 @@ from typing import Any
 
 from container.failure import JobError
 from container.handler import Conversation, Handler, Invocation
-from serving import outputs
 from serving.devices import inference_mode
+from serving.outputs import outputs_of
 from serving.settings import Settings
 from serving.streaming import Around
 from serving.waiting import Batching
@@ -60,26 +60,26 @@ class Predicting:
     def of_requests(self, requests: list[Any]) -> list[list[Any]]:
         """The outputs for each request's inputs, predicted together."""
         asked = [inputs.invocation for inputs in requests for _ in inputs] if self.asks else []
-        found = iter(self._of_inputs(list(chain.from_iterable(requests)), asked))
-        return [[next(found) for _ in inputs] for inputs in requests]
+        outputs = iter(self._of_inputs(list(chain.from_iterable(requests)), asked))
+        return [[next(outputs) for _ in inputs] for inputs in requests]
 
     def _of_inputs(self, inputs: list[Any], asked: list[Any]) -> list[Any]:
         if not self._in_pieces:
             return self._predict(inputs, asked)
         costs = [self._cost(value) for value in inputs] if self._cost else [0.0] * len(inputs)
-        found: list[Any] = [None] * len(inputs)
+        outputs: list[Any] = [None] * len(inputs)
         for piece in pieces(costs, self._batching):
             predicted = self._predict(
                 [inputs[number] for number in piece], [asked[number] for number in piece if asked]
             )
             for number, output in zip(piece, predicted, strict=True):
-                found[number] = output
-        return found
+                outputs[number] = output
+        return outputs
 
     def _predict(self, inputs: list[Any], asked: list[Any]) -> list[Any]:
         with self.mode():
             told = {"requests": asked} if self.asks else {}
-            return outputs.checked(self._predict_fn(self._model, inputs, **told), len(inputs), self._name)
+            return outputs_of(self._predict_fn(self._model, inputs, **told), len(inputs), self._name)
 
 
 def batching_of(handler: object, settings: Settings) -> Batching:

@@ -138,10 +138,11 @@ class Stream:
         return part
 
 
-def of_outputs(outputs: list[Any], submit: Callable[..., Any], answer_type: str) -> Stream:
-    """The outputs of one request as a stream: the parts of the only one, or each of several, streams made whole."""
+def of_outputs(outputs: list[Any], submit: Callable[..., Any], answer_type: str, many: bool) -> Stream:
+    """The outputs of one request as a stream: the parts of the only one, or each of several, streams made whole. So is
+    the only one of a request that could have held `many`, and is answered by the record."""
     events = answer_type == EVENTS
-    if len(outputs) == 1 and is_stream(outputs[0]):
+    if len(outputs) == 1 and is_stream(outputs[0]) and (events or not many):
         return Stream(outputs[0], submit, events)
     return Stream((whole(output) if is_stream(output) else output for output in outputs), submit, events)
 
@@ -163,7 +164,7 @@ def values_of(step: Step, submit: Callable[..., Any]) -> Iterator[Any]:
 def line(part: Any) -> bytes:
     """Texts and bytes as they are; any other value as a line of JSON."""
     if isinstance(part, str):
-        return part.encode()
+        return part.encode(errors="replace")  # half a surrogate pair: the answer would break off
     return bytes(part) if isinstance(part, bytes | bytearray | memoryview) else codecs.dumps(part) + b"\n"
 
 
@@ -173,7 +174,7 @@ def event(part: Any) -> bytes:
         part = bytes(part).decode(errors="replace")
     text = part if isinstance(part, str) else codecs.dumps(part).decode()
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "".join(f"data: {text}\n" for text in lines).encode() + b"\n"
+    return "".join(f"data: {text}\n" for text in lines).encode(errors="replace") + b"\n"
 
 
 def whole(stream: Iterator[Any]) -> Any:

@@ -8,6 +8,7 @@ In `make test` for some seconds; longer on demand:
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,11 +16,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving import codecs, streaming
+from serving import batches, codecs, streaming
 from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
 from serving.errors import RequestError
 
@@ -55,6 +57,11 @@ SEEDS = {
         npy(np.array([1 + 2j])),
     ],
 }
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner, max_size=2),
+    max_leaves=5,
+)
 NASTY = [
     b"\0",
     b"\xff\xfe",
@@ -160,12 +167,59 @@ def test_headers_are_understood_or_refused(header: str) -> None:
     decoded(b"[1]", header)
 
 
+WORDS = st.sampled_from(["instances", "inputs", "parameters", "options", "signature_name", "predictions"])
+ASKED = st.dictionaries(WORDS | st.text(), VALUES | st.dictionaries(st.text(), VALUES), max_size=3) | VALUES
+
+
+@fuzz
+@given(value=ASKED)
+def test_batches_are_taken_apart_or_refused(value: Any) -> None:
+    found = outcome(lambda: batches.split(value))
+    if isinstance(found, RequestError):
+        assert found.status == 400
+        assert isinstance(value, dict)
+        return
+    inputs, form = found
+    assert isinstance(inputs, list)
+    assert form.many or len(inputs) == 1
+    again = orjson.loads(form.encode(inputs, JSON))
+    assert form.encode_large(inputs, JSON) == form.encode(inputs, JSON)
+    assert again[form.key] == inputs if form.key else again == (inputs if form.many or form.listed else inputs[0])
+
+
+OUTPUTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text() | st.integers(), inner, max_size=4)
+        | st.builds(np.asarray, st.lists(st.floats(width=32), max_size=4), st.just("f4"))
+        | st.sets(st.integers(), max_size=3)
+    ),
+    max_leaves=15,
+)
+
+
+@fuzz
+@given(
+    outputs=st.lists(OUTPUTS, min_size=1, max_size=4), many=st.booleans(), name=st.sampled_from([JSON, CSV, TEXT, NPY])
+)
+def test_outputs_are_written_or_refused_in_words(outputs: list[Any], many: bool, name: str) -> None:
+    """Bytes, say, are the model's fault. What is written is what the name says: JSON and UTF-8 without exceptions."""
+    body, refused = b"null", ""
+    try:
+        body = codecs.encode(outputs, many, name)
+    except (TypeError, RequestError) as error:
+        refused = str(error)
+    assert not refused or any(words in refused for words in ("cannot be written", "no form in", "no array"))
+    if name == JSON:
+        json.loads(body, parse_constant=lambda word: pytest.fail(word))
+    if name != NPY:
+        body.decode()
+
+
 @fuzz
 @given(part=st.text() | st.binary() | st.integers() | st.dictionaries(st.text(), st.none()))
 def test_parts_of_a_stream_are_events_of_their_own(part: Any) -> None:
-    try:
-        sent = streaming.event(part)
-    except (UnicodeEncodeError, TypeError):  # lone surrogates, and numbers that JSON cannot hold: the model's fault
-        return
+    sent = streaming.event(part)
     assert sent.endswith(b"\n\n")
     assert all(line.startswith(b"data: ") for line in sent[:-2].split(b"\n"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from container.handler import InputError
-from serving import outputs
+from serving.outputs import outputs_of
 
 
 class Both(NamedTuple):
@@ -42,11 +42,11 @@ class Sequence:
     ],
 )
 def test_collections_with_an_order_hold_the_outputs(returned: Any) -> None:
-    assert outputs.checked(returned, 2, "shout:Shout") == [1, 2]
+    assert outputs_of(returned, 2, "shout:Shout") == [1, 2]
 
 
 def test_an_array_has_an_output_in_each_row() -> None:
-    rows = outputs.checked(np.eye(2), 2, "shout:Shout")
+    rows = outputs_of(np.eye(2), 2, "shout:Shout")
     assert [row.tolist() for row in rows] == [[1, 0], [0, 1]]
 
 
@@ -54,18 +54,18 @@ def test_tensors_come_to_the_host() -> None:
     torch = pytest.importorskip("torch")
     weights = torch.ones(2, 3, requires_grad=True)
     for returned in (weights, list(weights), tuple(weights)):
-        rows = outputs.checked(returned, 2, "shout:Shout")
+        rows = outputs_of(returned, 2, "shout:Shout")
         assert [type(row) for row in rows] == [np.ndarray, np.ndarray]
-    assert outputs.checked(weights.sum(axis=1), 2, "shout:Shout") == [3, 3]
+    assert outputs_of(weights.sum(axis=1), 2, "shout:Shout") == [3, 3]
     with pytest.raises(TypeError, match="an array without dimensions"):
-        outputs.checked(weights.sum(), 1, "shout:Shout")
+        outputs_of(weights.sum(), 1, "shout:Shout")
 
 
 def test_data_frames_have_an_output_in_each_row() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})
-    assert outputs.checked(frame, 2, "shout:Shout") == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
-    assert outputs.checked(frame["a"], 2, "shout:Shout") == [1, 2]
+    assert outputs_of(frame, 2, "shout:Shout") == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    assert outputs_of(frame["a"], 2, "shout:Shout") == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -95,5 +95,5 @@ def test_data_frames_have_an_output_in_each_row() -> None:
 )
 def test_anything_else_is_named_with_what_would_be_right(returned: Any, words: str) -> None:
     with pytest.raises(TypeError, match=f"predict of shout:Shout returned {words}") as caught:
-        outputs.checked(returned, 2, "shout:Shout")
+        outputs_of(returned, 2, "shout:Shout")
     assert "a list with one output for each of the 2 inputs" in str(caught.value)

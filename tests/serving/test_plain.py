@@ -48,6 +48,15 @@ class Frame:
         return np.array(self.rows)
 
 
+class Sparse:
+    """A sparse matrix of SciPy's."""
+
+    shape = (2, 2)
+
+    def toarray(self) -> Any:
+        return np.eye(2)
+
+
 class Tensor:
     """One on a device, with a gradient: neither NumPy nor a list can be made of it at once."""
 
@@ -90,6 +99,7 @@ BIG = 2**70
         ({1, "a", 2.5}, [2.5, 1, "a"]),
         (FRAME, [{"a": 1, "b": 0.5}, {"a": 2, "b": None}]),
         (Tensor([[0.1]]), [[0.1]]),
+        (Sparse(), [[1, 0], [0, 1]]),
         (date(2020, 1, 2), "2020-01-02"),
         (np.array(0.5), 0.5),
         (np.longdouble(0.5), 0.5),
@@ -164,6 +174,7 @@ def test_what_is_nested_too_deep_is_told(big: list[int]) -> None:
         (Point(1, 2), "1,2\n"),
         (Box("b", 2.0), "b,2.0,[]\n"),
         (FRAME, "1,0.5\n2,\n"),
+        (Sparse(), "1.0,0.0\n0.0,1.0\n"),
         # Records whose names come in another order.
         ([{"a": 1, "b": 2}, {"b": 4, "a": 3}], "1,2\n3,4\n"),
         ([Label("x", 0.5), Label("y", 0.25)], "x,0.5\ny,0.25\n"),
@@ -190,6 +201,7 @@ def test_rows_of_csv(output: Any, expected: str) -> None:
         ([Tensor([1, 2]), Tensor([3, 4])], [[1, 2], [3, 4]]),
         ([(Tensor([1]), 2.0)], None),
         ([Frame((1, 2))], [[[1, 2]]]),
+        ([Sparse()], [[[1, 0], [0, 1]]]),
         ([[Tensor(1)], [Tensor(2)]], [[1], [2]]),
         ([[1, 2], [3]], None),
         ([{"a": 1}], None),

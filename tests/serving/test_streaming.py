@@ -76,12 +76,18 @@ def test_streams_and_others_take_turns(server: Server) -> None:
         assert {future.result() for future in slow} == {b"0 1 2 3 4 5 6 7 8 9 "}
 
 
-def test_records_of_which_each_streams_are_put_together(server: Server) -> None:
-    body = b'{"count": 2}\n"x"\n{"count": 3, "json": 1}\n'
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"count": 2}\n"x"\n{"count": 3, "json": 1}\n', b'"0 1 "\n"x"\n[0,1,2]\n'),
+        (b'{"count": 2}\n', b'"0 1 "\n'),  # a line for a line, also where there is one
+    ],
+)
+def test_records_of_which_each_streams_are_put_together(server: Server, body: bytes, expected: bytes) -> None:
     answer = server.post(
         data=body, headers={"Content-Type": "application/jsonlines", "Accept": "application/jsonlines"}
     )
-    assert answer.content == b'"0 1 "\n"x"\n[0,1,2]\n'
+    assert answer.content == expected
 
 
 @pytest.mark.parametrize(("value", "status"), [({"count": 3, "fail": 0}, 500), ({"count": 3, "refuse": 0}, 400)])
