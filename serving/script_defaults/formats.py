@@ -12,8 +12,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from serving import codecs
 from serving.codecs import MediaType
 from serving.errors import RequestError
@@ -27,8 +25,8 @@ TENSOR = "tensor/pt"
 OCTETS = "application/octet-stream"
 # What a body that packs its content may hold: 25 MB of zeros, packed, are 25 GB.
 MOST_BYTES = 256 * 1024 * 1024
-LONG_INTEGER = re.compile(r"\d{19}")
-LONG_INTEGER_BYTES = re.compile(rb"\d{19}")
+UTF8_JSON = MediaType(codecs.JSON)
+LONG_INTEGER = re.compile(rb"\d{19}")
 DELIMITERS = (",", ";", "\t", "|", " ")
 
 Data = str | bytes | bytearray | memoryview
@@ -58,49 +56,38 @@ def text_of(data: Data, media: MediaType) -> str:
 
 
 def bytes_of(data: Data) -> bytes:
-    return data.encode() if isinstance(data, str) else bytes(data)
+    return data if isinstance(data, bytes) else data.encode() if isinstance(data, str) else bytes(data)
 
 
 def json_value(data: Data, media: MediaType) -> Any:
     """A value from JSON, integers of any length as they are: orjson makes floats of those above 64 bits."""
-    body = text_of(data, media) if media.charset != "utf-8" else data
-    pattern: re.Pattern[Any] = LONG_INTEGER if isinstance(body, str) else LONG_INTEGER_BYTES
-    return _json_exactly(body) if pattern.search(body) else _json(body)
+    value = _json(data, media)
+    return _json_exactly(data, media) if LONG_INTEGER.search(bytes_of(data)) else value
 
 
 def json_array(data: Data, media: MediaType) -> Any:
     numpy = codecs.import_numpy(415)
-    body = text_of(data, media) if media.charset != "utf-8" else data
-    array = numpy.array(_json(body))
+    array = numpy.array(_json(data, media))
     # Integers above 64 bits have become floats. To look for them in all bodies would cost more than to read them does.
-    if len(body) >= 19 and _may_be_inexact(array, body):
-        return numpy.array(_json_exactly(body))
+    if len(data) >= 19 and _may_be_inexact(array, data):
+        return numpy.array(_json_exactly(data, media))
     return array
 
 
-def _may_be_inexact(array: Any, body: Data) -> bool:
+def _may_be_inexact(array: Any, data: Data) -> bool:
     if array.dtype.kind == "f":
         # The sum of their squares: one call, where to look for the largest takes several.
         return bool(codecs.import_numpy(415).vdot(array, array) >= 2.0**126)
-    return array.dtype.kind in "OU" and LONG_INTEGER_BYTES.search(bytes_of(body)) is not None
+    return array.dtype.kind in "OU" and LONG_INTEGER.search(bytes_of(data)) is not None
 
 
-def _json(body: Data) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if _starts_with_mark(body):
-            return _json(text_of(body, MediaType(codecs.JSON)).removeprefix("\ufeff"))
-        raise RequestError(400, f"the body is not valid JSON: {error}") from None
+def _json(data: Data, media: MediaType) -> Any:
+    return codecs.decode(bytes_of(data), UTF8_JSON if isinstance(data, str) else media)[0][0]
 
 
-def _starts_with_mark(body: Data) -> bool:
-    return body.startswith("\ufeff") if isinstance(body, str) else bytes(body[:3]) == b"\xef\xbb\xbf"
-
-
-def _json_exactly(body: Data) -> Any:
-    _json(body)  # Python's reader takes more than JSON, such as NaN
-    return json.loads(text_of(body, MediaType(codecs.JSON)).removeprefix("\ufeff"))
+def _json_exactly(data: Data, media: MediaType) -> Any:
+    """By Python's reader, which takes more than JSON, such as NaN: for what orjson has read without an error."""
+    return json.loads(text_of(data, media).removeprefix("\ufeff"))
 
 
 def csv_columns(data: Data, media: MediaType) -> Any:
