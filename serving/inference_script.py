@@ -87,6 +87,8 @@ class ScriptModel:
             import asyncio  # noqa: F401
         if stand_in.PACKAGE.encode() in source:
             stand_in.provide()
+        if stand_in.XGBOOST.encode() in source:
+            stand_in.provide_xgboost()
         provide_event_loop()
         module = import_script(path, self._module)
         self._functions = functions_of(module, path)

@@ -166,3 +166,25 @@ def test_the_real_recordio_of_the_sdk(booster: tuple[Any, Path]) -> None:
         _, answer = Script.write(folder, CODE).ours(body, "application/x-recordio-protobuf", JSON)
         predicted = model.predict(xgboost.DMatrix(array.astype(float)), validate_features=False)
         assert np.array(value(answer, JSON), "float32").tolist() == predicted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "content_type"),
+    [
+        ("csv_to_dmatrix(data.rstrip())", b"1,2,5\n", CSV),
+        ("libsvm_to_dmatrix(data)", b"0:1 1:2 2:5", LIBSVM),
+        ("decode(data, content_type)", b"1;2;5", "text/csv; charset=utf-8"),
+    ],
+)
+def test_a_script_may_read_by_the_containers_encoder(
+    booster: tuple[Any, Path], call: str, body: bytes, content_type: str
+) -> None:
+    """The package itself is not to be had, and its samples import it."""
+    code = (
+        "    import sagemaker_xgboost_container.encoder as xgb_encoders\n"
+        + CODE
+        + f"\n    def input_fn(data, content_type): return xgb_encoders.{call}\n"
+    )
+    predicted = booster[0].predict(xgboost.DMatrix(np.array([[1.0, 2.0, 5.0]])), validate_features=False)
+    status, answer = Script.write(booster[1], code).ours(body, content_type, CSV)
+    assert (status, answer.decode()) == (200, str(predicted[0]) + "\n")
