@@ -115,10 +115,10 @@ def csv_numbers(data: Data, media: MediaType, delimiter: str = ",") -> Any:
     """An array of float64 in two dimensions, NaN for empty cells; blank lines are left out."""
     numpy = codecs.import_numpy(415)
     rows = list(csv.reader(io.StringIO(text_of(data, media), newline=""), delimiter=delimiter, strict=True))
-    cells = [[cell.strip() or "nan" for cell in row] for row in rows if row]
+    cells = [[_float(cell) for cell in row] for row in rows if row]
     if not cells:
         raise RequestError(400, "the body holds no row of CSV")
-    return numpy.array(cells).astype(numpy.float64)
+    return numpy.array(cells, numpy.float64)
 
 
 def delimiter_of(text: str) -> str:
