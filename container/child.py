@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from container.failure import TRACEBACK, JobError
+from container.failure import STOPPED_STATUS, TRACEBACK, JobError
 from container.output import Output
 
 _PR_SET_PDEATHSIG = 1
@@ -116,7 +117,8 @@ def spawn(command: Command) -> Child:
             stdout=pipe,
             stderr=error_pipe,
             start_new_session=True,
-            preexec_fn=_prepare_child,
+            # Safe because no other thread of ours runs: a lock that one held would stay locked in the child for ever.
+            preexec_fn=functools.partial(_prepare_child, os.getpid()),
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL or half a surrogate in an argument
         raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error}") from error
@@ -143,10 +145,12 @@ def descendants(pid: int) -> Iterator[int]:
                 yield child
 
 
-def _prepare_child() -> None:
-    """In the child, before exec."""
+def _prepare_child(parent: int) -> None:
+    """In the child of the process `parent`, before exec."""
     # A supervisor that is killed outright must not leave a server behind.
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it died before that, and nobody will tell us; it may well be process 1 itself
+        os._exit(STOPPED_STATUS)
     # A shell that starts us in the background lets us ignore these two, and an ignored signal is inherited: one
     # that reaches a server before it has set its handlers would be lost.
     for number in (signal.SIGINT, signal.SIGQUIT):

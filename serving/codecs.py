@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from serving import large, negotiation, plain
+from serving import charsets, large, negotiation, plain, weight
 from serving.errors import RequestError
 from serving.plain import dumps as dumps
 
@@ -35,6 +36,8 @@ ALIASES = {
 }
 
 csv.field_size_limit(2**31 - 1)  # a cell may be as large as the payload limit lets it
+# An array without a single byte may say that it is of any shape, and lists made of it are that large.
+EMPTY_ARRAY = 2**20
 
 
 @dataclass(frozen=True)
@@ -98,25 +101,35 @@ def preferences(header: str) -> list[str]:
 def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
     """The inputs in a request body, and whether its type is one that holds many.
 
-    Raises RequestError: 415 for a type without a decoder, 400 for a body that is not what it says.
+    Raises RequestError: 415 for a type without a decoder, 400 for a body that is not what it says, 413 for one that
+    would become too much.
     """
     decoder = DECODERS.get(media.name)
     if decoder is None:
         raise RequestError(415, f"cannot read {media.name!r}; send one of {', '.join(DECODERS)}")
     if not body:
         raise RequestError(400, f"the body is empty; it should hold {media.name}")
+    if len(body) > weight.CONTAINERS:  # a smaller one stays below all limits
+        weigh(body, media)
     return decoder(body, media), media.name in LINE_TYPES
+
+
+def weigh(body: bytes, media: MediaType) -> int:
+    """The bytes that the inputs in a request body take once it is decoded, estimated. Raises RequestError 413 for more
+    of them than one request may have."""
+    return WEIGHTS.get(media.name, len)(body)
 
 
 def decode_text(body: bytes, media: MediaType) -> str:
     """A body as text, a byte order mark left out. Raises RequestError: 415 for a charset that is not known, 400 for
     bytes that are not in it."""
+    codec = charsets.codec(media.charset)
+    if codec is None:
+        raise RequestError(415, f"the charset {media.charset!r} is not read here; send utf-8")
     try:
-        return body.decode("utf-8-sig" if media.charset in ("utf-8", "utf8", "us-ascii") else media.charset)
+        return body.decode(codec)
     except UnicodeDecodeError as error:
         raise RequestError(400, f"the body is not {media.charset} (byte {error.start})") from None
-    except (LookupError, ValueError):  # ValueError: Python's codecs for other things than charsets, such as idna
-        raise RequestError(415, f"the charset {media.charset!r} is not known; send utf-8") from None
 
 
 def _decode_json(body: bytes, media: MediaType) -> list[Any]:
@@ -167,10 +180,18 @@ def _decode_npy(body: bytes, media: MediaType) -> list[Any]:
     try:
         # Not numpy.load, which also opens archives. Never with pickles: they run code that the client wrote.
         array = numpy.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
+        _check_shape(array)
         _check_characters(array)
         return [array]
     except Exception as error:  # of many kinds: the header is Python, and may ask for more memory than there is
         raise RequestError(400, f"the body is not an array in npy format without pickles: {error}") from None
+
+
+def _check_shape(array: Any) -> None:
+    """Raises ValueError where an array claims a size that its data does not have."""
+    size = max(array.dtype.itemsize, math.prod(length for length in array.shape if length))
+    if not array.nbytes and size > EMPTY_ARRAY:
+        raise ValueError(f"it has no data, but the shape {array.shape} of {array.dtype.itemsize} bytes each")
 
 
 def _check_characters(array: Any) -> None:
@@ -183,6 +204,8 @@ def _check_characters(array: Any) -> None:
             raise ValueError(
                 f"character number {int(codes.max()):,} of a text; there are none above {sys.maxunicode:,}"
             )
+        if ((codes >= 0xD800) & (codes <= 0xDFFF)).any():
+            raise ValueError("a text in it has half a surrogate pair, which is no character")
 
 
 def import_numpy(status: int) -> Any:
@@ -258,6 +281,13 @@ DECODERS: dict[str, Callable[[bytes, MediaType], list[Any]]] = {
     CSV: _decode_csv,
     TEXT: _decode_text,
     NPY: _decode_npy,
+}
+WEIGHTS: dict[str, Callable[[bytes], int]] = {
+    JSON: weight.of_json,
+    JSON_LINES: weight.of_json_lines,
+    CSV: weight.of_csv,
+    TEXT: weight.of_text,
+    NPY: weight.of_array,
 }
 ENCODERS: dict[str, Callable[[list[Any], bool], bytes]] = {
     JSON: _encode_json,

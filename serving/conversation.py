@@ -8,35 +8,89 @@ Messages are answered one after another, in their order, while pings are answere
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
-from gevent.queue import Queue
+from gevent.event import Event
 from wsproto.frame_protocol import CloseReason
 
 from container.handler import Conversation
 from container.log import REQUEST_ID
 from serving import codecs
+from serving.budget import of_worker
 from serving.errors import RequestError, error_body
 from serving.invocations import failed
-from serving.websocket import CLOSE_S, WebSocket
+from serving.websocket import CLOSE_S, Received, WebSocket
 
 PATH = "/invocations-bidirectional-stream"
-# Messages that may wait for the model. Beyond them the client's own sending has to wait.
-WAITING = 16
+# Messages that may wait for the model, beside the limit of their bytes: those of one payload. Beyond them nothing is
+# read, and the client's own sending has to wait.
+WAITING = 1024
+# Conversations that a worker holds at a time. Each keeps a connection, of which a worker has 1,000.
+CONVERSATIONS = 256
 # Answers one message: the values to send, as they come.
 Answer = Callable[[str | bytes, Conversation], Iterable[Any]]
+
+
+class Inbox:
+    """The messages of a conversation that wait for the model."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._messages: deque[Received] = deque()
+        self._length = 0
+        self._closed = False
+        self._filled, self._room = Event(), Event()
+        self._tell()
+
+    def put(self, message: Received) -> None:
+        """Waits until there is room. After the end nothing is kept."""
+        self._room.wait()
+        if self._closed:
+            message.share.keep(0)
+            return
+        self._messages.append(message)
+        self._length += len(message.data)
+        self._tell()
+
+    def get(self) -> Received | None:
+        """The next one, once it is there; None at the end."""
+        self._filled.wait()
+        if self._closed:
+            return None
+        message = self._messages.popleft()
+        self._length -= len(message.data)
+        self._tell()
+        return message
+
+    def close(self) -> None:
+        """Nobody will answer what still waits."""
+        self._closed = True
+        for message in self._messages:
+            message.share.keep(0)
+        self._messages.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        has_room = len(self._messages) < WAITING and self._length < self._limit
+        for event, holds in ((self._filled, bool(self._messages)), (self._room, has_room)):
+            if holds or self._closed:
+                event.set()
+            else:
+                event.clear()
 
 
 class Talk:
     """One client's conversation, from the request that opens it to its end."""
 
     def __init__(self, sock: Any, already: bytes, answer: Answer, header: Callable[[str], str], limit: int) -> None:
-        self._socket = WebSocket(sock, already, limit)
+        self._socket = WebSocket(sock, already, limit, of_worker(limit).messages)
         self._answer = answer
         self._conversation = Conversation(header)
-        self._waiting: Any = Queue(WAITING)
+        self._inbox = Inbox(limit)
+        self._read = Event()  # once nothing more is read
         self._leaving = False
         self._request_id = header("X-Request-Id") or uuid.uuid4().hex
 
@@ -45,32 +99,36 @@ class Talk:
         answering = gevent.spawn(self._answer_all)
         try:
             for message in self._socket.messages():
-                self._waiting.put(message)
+                self._inbox.put(message)
         except OSError:
             pass  # the client has gone
         finally:
             self._socket.open = False
-            gevent.spawn(self._waiting.put, None)  # the queue may be full
+            self._inbox.close()
+            self._read.set()
             answering.join()
             self._socket.linger()
 
     def leave(self) -> None:
         """Ends the conversation after the answer that is under way: the server goes."""
-        if not self._leaving:
-            self._leaving = True
-            gevent.spawn(self._waiting.put, None)
+        self._leaving = True
+        self._inbox.close()
 
     def _answer_all(self) -> None:
         REQUEST_ID.set(self._request_id)
         try:
-            while self._socket.open and (message := self._waiting.get()) is not None and not self._leaving:
-                self._answer_one(message)
+            while self._socket.open and (message := self._inbox.get()):
+                with message.share:
+                    self._answer_one(message.data)
+                gevent.sleep(0)  # neither getting nor sending waits, while there is something to get and room to send
             if self._leaving:
                 self._socket.close(CloseReason.GOING_AWAY, "the server ends; open another one")
-                gevent.sleep(CLOSE_S)
-                self._socket.hang_up()
         except OSError:
             self._socket.open = False
+        finally:
+            self._inbox.close()
+            if not self._read.wait(CLOSE_S):  # the client does not agree to the end
+                self._socket.hang_up()
 
     def _answer_one(self, message: str | bytes) -> None:
         answers: Iterable[Any] = ()

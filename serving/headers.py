@@ -6,7 +6,7 @@ https://www.rfc-editor.org/rfc/rfc9110#name-fields
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -62,6 +62,15 @@ def all_of(variables: Mapping[str, Any]) -> dict[str, str]:
         for name, value in variables.items()
         if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
     }
+
+
+def from_elsewhere(header: Callable[[str], str | None]) -> bool:
+    """Whether a browser sends this for a page that is not this server's. Other clients send no Origin.
+
+    For what browsers let any page do without asking the server first (https://fetch.spec.whatwg.org/#cors-protocol).
+    """
+    origin = header("Origin")
+    return bool(origin) and str(origin).rpartition("://")[2].lower() != (header("Host") or "").lower()
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from typing import Any
 
 from container.log import REQUEST_ID, log
 from serving import body, headers, metrics
+from serving.budget import Share, of_worker
 from serving.errors import ModelRefusalError, RequestError, error_body, phrase
 from serving.models import Reply, Request
 from serving.settings import Settings
@@ -36,21 +37,14 @@ class Invocations:
     def __init__(self, respond: Respond, settings: Settings) -> None:
         self._respond = respond
         self._max_payload = settings.max_payload
+        self._bodies = of_worker(settings.max_payload).bodies
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
         waited_s = waited(environ)
         REQUEST_ID.set(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
-            request = Request(
-                body.read(environ, self._max_payload),
-                environ.get("CONTENT_TYPE", ""),
-                environ.get("HTTP_ACCEPT", ""),
-                partial(headers.look_up, environ),
-                waited_s,
-                environ,
-            )
-            reply = self._respond(environ, request)
+            reply = self._reply(environ, waited_s)
         except Exception as error:
             return self._refuse(error, environ, start_response)
         metrics.count(reply.status)
@@ -65,6 +59,21 @@ class Invocations:
             [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body))), *reply.headers],
         )
         return [reply.body]
+
+    def _reply(self, environ: dict[str, Any], waited_s: float) -> Reply:
+        with Share(self._bodies) as share:
+            request = Request(
+                body.read(environ, self._max_payload, share),
+                environ.get("CONTENT_TYPE", ""),
+                environ.get("HTTP_ACCEPT", ""),
+                partial(headers.look_up, environ),
+                waited_s,
+                environ,
+            )
+            reply = self._respond(environ, request)
+            if reply.stream:
+                share.keep_until(reply.stream.on_close)
+            return reply
 
     def _refuse(self, error: Exception, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         request_id = environ.get("HTTP_X_REQUEST_ID") or uuid.uuid4().hex

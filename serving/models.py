@@ -28,6 +28,7 @@ from container.paths import Paths
 from serving import batch_transform, batches, codecs, halves, headers, metrics, sessions, streaming
 from serving.batches import MANY, ONE, Form
 from serving.batching import Engine
+from serving.budget import LARGE_BODY, Share, of_worker
 from serving.errors import RequestError
 from serving.headers import check_media_type
 from serving.large import is_large
@@ -36,8 +37,6 @@ from serving.settings import Settings
 from serving.streaming import Step, Stream, compute_with_steps, stepping
 from serving.waiting import Batching
 
-# Bodies above this are decoded beside the event loop, which would stand still for milliseconds.
-LARGE_BODY = 32 * 1024
 # How soon a request that has come to a worker too early looks whether its model is loaded.
 LOADED_POLL_S = 0.01
 
@@ -110,6 +109,7 @@ class HandlerModel:
         self._reference = reference
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
+        self._budgets = of_worker(settings.max_payload)
         if codecs.ALIASES.get(self._default_accept, self._default_accept) not in codecs.ENCODERS:
             raise JobError(
                 f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}; "
@@ -133,11 +133,18 @@ class HandlerModel:
         self._predicting = Predicting(handler, handler.load(self._model_dir), self._reference.target, self._settings)
 
     def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
+        with Share(self._budgets.values) as share:
+            reply = self._respond(request, submit, share)
+            if reply.stream:
+                share.keep_until(reply.stream.on_close)
+            return reply
+
+    def _respond(self, request: Request, submit: Callable[..., Any], share: Share) -> Reply:
         media = codecs.content_type(request.content_type)
         answer_type = streaming.accepted(request.accept, self._default_accept)
         beside = _beside_loop if len(request.body) > LARGE_BODY else _in_loop
         began = time.perf_counter()
-        inputs, many = beside(codecs.decode, request.body, media)
+        inputs, many = self._decoded(request.body, media, share)
         form = MANY if many else ONE
         if self._batched and not many:
             inputs, form = beside(batches.split, inputs[0])
@@ -149,6 +156,14 @@ class HandlerModel:
             raise RequestError(400, "this model takes no parameters; leave 'parameters' out")
         outputs = submit(inputs, len(inputs), cost) if inputs else []
         return self._reply(outputs, form, answer_type, submit)
+
+    def _decoded(self, body: bytes, media: codecs.MediaType, share: Share) -> tuple[list[Any], bool]:
+        if len(body) <= LARGE_BODY:
+            return codecs.decode(body, media)
+        share.take(_beside_loop(codecs.weigh, body, media))
+        with self._budgets.decoding:
+            found: tuple[list[Any], bool] = _beside_loop(codecs.decode, body, media)
+        return found
 
     def _respond_asked(
         self, request: Request, inputs: list[Any], form: Form, answer_type: str, cost: float, submit: Callable[..., Any]

@@ -12,7 +12,9 @@ import orjson
 from flask import Blueprint, request
 from werkzeug.routing import BaseConverter
 
-from serving import registry
+from serving import headers, registry
+from serving.body import read
+from serving.budget import LARGE_BODY
 from serving.errors import RequestError
 from serving.invocations import Respond
 from serving.many import ManyModels
@@ -44,7 +46,9 @@ def models_api(many: ManyModels) -> Blueprint:
     @api.post("/models")
     def load() -> dict[str, Any]:
         """Loads a model; it is there for all workers before the answer."""
-        name, url = asked_for(request.get_data())
+        if headers.from_elsewhere(request.headers.get):
+            raise RequestError(403, "a page of another origin may not load models")
+        name, url = asked_for(read(request.environ, LARGE_BODY))
         many.load(name, url)
         return {"status": f"the model {name!r} is loaded"}
 

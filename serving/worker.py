@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gevent
 from gevent import socket
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
@@ -18,8 +19,8 @@ from container.log import log
 from serving import metrics
 from serving.app import CONVERSE, ENGINE, INVOCATIONS, LIMIT, MANY
 from serving.batching import SLOW_S
+from serving.conversation import CONVERSATIONS, Talk
 from serving.conversation import PATH as WEBSOCKET
-from serving.conversation import Talk
 from serving.errors import RequestError, error_body, phrase
 from serving.headers import cgi_variables, look_up
 from serving.listener import Listener
@@ -124,6 +125,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 self._talk(req, sock)
             else:
                 super().handle_request(listener_name, req, sock, addr)
+                gevent.sleep(0)  # whoever sends requests without a pause never waits for anything by itself
         finally:
             self._idle.add(sock)
 
@@ -175,7 +177,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         header = partial(look_up, variables)
 
         try:
+            if self.wsgi.extensions[MANY]:  # no contract says which of them a conversation would mean
+                raise RequestError(404, "a server of many models has no conversations; POST /models/NAME/invoke")
             opening = handshake(req.method, header)
+            if len(self._talks) >= CONVERSATIONS:
+                raise RequestError(503, "too many conversations are open; try again", (("Retry-After", "5"),))
             answer = self.wsgi.extensions[CONVERSE]
         except RequestError as error:
             sock.sendall(refusal(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import resource
 import time
 import zlib
 from collections.abc import Mapping
@@ -17,10 +18,21 @@ from container.failure import STOPPED_STATUS, JobError, JobStopped, write_failur
 from container.job import Hosts, TrainingJob
 from container.log import log
 from container.process import Supervisor
+from training.joining import JobIdentity, name_of
+from training.messages import (
+    Failing,
+    Heartbeat,
+    Message,
+    MessageError,
+    Offer,
+    Outcome,
+    Stop,
+    printable,
+)
 from training.rank import Ranks
-from training.wire import Link, Message, Names
+from training.wire import Link, Names
 
-Offers = dict[str, Message]
+Offers = Mapping[str, Offer]
 
 BEAT_S = 1.0
 TELL_WAITING_S = 15.0
@@ -28,6 +40,9 @@ END_GRACE_S = 2.0  # from SIGTERM to SIGKILL where another host has failed
 FAREWELL_S = 60.0  # for hosts that come late to be told of a failure,
 HURRIED_FAREWELL_S = 3.0  # and the same after SIGTERM
 TEXT_LENGTH = 64_000
+CLOSED = "its connection closed before the job had ended, so it, or its process 1, was killed"
+WARN_S = 1.0  # between two warnings of connections that are none of ours: their number is in others' hands
+FILES = 65_536
 
 
 @dataclass(frozen=True)
@@ -40,24 +55,10 @@ class Settings:
     stop_grace_s: float = 118.0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a host, or of all: an exit status and, where it is not 0, the reason with the host's name."""
-
-    status: int
-    text: str = ""
-
-
 def base_port(job_name: str) -> int:
     """The first of the eight ports of a job, which differ between jobs that share their hosts' network. They lie
     below those that the kernel hands out."""
     return 10_000 + 8 * (zlib.crc32(job_name.encode()) % 2_500)
-
-
-def name_of(job: TrainingJob[Any]) -> str:
-    """What tells a job from others on the same network."""
-    name = job.platform.get("sagemaker_job_name") or os.environ.get("TRAINING_JOB_NAME")
-    return str(name or ",".join(job.hosts.all))
 
 
 def read_settings(job: TrainingJob[Any], stop_grace_s: float, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -78,16 +79,25 @@ def read_settings(job: TrainingJob[Any], stop_grace_s: float, environ: Mapping[s
     )
 
 
+def allow_many_files() -> None:
+    """Has the limit on open files raised, to the hard limit or FILES: each host and each stranger on the port is one.
+    No higher, because what we start inherits it, and some programs go through all the numbers that a file may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 class Company:
     """This host among the others: here the whole of it, for a host that is alone. Used in this order:
 
     offers = company.gather({}, supervisor)   # all are ready; None where it will never come to that
-    status = company.part(status, failure)    # the result of all
+    status = company.part(outcome, failure)   # the result of all
     """
 
-    def __init__(self, hosts: Hosts, job: str, settings: Settings, ranks: Ranks) -> None:
+    def __init__(self, hosts: Hosts, identity: JobIdentity, settings: Settings, ranks: Ranks) -> None:
         self.hosts = hosts
-        self.job = job
+        self.identity = identity
         self.settings = settings
         self.ranks = ranks
         self.began_at = time.monotonic()
@@ -95,7 +105,7 @@ class Company:
         self.outcome: Outcome | None = None
         """Of this host."""
         self.verdict: Outcome | None = None
-        self.offer: Message | None = None
+        self.offer: Offer | None = None
         self.offers: Offers | None = None
         self.stopped_at = math.inf
         self.stopped_by = ""
@@ -105,7 +115,10 @@ class Company:
         self._links: list[Link] = []
         self._beat_at = 0.0
         self._told_at = self.began_at - TELL_WAITING_S + 3
-        self._names: Names | None = None
+        self._names = Names(hosts.all)
+        self._warned_at = -math.inf
+        self._unwarned = 0
+        """Warnings that were left out since then."""
 
     @property
     def is_alone(self) -> bool:
@@ -119,11 +132,11 @@ class Company:
         supervisor.on_poll = self._tick
         if self.is_alone:
             return
-        self._names = self._names or Names(self.hosts.all)
+        self._names.ask(supervisor)
         for link in self._links:
             self._watch(link)
 
-    def gather(self, offer: Message, supervisor: Supervisor) -> Offers | None:
+    def gather(self, offer: Offer, supervisor: Supervisor) -> Offers | None:
         """Tells that this host is ready to start, and waits until all are. Gives what each has offered; None
         where one has failed before. Raises JobStopped."""
         self.offer = offer
@@ -141,15 +154,15 @@ class Company:
         """Says that nothing which runs on this host has to end for the job to succeed."""
         self._conclude(Outcome(0))
 
-    def part(self, status: int, failure: Path) -> int:
+    def part(self, outcome: Outcome, failure: Path) -> int:
         """Tells the other hosts what became of this one, waits for the result of all, and returns its status. The
-        file `failure`, which says why this host failed, says afterwards why all did."""
+        file `failure` says afterwards why all failed, if they did."""
         if self.is_alone:
-            return status
+            return outcome.status
         self.parting_at = time.monotonic()
-        self._farewell_s = HURRIED_FAREWELL_S if status == STOPPED_STATUS else FAREWELL_S
+        self._farewell_s = HURRIED_FAREWELL_S if outcome.status == STOPPED_STATUS else FAREWELL_S
         if self.verdict is None and not (self.outcome and self.outcome.status):
-            self._conclude(Outcome(status, self._own_text(status, failure)))
+            self._conclude(Outcome(outcome.status, self._own_text(outcome)))
         with Supervisor() as supervisor:
             self.attend(supervisor)
             while not self._has_parted(supervisor):
@@ -169,13 +182,10 @@ class Company:
         now = time.monotonic()
         return now - self.parting_at > self._farewell_s or now - self.began_at > self.settings.wait_s
 
-    def _own_text(self, status: int, failure: Path) -> str:
-        if status == 0:
+    def _own_text(self, outcome: Outcome) -> str:
+        if outcome.status == 0:
             return ""
-        try:
-            text = failure.read_text(encoding="utf-8").strip()
-        except OSError:
-            text = f"ended with status {status}"
+        text = printable(outcome.text.strip()) or f"ended with status {outcome.status}"
         return f"{self.hosts.current}{',' if text.startswith('rank ') else ':'} {text}"[:TEXT_LENGTH]
 
     def _watch(self, link: Link) -> None:
@@ -184,18 +194,34 @@ class Company:
 
     def _receive(self, link: Link) -> None:
         descriptor = link.socket.fileno()
-        for message in link.receive():
-            self._hear(link, message)
+        try:
+            for message in link.receive():
+                self._hear(link, message)
+        except MessageError as error:
+            if not link.host:
+                self._warn(f"turned away {link.peer}, which sent {error}")
+            self._drop(link, descriptor, f"it sent {error}")
+            return
         if not link.open:
-            self._drop(link, descriptor)
+            self._drop(link, descriptor, CLOSED)
 
-    def _drop(self, link: Link, descriptor: int) -> None:
+    def _drop(self, link: Link, descriptor: int, how: str) -> None:
         link.close()
         if self._supervisor:
             self._supervisor.unwatch(descriptor)
         if link in self._links:
             self._links.remove(link)
-            self._lose(link, "its connection closed before the job had ended, so it, or its process 1, was killed")
+            self._lose(link, how)
+
+    def _warn(self, text: str) -> None:
+        """Warns of a stranger, but not as often as strangers like."""
+        now = time.monotonic()
+        if now - self._warned_at < WARN_S:
+            self._unwarned += 1
+            return
+        more = f"; before it {self._unwarned} more such warnings" if self._unwarned else ""
+        self._warned_at, self._unwarned = now, 0
+        log.warning("%s%s", text, more)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -205,11 +231,11 @@ class Company:
         if self.grace_s is None and self.stopped_at == math.inf:
             failed = self.ranks.failure()
             if failed:
-                self._fail(f"{self.hosts.current}, {failed[1]}")
+                self._fail(printable(f"{self.hosts.current}, {failed[1]}")[:TEXT_LENGTH])
         if now - self._beat_at >= BEAT_S:
             self._beat_at = now
             for link in self._links:
-                link.send()
+                link.send(Heartbeat())
         for link in list(self._links):
             link.flush()
             if now - link.heard_at > self.settings.silence_s:
@@ -218,14 +244,12 @@ class Company:
 
     def _silent(self, link: Link) -> None:
         descriptor = link.socket.fileno()
-        self._links.remove(link)
-        self._drop(link, descriptor)
         silence = f"nothing was heard from it for {self.settings.silence_s:.0f} s"
-        self._lose(link, f"{silence}, so it hangs, or is down, or its network is cut")
+        self._drop(link, descriptor, f"{silence}, so it hangs, or is down, or its network is cut")
 
-    def _tell(self, **message: Any) -> None:
+    def _tell(self, message: Message) -> None:
         for link in list(self._links):
-            link.send(**message)
+            link.send(message)
 
     def _end(self, why: str) -> None:
         """Has everything on this host end at once."""
@@ -255,7 +279,6 @@ class Company:
 
     def _may_start(self, now: float) -> bool:
         """Whether this host is ready and knows all names; that it never learns one is a failure."""
-        assert self._names
         unknown = sorted(self._names.unknown)
         if unknown and now - self.began_at > self.settings.wait_s:
             text = f"{self.hosts.current}: the name {unknown[0]} does not resolve"
@@ -263,8 +286,7 @@ class Company:
         return self.offer is not None and not unknown
 
     def _unresolved(self, host: str) -> str:
-        unknown = self._names.unknown if self._names else ()
-        return f"{host} (its name does not resolve)" if host in unknown else host
+        return f"{host} (its name does not resolve)" if host in self._names.unknown else host
 
     # What they do each in its own way.
 
@@ -279,7 +301,7 @@ class Company:
         return True
 
     def _hear(self, link: Link, message: Message) -> None:
-        """A message that came."""
+        """A message that came. Raises MessageError where such a one may not come now."""
 
     def _lose(self, link: Link, how: str) -> None:
         """A host that was lost."""
@@ -287,12 +309,12 @@ class Company:
     def _stop(self, host: str) -> None:
         """SIGTERM that came to `host`, this one or another."""
         self._stopped(host)
-        self._tell(kind="stop", host=host)
+        self._tell(Stop(host))
 
     def _fail(self, text: str) -> None:
         """A rank that failed here, while its launcher has not noticed yet."""
         self._end(text)
-        self._tell(kind="failing", text=text)
+        self._tell(Failing(text))
 
     def _advance(self, now: float) -> None:
         """What is due at a time, without any message."""

@@ -25,15 +25,16 @@ from container import handler, log
 from container import hyperparameters as hp
 from container.child import Child, Command
 from container.environment import count_gpus
-from container.failure import JobError, JobStopped, describe_child, report, write_failure
+from container.failure import JobError, JobStopped, describe, describe_child, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Stage, Supervisor, run
 from training import records, script
-from training.company import Company
+from training.company import Company, allow_many_files
 from training.launchers import Launcher, Place
 from training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
 from training.launchers.mpi import ssh_port
+from training.messages import Outcome
 from training.network import find_interface
 from training.peers import company_of
 from training.rank import Ranks
@@ -55,21 +56,23 @@ def main(arguments: Sequence[str] = ()) -> int:
             with tempfile.TemporaryDirectory(prefix="train-") as scratch:
                 return train(job, Path(scratch))
         except (Exception, JobStopped) as error:
-            return _report(paths, error)
+            return _report(paths, error).status
 
 
 def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     """This host's part of a job, and the status of all hosts."""
     grace_s, reference = stop_grace_s(), None
+    if len(job.hosts.all) > 1:
+        allow_many_files()
     company = company_of(job, Ranks(scratch), grace_s)
     try:
         stages, reference = plan(job, company)
-        status = conclude(run(stages, grace_s, company), company.ranks, job.paths)
+        outcome = conclude(run(stages, grace_s, company), company.ranks, job.paths)
     except (Exception, JobStopped) as error:
-        status = _report(job.paths, error)
-    if status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
-        records.report(job, status)
-    status = company.part(status, job.paths.failure)
+        outcome = _report(job.paths, error)
+    if outcome.status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
+        records.report(job, 0, company)
+    status = company.part(outcome, job.paths.failure)
     if status:
         records.report(job, status)
         return status
@@ -123,20 +126,30 @@ def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: 
     return [*([command] for command in launcher.prepare(job, place)), launch]
 
 
-def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> int:
-    """Writes down why this host failed, by the word of a rank or else of the first child that failed, and returns
-    its status; 0 when none did."""
+def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:
+    """What became of this host, by the word of a rank or else of the first child that failed, which is written down.
+    The reason is given back too: on a full disk nobody could read it there."""
     failed = ranks.failure()
     if failed:
         write_failure(paths.failure, failed[1])
-        return failed[0]
+        return Outcome(*failed)
     for child in sorted(children, key=lambda child: child.ended_at):
         if child.failed and child.status is not None:
             # A handler's process knows its exception best and has written the file itself, if the disk let it.
-            if not (paths.failure.is_file() and paths.failure.stat().st_size):
-                write_failure(paths.failure, _reason(child, child.status))
-            return child.status or 1
-    return 0
+            text = _read_failure(paths.failure)
+            if not text:
+                text = _reason(child, child.status)
+                write_failure(paths.failure, text)
+            return Outcome(child.status or 1, text)
+    return Outcome(0)
+
+
+def _read_failure(path: Path) -> str:
+    """What a handler's process has left, empty where it could not."""
+    try:
+        return path.read_text(encoding="utf-8", errors="backslashreplace").strip()
+    except OSError:
+        return ""
 
 
 def _reason(child: Child, status: int) -> str:
@@ -188,9 +201,9 @@ def _on_stop(handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
-def _report(paths: Paths, error: BaseException) -> int:
+def _report(paths: Paths, error: BaseException) -> Outcome:
     with _on_stop(signal.SIG_IGN):
-        return report(paths.failure, error)
+        return Outcome(report(paths.failure, error), describe(error))
 
 
 def _raise_stopped(*_: object) -> None:

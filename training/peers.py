@@ -1,20 +1,11 @@
 """Several hosts, one end: the process 1 of every host is joined to that of the first one, the master, from the
 beginning of the job to its end.
 
-What goes over the connections (a JSON object a line; the master in the middle):
-
-    hello      host, job            a host joins
-    ready      offer                it could start now; `offer` is what the others must know of it
-    go         offers               all are ready, so start
-    stop       host                 SIGTERM came to a host: everybody gets it, with all the time to save
-    failing    text                 a rank of a host failed, whose other processes are about to end
-    end        text                 a host failed or was lost: end at once, then say your own outcome
-    outcome    status, text         what became of a host's own processes; status 0 for success
-    verdict    status, text         the one result of all hosts; success is nothing else than this
-    {}                              a heartbeat, every second
+What goes over the connections is in training/messages.py, how a host proves that it belongs to the job in
+training/joining.py, and what becomes of others who come to the port in training/listener.py.
 
 A host whose connection closes before the verdict was killed; one that is silent for five seconds hangs, or its cable
-was pulled. No secret goes over these connections: who can listen on the hosts' network learns nothing by it.
+was pulled. No secret goes over these connections, and nothing is encrypted.
 """
 
 from __future__ import annotations
@@ -25,115 +16,144 @@ import socket
 import time
 from typing import Any
 
-from container.failure import STOPPED_STATUS, JobError, is_consequence
+from container.failure import STOPPED_STATUS, is_consequence
 from container.job import Hosts, TrainingJob
 from container.log import log
 from container.process import Supervisor
-from training.company import Company, Offers, Outcome, Settings, name_of, read_settings
+from training.company import Company, Settings, read_settings
+from training.joining import JobIdentity, make_nonce
+from training.listener import Listener
+from training.messages import (
+    Challenge,
+    End,
+    Failing,
+    Go,
+    Heartbeat,
+    Hello,
+    Message,
+    MessageError,
+    Offer,
+    Outcome,
+    Ready,
+    Refused,
+    Stop,
+    Verdict,
+    Welcome,
+)
 from training.rank import Ranks
-from training.wire import Link, Message
+from training.wire import Link
 
 # From a failure until all must have said what became of them, the 2.5 s that their processes may take to end among
 # them. With the 5 s after which a silent host is missed it stays below 10 s.
 OUTCOMES_S = 4.0
+DIFFERENT_JOB = "the job's name, ARN, hosts, hyperparameters or channels differ between the two"
 
 
 def company_of(job: TrainingJob[Any], ranks: Ranks, stop_grace_s: float) -> Company:
     """This host's part in the company of all hosts of a job; `ranks` are those that it will have. Raises JobError."""
     settings = read_settings(job, stop_grace_s)
-    if len(job.hosts.all) == 1:
-        return Company(job.hosts, "", settings, ranks)
-    kind = Master if job.hosts.is_master else Worker
-    return kind(job.hosts, name_of(job), settings, ranks)
+    kind = Company if len(job.hosts.all) == 1 else Master if job.hosts.is_master else Worker
+    return kind(job.hosts, JobIdentity.of(job), settings, ranks)
 
 
 class Master(Company):
     """The first host, which hears of every other and has the last word."""
 
-    def __init__(self, hosts: Hosts, job: str, settings: Settings, ranks: Ranks) -> None:
-        super().__init__(hosts, job, settings, ranks)
+    def __init__(self, hosts: Hosts, identity: JobIdentity, settings: Settings, ranks: Ranks) -> None:
+        super().__init__(hosts, identity, settings, ranks)
         self._joined: dict[str, Link] = {}
-        self._ready: Offers = {}
+        self._ready: dict[str, Offer] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._failing: dict[str, str] = {}
         """Hosts that failed and what was first heard of it, in the order in which we heard."""
-        self._strangers: list[Link] = []
+        self._turned_away: set[str] = set()
+        """Hosts in whose names somebody came who did not know this job."""
         self._ended_at = math.inf
-        self._listener = self._listen()
-
-    def _listen(self) -> socket.socket:
-        try:
-            # Both kinds of addresses where the machine knows both.
-            both = socket.has_dualstack_ipv6()
-            family = socket.AF_INET6 if both else socket.AF_INET
-            return socket.create_server(("", self.settings.port), family=family, backlog=512, dualstack_ipv6=both)
-        except OSError as error:
-            raise JobError(
-                f"{self.hosts.current} cannot listen on port {self.settings.port} for the other hosts: "
-                f"{error.strerror}; set TRAINING_PEERS_PORT to one that is free, the same on all hosts"
-            ) from None
+        self._listener = Listener(hosts.current, settings.port, len(hosts.all))
 
     def attend(self, supervisor: Supervisor) -> None:
         super().attend(supervisor)
-        supervisor.watch(self._listener.fileno(), self._accept)
-        for link in self._strangers:
+        supervisor.watch(self._listener.socket.fileno(), self._accept)
+        self._listener.paused_at = 0.0
+        for link in self._listener.strangers:
             self._watch(link)
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            link = Link(self._listener.accept()[0])
-            self._strangers.append(link)
+        for link in self._listener.accept():
             self._watch(link)
+        if self._listener.paused_at and self._supervisor:
+            self._warn("no files are left for connections that come; set the limit on open files (ulimit -n) higher")
+            self._supervisor.unwatch(self._listener.socket.fileno())
+        self._attend_strangers(time.monotonic())  # at once: each that goes leaves a file
 
-    def _drop(self, link: Link, descriptor: int) -> None:
-        if link in self._strangers:
-            self._strangers.remove(link)
-        super()._drop(link, descriptor)
+    def _attend_strangers(self, now: float) -> None:
+        for link in self._listener.to_drop(now):
+            self._drop(link, link.socket.fileno(), "")
+        if self._listener.resumes(now) and self._supervisor:
+            self._supervisor.watch(self._listener.socket.fileno(), self._accept)
+
+    def _drop(self, link: Link, descriptor: int, how: str) -> None:
+        if link in self._listener.strangers:
+            self._listener.strangers.remove(link)
+        super()._drop(link, descriptor, how)
 
     def _hear(self, link: Link, message: Message) -> None:
-        if link in self._strangers:
-            self._welcome(link, message)
+        if link in self._listener.strangers:
+            self._hear_stranger(link, message)
             return
-        kind = message.get("kind")
-        if kind == "ready":
-            self._ready[link.host] = message.get("offer") or {}
-        elif kind == "stop":
-            self._stop(link.host)
-        elif kind == "failing":
-            self._begin_end(link.host, str(message.get("text")))
-        elif kind == "outcome":
-            self._note(link.host, Outcome(int(message["status"]), str(message["text"])))
+        match message:
+            case Ready(offer):
+                self._ready[link.host] = offer
+            case Stop():
+                self._stop(link.host)
+            case Failing(text):
+                self._begin_end(link.host, text)
+            case Outcome():
+                self._note(link.host, message)
+            case Heartbeat():
+                pass
+            case _:
+                raise MessageError(f"{type(message).__name__.lower()!r}, which only the first host may say")
 
-    def _welcome(self, link: Link, message: Message) -> None:
-        host = str(message.get("host"))
-        if message.get("job") != self.job:
-            refused = f"the port {self.settings.port} of {self.hosts.current} serves the job {self.job!r}"
-        elif host not in self.hosts.all[1:]:
-            refused = f"{host!r} is none of the hosts that {self.hosts.current} knows: {', '.join(self.hosts.all)}"
-        elif host in self._joined:
-            refused = f"{host} has joined already"
-        else:
-            self._strangers.remove(link)
-            self._links.append(link)
-            self._joined[host] = link
-            link.host = host
-            log.info("%s has joined", host)
-            link.send(kind="welcome")
-            if self.verdict:
-                self._tell_verdict(link, self.verdict)
-            elif self.grace_s is not None:
-                link.send(kind="end", text="another host has failed")
+    def _hear_stranger(self, link: Link, message: Message) -> None:
+        if isinstance(message, Heartbeat):
             return
-        log.warning("refused to let a host join: %s", refused)
-        link.send(kind="refused", text=refused)
+        if not isinstance(message, Hello) or not link.challenge:
+            raise MessageError(f"{type(message).__name__.lower()!r} without having joined")
+        challenge, link.challenge = link.challenge, ""  # one attempt each
+        refusal = self._refusal(message, challenge)
+        if refusal:
+            self._warn(f"refused to let {link.peer} join: {refusal}")
+            link.send(Refused())  # and nothing else: who does not know the job is to learn nothing of it
+        else:
+            self._welcome(link, message, challenge)
+
+    def _refusal(self, hello: Hello, challenge: str) -> str:
+        """Why a host may not join, for people; empty where it may."""
+        host = hello.host
+        if not self.identity.accepts(hello.proof, "other host", host, challenge, hello.nonce):
+            if host in self.hosts.all:
+                self._turned_away.add(host)
+            return f"it calls itself {host[:80]!r}, but {DIFFERENT_JOB}; here it is {self.identity}"
+        if host not in self.hosts.all[1:]:
+            return f"{host[:80]!r} is none of the other hosts of {self.identity}"
+        return f"{host} has joined already" if host in self._joined else ""
+
+    def _welcome(self, link: Link, hello: Hello, challenge: str) -> None:
+        host = hello.host
+        self._listener.strangers.remove(link)
+        self._links.append(link)
+        self._joined[host] = link
+        link.identify(host)
+        log.info("%s has joined", host)
+        link.send(Welcome(self.identity.prove("first host", host, challenge, hello.nonce)))
+        if self.verdict:
+            self._tell_verdict(link, self.verdict)
+        elif self.grace_s is not None:
+            link.send(End("another host has failed"))
 
     def _missing(self) -> str:
         return ", ".join(self._unresolved(host) for host in self.hosts.all[1:] if host not in self._joined)
-
-    def _drop_strangers(self, now: float) -> None:
-        for link in list(self._strangers):
-            if now - link.heard_at > self.settings.silence_s:
-                self._drop(link, link.socket.fileno())
 
     def _lose(self, link: Link, how: str) -> None:
         if self.verdict is None and link.host:
@@ -161,10 +181,10 @@ class Master(Company):
             kept = [self.hosts.current] if self.parting_at < math.inf else []
             self._outcomes = {name: known for name, known in self._outcomes.items() if known.status or name in kept}
             self._end(text)
-            self._tell(kind="end", text=text)
+            self._tell(End(text))
 
     def _advance(self, now: float) -> None:
-        self._drop_strangers(now)
+        self._attend_strangers(now)
         if self.verdict is not None:
             return
         if self.offers is None and self._ended_at == math.inf:
@@ -185,10 +205,16 @@ class Master(Company):
         if missing:
             self._tell_waiting(now, missing)
         if missing and now - self.began_at > self.settings.wait_s:
-            self._note(self.hosts.current, Outcome(1, f"{missing} did not join in {self.settings.wait_s:.0f} s"))
+            text = f"{missing} did not join in {self.settings.wait_s:.0f} s{self._hint()}"
+            self._note(self.hosts.current, Outcome(1, text))
         elif not missing and self._may_start(now) and len(self._ready) == len(self.hosts.all) - 1:
             self.offers = {self.hosts.current: self.offer or {}, **self._ready}
-            self._tell(kind="go", offers=self.offers)
+            self._tell(Go(self.offers))
+
+    def _hint(self) -> str:
+        """What may be the reason why hosts did not join."""
+        came = [host for host in self.hosts.all if host in self._turned_away and host not in self._joined]
+        return f"; {', '.join(came)} came and was refused, because {DIFFERENT_JOB}" if came else ""
 
     def _give_verdict(self) -> None:
         failures = []
@@ -201,7 +227,7 @@ class Master(Company):
             self._tell_verdict(link, self.verdict)
 
     def _tell_verdict(self, link: Link, verdict: Outcome) -> None:
-        link.send(kind="verdict", status=verdict.status, text=verdict.text)
+        link.send(Verdict(verdict.status, verdict.text))
 
     def _has_parted(self, supervisor: Supervisor) -> bool:
         if self.verdict is None or self._links:
@@ -209,38 +235,64 @@ class Master(Company):
         if self._missing() and not supervisor.stop_requested:
             self._tell_waiting(time.monotonic(), f"{self._missing()}, to tell them of the failure")
             return self._farewell_is_over()
-        self._listener.close()
+        self._listener.socket.close()
         return True
 
 
 class Worker(Company):
     """Any other host."""
 
-    def __init__(self, hosts: Hosts, job: str, settings: Settings, ranks: Ranks) -> None:
-        super().__init__(hosts, job, settings, ranks)
+    def __init__(self, hosts: Hosts, identity: JobIdentity, settings: Settings, ranks: Ranks) -> None:
+        super().__init__(hosts, identity, settings, ranks)
         self._welcomed = False
         self._said_ready = False
         self._tried_at = 0.0
 
     def _hear(self, link: Link, message: Message) -> None:
-        kind = message.get("kind")
-        if kind == "welcome":
-            self._welcomed = True
-            log.info("joined %s", self.hosts.master)
-            if self.outcome:
-                self._send_outcome(self.outcome)
-        elif kind == "refused":
-            self._decide(Outcome(1, f"{self.hosts.current}: {message.get('text')}"))
-        elif kind == "go":
-            self.offers = message["offers"]
-        elif kind == "stop":
-            self._stopped(str(message.get("host")))
-        elif kind == "end":
-            self._end(str(message.get("text")))
-            if self.outcome and self.parting_at < math.inf:
-                self._send_outcome(self.outcome)
-        elif kind == "verdict":
-            self._decide(Outcome(int(message["status"]), str(message["text"])))
+        if not self._welcomed:
+            self._join(link, message)
+            return
+        match message:
+            case Go(offers):
+                if set(offers) != set(self.hosts.all):
+                    raise MessageError("'go' with the offers of other hosts than those of the job")
+                self.offers = offers
+            case Stop(host):
+                self._stopped(host)
+            case End(text):
+                self._end(text)
+                if self.outcome and self.parting_at < math.inf:
+                    self._tell(self.outcome)
+            case Verdict(status, text):
+                self._decide(Outcome(status, text))
+            case Heartbeat():
+                pass
+            case _:
+                raise MessageError(f"{type(message).__name__.lower()!r} after this host had joined")
+
+    def _join(self, link: Link, message: Message) -> None:
+        current = self.hosts.current
+        match message:
+            case Challenge(nonce) if not link.challenge:
+                link.challenge, link.nonce = nonce, make_nonce()
+                proof = self.identity.prove("other host", current, link.challenge, link.nonce)
+                link.send(Hello(current, link.nonce, proof))
+            case Welcome(proof) if link.challenge:
+                if not self.identity.accepts(proof, "first host", current, link.challenge, link.nonce):
+                    raise MessageError(f"a welcome, but does not know {self.identity}")
+                self._welcomed = True
+                link.identify(self.hosts.master)
+                log.info("joined %s", self.hosts.master)
+                if self.outcome:
+                    self._tell(self.outcome)
+            case Refused():
+                where = f"{self.hosts.master}, port {self.settings.port}"
+                reason = f"{DIFFERENT_JOB}, or another {current} has joined before"
+                self._decide(Outcome(1, f"{current} was not accepted by {where}: {reason}; here it is {self.identity}"))
+            case Heartbeat():
+                pass
+            case _:
+                raise MessageError(f"{type(message).__name__.lower()!r} before this host had joined")
 
     def _missing(self) -> str:
         return "" if self._welcomed else self._unresolved(self.hosts.master)
@@ -256,10 +308,7 @@ class Worker(Company):
     def _conclude(self, outcome: Outcome) -> None:
         self.outcome = outcome
         if self._welcomed:
-            self._send_outcome(outcome)
-
-    def _send_outcome(self, outcome: Outcome) -> None:
-        self._tell(kind="outcome", status=outcome.status, text=outcome.text)
+            self._tell(outcome)
 
     def _advance(self, now: float) -> None:
         if self.verdict is not None:
@@ -271,23 +320,21 @@ class Worker(Company):
             self._give_up(now)
         elif not self._said_ready and not self.outcome and self._may_start(now):
             self._said_ready = True
-            self._tell(kind="ready", offer=self.offer)
+            self._tell(Ready(self.offer or {}))
         if now - self.stopped_at > self.settings.stop_grace_s + 2:
             own = self.outcome if self.outcome and self.outcome.status else None
             silence = f"{self.hosts.master} did not tell the result in time after SIGTERM"
             self._decide(own or Outcome(STOPPED_STATUS, silence))
 
     def _connect(self, now: float) -> None:
-        assert self._names
         if self.hosts.master in self._names.unknown or now - self._tried_at < 0.2:
             return
         self._tried_at = now
         with contextlib.suppress(OSError):
-            link = Link(socket.create_connection((self.hosts.master, self.settings.port), timeout=1.0))
-            link.host = self.hosts.master
+            address = (self.hosts.master, self.settings.port)
+            link = Link(socket.create_connection(address, timeout=1.0), self.hosts.master)
             self._links = [link]
             self._watch(link)
-            link.send(kind="hello", host=self.hosts.current, job=self.job)
 
     def _give_up(self, now: float) -> None:
         failed = self.outcome if self.outcome and self.outcome.status else None

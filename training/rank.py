@@ -63,7 +63,10 @@ class Ranks:
     def failure(self) -> tuple[int, str] | None:
         """Status and reason of the first that failed; one that failed because another did comes last."""
         found: list[tuple[int, str]] = []
-        for path in sorted(self.scratch.glob("failed-*")):
+        paths: list[Path] = []
+        with contextlib.suppress(OSError):  # no file is left to open the folder: we are asked again soon
+            paths = sorted(self.scratch.glob("failed-*"))
+        for path in paths:
             with contextlib.suppress(OSError, ValueError):
                 status, text = json.loads(path.read_text(encoding="utf-8"))
                 found.append((int(status), str(text)))

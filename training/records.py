@@ -19,7 +19,7 @@ from container.job import TrainingJob
 from container.log import log
 from container.metrics import Recorder
 from container.paths import Paths
-from container.process import run
+from container.process import Company, run
 from training import tensorboard
 
 REPORT_TIME_S = 60.0
@@ -50,12 +50,13 @@ def follower(paths: Paths) -> list[Command]:
     return [Command(argv, "tensorboard", background=True)]
 
 
-def report(job: TrainingJob[Any], status: int) -> None:
-    """Writes the report, in a process of its own; that this fails is no failure of the job."""
+def report(job: TrainingJob[Any], status: int, company: Company | None = None) -> None:
+    """Writes the report, in a process of its own; that this fails is no failure of the job. While it takes its time,
+    the other hosts of `company` go on hearing of this one."""
     command = Command([sys.executable, "-P", "-m", "training.report", str(status)], "the report", capture=True)
     try:
         if keeps_records(job) and has_something_to_show(job.paths):
-            run([[command]], REPORT_TIME_S)
+            run([[command]], REPORT_TIME_S, company)
     except (JobError, JobStopped) as error:
         log.warning("there is no report: %s", error)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from container import pip
 from container.child import Command
-from container.environment import region_of, sm_variables, to_arguments
+from container.environment import region_of, sm_variables, to_arguments, to_text
 from container.failure import JobError
 from container.fetch import fetch
 from container.job import TrainingJob
@@ -27,6 +27,9 @@ DEFAULT_PROGRAM = "train.py"
 SERVED = "inference.py"
 MODULE = "SAGEMAKER_TRAINING_MODULE"
 RUN_MODULE = Path(__file__).resolve().with_name("run_module.py")
+LONGEST_STRING = 131_071
+"""Bytes of a variable with its name, or of an argument: Linux's MAX_ARG_STRLEN without the NUL at the end.
+Source: https://man7.org/linux/man-pages/man2/execve.2.html"""
 Kind = Literal["script", "package", "command"]
 
 
@@ -99,9 +102,38 @@ def framework(script: TrainingScript, job: TrainingJob[Any]) -> Command:
 
 
 def variables(script: TrainingScript, job: TrainingJob[Any]) -> dict[str, str]:
-    """The environment of a script: the SM_* variables, and its folder to import from."""
+    """The environment of a script: the SM_* variables, and its folder to import from. Raises JobError."""
+    for name, value in job.hyperparameters.items():
+        if wrong := unpassable(name, to_text(value)):
+            raise JobError(f"{job.paths.hyperparameters}: the hyperparameter {_shown(name)} {wrong}")
+    made = sm_variables(job, script.program, script.source)
+    for name, value in made.items():
+        if (length := len(f"{name}={value}".encode(errors="replace"))) > LONGEST_STRING:
+            raise JobError(
+                f"{job.paths.hyperparameters}: the hyperparameters are too long together: {name}, by which a script "
+                f"gets them, would have {length} bytes, and no variable may have more than {LONGEST_STRING}"
+            )
     paths = [str(job.paths.code), os.environ.get("PYTHONPATH")]
-    return sm_variables(job, script.program, script.source) | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return made | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def unpassable(name: str, text: str) -> str:
+    """Why a script cannot be given a hyperparameter as an argument and as the variable SM_HP_…; empty where it can."""
+    if "=" in name or "\0" in name:
+        return "has '=' or a NUL in its name, which no environment variable may have; rename it"
+    if "\0" in text:
+        return "has a NUL in its value, which no argument of a program may have"
+    try:
+        length = len(os.fsencode(f"SM_HP_{name}={text}"))
+    except UnicodeEncodeError as error:
+        return f"has what is no character in its name or value: {error.object[error.start]!r}"
+    if length > LONGEST_STRING:
+        return f"is too long: with its name it has {length} bytes, and no argument may have more than {LONGEST_STRING}"
+    return ""
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) < 100 else f"{name[:100]}...")
 
 
 def kind_of(program: str, code: Path) -> Kind:

@@ -184,3 +184,14 @@ def test_a_stop_flag_asks_and_gives_the_handler_back() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_child_whose_parent_died_before_it_could_ask_for_its_signal_ends() -> None:
+    done = supervise("""
+        import functools, subprocess
+        from container.child import _prepare_child
+        for parent in (os.getpid(), 1):  # as if process 1 had started it, and died at once
+            start = functools.partial(_prepare_child, parent)
+            print(subprocess.run(["true"], preexec_fn=start).returncode)
+    """)
+    assert done.stdout.split() == ["0", "143"]

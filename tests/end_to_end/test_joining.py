@@ -62,7 +62,21 @@ def test_the_hosts_of_another_job_are_refused(tmp_path: Path) -> None:
         hosts[1].start(TRAINING_JOB_NAME="mine", TRAINING_PEERS_PORT="7000", TRAINING_PEERS_WAIT="4")
         hosts[2].start(TRAINING_JOB_NAME="yours", TRAINING_PEERS_PORT="7000", TRAINING_PEERS_WAIT="4")
         assert hosts.wait(20) == [1, 1]
-        assert "the port 7000 of algo-1 serves the job 'mine'" in hosts[2].failure
+        differ = "the job's name, ARN, hosts, hyperparameters or channels differ between the two"
+        assert hosts[2].failure.startswith(f"algo-2 was not accepted by algo-1, port 7000: {differ}, or another algo-2")
+        assert "here it is job 'yours', hosts algo-1, algo-2" in hosts[2].failure
+        assert hosts[1].failure.startswith(f"algo-2 did not join in 4 s; algo-2 came and was refused, because {differ}")
+        assert "here it is job 'mine', hosts algo-1, algo-2" in hosts[1].log
+        assert "mine" not in hosts[2].log
+
+
+def test_hosts_with_different_hyperparameters_are_not_of_one_job(tmp_path: Path) -> None:
+    with make_hosts(2, tmp_path, code=CODE) as hosts:
+        hosts[2].tree.paths.hyperparameters.write_text('{"lr": "2"}')
+        hosts.start(TRAINING_PEERS_WAIT="3")
+        assert hosts.wait(20) == [1, 1]
+        assert "hyperparameters or channels differ between the two" in hosts[2].failure
+        assert "trained" not in hosts[1].log
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import math
+import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from serving import codecs
+from serving import charsets, codecs
 from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT, MediaType
 from serving.errors import RequestError
 
+MEGABYTE = 1024 * 1024
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"))
 VALUES = st.recursive(
@@ -123,7 +126,6 @@ def archive() -> bytes:
         (b"[" * 5000 + b"]" * 5000, JSON, "not valid JSON"),
         (b'"\\ud800"', JSON, "not valid JSON"),
         (b"\xff", JSON, "not valid JSON"),
-        (b"+2AA-", JSON + "; charset=utf-7", "body"),
         (b"1\nx\n3\n", JSON_LINES, "line 2"),
         (b"1\n\n3\n", JSON_LINES, "line 2"),
         (b'1,"a\n', CSV, "line 1"),
@@ -135,6 +137,11 @@ def archive() -> bytes:
         (saved(np.zeros(100))[:-1], NPY, "npy"),
         (saved(np.array(["ab"])).replace(b"b\0\0\0", b"\xff\xff\xff\x7f"), NPY, "there are none above 1,114,111"),
         (archive(), NPY, "npy"),
+        (saved(np.array(["ab"])).replace(b"b\0\0\0", b"\x00\xd8\0\0"), NPY, "surrogate"),
+        (saved(np.zeros((20_000_000, 0))), NPY, "no data"),
+        (saved(np.zeros((1025, 1024, 0))), NPY, "no data"),
+        (npy_header("{'descr': '|V0', 'fortran_order': False, 'shape': (2000000,)}\n"), NPY, "no data"),
+        (npy_header("{'descr': '<U9999999', 'fortran_order': False, 'shape': (0,)}\n"), NPY, "no data"),
         (npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,)}\n"), NPY, "npy"),
         (npy_header("(" * 5000), NPY, "npy"),
     ],
@@ -148,6 +155,95 @@ def test_a_malformed_body_is_refused_and_told_where(body: bytes, header: str, wo
 @pytest.mark.parametrize("header", ["image/png", "nonsense", "multipart/form-data; boundary=x", "text/csv; charset=no"])
 def test_an_unknown_type_or_charset_is_415(header: str) -> None:
     assert refusal(b"x", header).status == 415
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "punycode", "idna", "unicode_escape", "raw_unicode_escape", "hex", "zip"])
+def test_codecs_that_are_no_charsets_are_415(charset: str) -> None:
+    assert refusal(b"x", f"{TEXT}; charset={charset}").status == 415
+
+
+USUAL_NAMES = [
+    "UTF-8",
+    "utf8",
+    "UTF-16LE",
+    "utf_32",
+    "ISO-8859-1",
+    "ISO-8859-15",
+    "windows-1252",
+    "cp437",
+    "GB2312",
+    "gbk",
+]
+USUAL_NAMES += ["Shift_JIS", "GB18030", "Big5", "EUC-JP", "euc-kr", "KOI8-R", "latin1", "l1", "macintosh"]
+
+
+@pytest.mark.parametrize("charset", USUAL_NAMES)
+def test_charsets_go_by_their_usual_names(charset: str) -> None:
+    assert codecs.decode("1,2".encode(charset), codecs.content_type(f"{CSV}; charset={charset}"))[0] == [["1", "2"]]
+
+
+@pytest.mark.parametrize("charset", sorted(set(charsets.CODECS.values())))
+def test_a_charset_has_no_half_surrogates_and_no_quadratic_time(charset: str) -> None:
+    for pair in range(0xD7FF, 0xE001):
+        for width, order in ((2, "little"), (2, "big"), (4, "little"), (4, "big")):
+            with contextlib.suppress(UnicodeDecodeError):
+                text = pair.to_bytes(width, order).decode(charset)  # type: ignore[arg-type]
+                assert not any("\ud800" <= character <= "\udfff" for character in text)
+    began = time.process_time()
+    with contextlib.suppress(RequestError):
+        codecs.decode_text(b"a-9b" * (MEGABYTE // 4), MediaType(TEXT, charset))
+    assert time.process_time() - began < 5  # punycode takes a minute
+
+
+def floats(size: int) -> bytes:
+    number = b"0.123456789,"
+    return b"[" + number * (size // len(number)) + b"1]"
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "words"),
+    [
+        (b"[" + b"[]," * 1_100_000 + b"[]]", JSON, "lists and objects"),
+        (b"[" + b'{"a":1},' * 1_100_000 + b"1]", JSON, "lists and objects"),
+        (b"[]\n" * 2_100_000, JSON_LINES, "lines, lists and objects"),
+        (b"a\n" * 2_100_000, CSV, "lines"),
+        (b"a\r" * 2_100_000, CSV, "lines"),
+        (b"," * 2_100_000, CSV, "values in one line"),
+        (b",,,,,,,,,\n" * 1_000_000, CSV, "values"),
+        (b"\n" * 9_000_000, TEXT, "lines"),
+    ],
+)
+def test_a_body_that_would_become_too_much_is_refused(body: bytes, name: str, words: str) -> None:
+    error = refusal(body, name)
+    assert error.status == 413
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (floats(25 * MEGABYTE), JSON),
+        (b"[" + b"1.5," * (6 * MEGABYTE) + b"1]", JSON),
+        (b"[" + b"[0.25,1.75]," * 999_000 + b"1]", JSON),
+        (b'["' + b"A[{,}]" * 400_000 + b'"]', JSON),
+        (b"0.123456,12\n" * (2 * MEGABYTE - 200_000), CSV),
+        (b"0,255,17\r\n" * 1_900_000, CSV),
+        (b"A short line\n" * (25 * MEGABYTE // 13), TEXT),
+    ],
+)
+def test_what_an_honest_client_may_send_at_once_is_read(body: bytes, name: str) -> None:
+    assert codecs.weigh(body, MediaType(name)) > len(body)
+
+
+def test_an_estimate_is_no_less_than_what_python_takes() -> None:
+    for item in (b"[]", b'{"a":1}', b"1.5", b'"ab"', '"日本"'.encode(), b"[1]", b'{"a":{"b":[1.5,"c"]}}'):
+        body = b"[" + b",".join([item] * 20_000) + b"]"
+        tracemalloc.start()
+        values = codecs.decode(body, MediaType(JSON))
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert taken <= codecs.weigh(body, MediaType(JSON)) <= 20 * taken, item
+        del values
 
 
 @pytest.mark.parametrize(

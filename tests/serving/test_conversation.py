@@ -7,8 +7,10 @@ import json
 import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -127,6 +129,94 @@ def test_pings_are_answered_while_the_model_computes(connect: Connect) -> None:
     assert seen.index(Pong(b"there?")) < 5
 
 
+def test_pings_are_answered_while_many_messages_wait(connect: Connect) -> None:
+    client = connect()
+    client.send(TextMessage("slow"))
+    for number in range(500):
+        client.send(TextMessage(str(number)))
+    client.send(Ping(b"there?"))
+    seen = [client.next() for _ in range(30)]
+    assert Pong(b"there?") in seen  # a hundred parts come before the first of the others is answered
+
+
+def test_messages_beyond_those_that_may_wait_are_answered_too(connect: Connect) -> None:
+    client = connect()
+    client.send(TextMessage("count"))
+    for number in range(1500):
+        client.send(TextMessage(str(number)))
+    received = [client.next().data for _ in range(1503)]  # type: ignore[attr-defined]
+    assert received[3:] == [str(number) for number in range(1500)]
+
+
+@pytest.mark.parametrize("piece", ["pong", "ping", "fragment", "message"])
+def test_a_client_that_never_pauses_keeps_nobody_waiting(server: Server, connect: Connect, piece: str) -> None:
+    client = connect()
+    pieces = {"pong": frame(10, b""), "ping": frame(9, b""), "fragment": frame(0, b"", fin=False)}
+    data = pieces.get(piece, frame(1, b"nothing")) * 5000
+    if piece == "fragment":
+        client.socket.sendall(frame(2, b"", fin=False))
+    stop = threading.Event()
+
+    def flood() -> None:
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                client.socket.sendall(data)
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            while not stop.is_set() and client.socket.recv(65536):
+                pass
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(flood)
+        pool.submit(read)
+        try:
+            for number in range(10):
+                assert server.ask(number, timeout=20) == number
+                assert server.get("/ping", timeout=20).status_code == 200
+        finally:
+            stop.set()
+            client.socket.shutdown(socket.SHUT_RDWR)
+
+
+def test_large_messages_have_a_budget_together(connect: Connect) -> None:
+    """A payload of this server is 1 MB, and there is room for four of them."""
+    part = frame(2, b"x" * (MEGABYTE - 1000), fin=False)
+    clients = [connect() for _ in range(8)]
+    for client in clients:
+        client.socket.sendall(part)
+        client.send(Ping(b"so far"))
+    answers = [client.next() for client in clients]
+    refused = [event for event in answers if isinstance(event, CloseConnection)]
+    assert {event.code for event in refused} == {1013}
+    assert 4 <= len(refused) < 8
+    assert connect().ask("small") == "small"
+    for client in clients:
+        client.socket.close()
+    deadline = time.monotonic() + 20
+    while True:  # what they held is given back once it is seen that they have gone
+        client = connect()
+        client.send(BytesMessage(b"y" * MEGABYTE))
+        answer = client.next()
+        if isinstance(answer, BytesMessage):
+            break
+        assert time.monotonic() < deadline, answer
+
+
+def test_a_worker_holds_so_many_conversations(server: Server, connect: Connect) -> None:
+    clients = [connect() for _ in range(200)]
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            extra = Client(server)
+            stack.callback(extra.socket.close)
+            if isinstance(extra.opening, RejectConnection):
+                break
+        assert isinstance(extra.opening, RejectConnection)
+        assert extra.opening.status_code == 503
+    assert clients[0].ask("still here") == "still here"
+    assert server.ask(1) == 1
+
+
 def test_fragments_are_joined_with_pings_between_them(connect: Connect) -> None:
     client = connect()
     client.send(TextMessage("hel", message_finished=False))
@@ -169,6 +259,7 @@ def frame(opcode: int, payload: bytes, fin: bool = True, masked: bool = True, le
         (frame(8, struct.pack("!H", 1000)), 1000),
         (frame(8, struct.pack("!H", 4000) + b"bye"), 4000),
         (frame(8, b"x"), 1002),
+        (frame(2, b"", fin=False) + frame(0, b"", fin=False) * 66_000, 1008),
     ],
 )
 def test_an_end_says_why(connect: Connect, data: bytes, code: int) -> None:
@@ -193,6 +284,40 @@ def test_errors_are_messages(connect: Connect) -> None:
     end = client.next()
     assert isinstance(end, CloseConnection)
     assert end.code == 1011
+
+
+@pytest.mark.parametrize("more", [0, 50])
+def test_a_fault_ends_the_connection_whatever_the_client_says(connect: Connect, more: int) -> None:
+    client = connect()
+    client.send(TextMessage("fail"))
+    for _ in range(more):  # which nobody will read
+        client.send(TextMessage("x"))
+    while not isinstance(event := client.next(), CloseConnection):
+        pass
+    assert event.code == 1011
+    client.socket.settimeout(30)  # of silence; it used to take 60 s and more
+    with contextlib.suppress(ConnectionError):
+        assert client.socket.recv(65536) == b""
+
+
+OPENING = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])
+def test_a_page_of_another_origin_is_refused(server: Server, origin: str) -> None:
+    assert server.get(PATH, headers=OPENING | {"Origin": origin}).status_code == 403
+
+
+def test_a_page_of_this_server_is_not(server: Server) -> None:
+    host = f"127.0.0.1:{server.port}"
+    lines = [f"{name}: {value}\r\n" for name, value in {**OPENING, "Host": host, "Origin": f"http://{host}"}.items()]
+    received = server.send(f"GET {PATH} HTTP/1.1\r\n{''.join(lines)}\r\n".encode(), timeout_s=2)
+    assert received.startswith(b"HTTP/1.1 101")
 
 
 def test_a_client_that_goes_away_stops_the_computation(server: Server, connect: Connect) -> None:
@@ -261,8 +386,6 @@ def test_many_models_have_no_conversations(start: Start, base: Path) -> None:
     (base / "models").mkdir()
     server = start(base, SAGEMAKER_MULTI_MODEL="true").ready()
     client = Client(server)
-    if isinstance(client.opening, RejectConnection):
-        assert client.opening.status_code == 404
-    else:
-        assert json.loads(client.ask("x"))["code"] == 404
+    assert isinstance(client.opening, RejectConnection)
+    assert client.opening.status_code == 404
     client.socket.close()

@@ -106,7 +106,7 @@ def decoded(body: bytes, header: str) -> tuple[list[Any], bool] | None:
     """None for what is refused, as only a client's mistake may be."""
     found = outcome(lambda: codecs.decode(body, codecs.content_type(header)))
     if isinstance(found, RequestError):
-        assert found.status in (400, 415), found
+        assert found.status in (400, 413, 415), found
         assert "\n" not in found.message
         return None
     values, many = found

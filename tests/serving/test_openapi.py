@@ -19,6 +19,9 @@ from serving import openapi
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
 
+# Hundreds of requests for each path.
+pytestmark = pytest.mark.slow
+
 # `FUZZ_EXAMPLES=2000 pytest tests/serving/test_openapi.py` looks longer.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 thorough = settings(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from serving.errors import RequestError
+from serving.sessions import Sessions
 from tests.serving.conftest import TALKER
 
 if TYPE_CHECKING:
@@ -62,10 +67,58 @@ def test_a_session_ends(server: Server) -> None:
     assert "NEW_SESSION" in answer.json()["message"]
 
 
-@pytest.mark.parametrize("session", ["nobody", "../../model", "a/b", "-", ""])
+@pytest.mark.parametrize(
+    "session", ["nobody", "../../model", "a/b", "-", "", "a" * 300, "7fffffff" + "0" * 32, "f" * 40]
+)
 def test_a_session_that_never_was(server: Server, session: str) -> None:
     assert server.post(json=1, headers={SESSION: session}).status_code == (400 if session else 200)
     assert server.post(json={"requestType": "CLOSE"}, headers={SESSION: session}).status_code == 400
+
+
+def system_calls(act: Callable[[], Any]) -> int:
+    """How often a function calls the operating system's own functions, in this thread."""
+    calls = 0
+
+    def count(_: Any, event: str, function: Any) -> None:
+        nonlocal calls
+        calls += event == "c_call" and getattr(function, "__module__", "") == "posix"
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_a_session_costs_the_same_however_many_are_open(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions", 1200)
+    first = sessions.open()
+    few = system_calls(lambda: sessions.close(sessions.open().id))
+    for _ in range(300):
+        sessions.open()
+    sessions._swept = 0.0  # time for a sweep, which is another thread's work
+    assert system_calls(lambda: sessions.close(sessions.open().id)) <= few + 5
+    assert sessions.get(first.id).folder.is_dir()
+
+
+def test_sessions_that_have_ended_are_removed_and_the_others_counted(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path, 1200, most_open=3)
+    long_ago = tmp_path / str(int(time.time()) // 60 - 5) / ("0" * 40)
+    long_ago.mkdir(parents=True)
+    kept = sessions.open()
+    sessions.sweep()
+    assert not long_ago.parent.exists()
+    assert kept.folder.is_dir()
+    other = Sessions(tmp_path, 1200, most_open=3)  # another worker's
+    other.open()
+    other.open()
+    sessions.sweep()
+    with pytest.raises(RequestError, match="3 sessions are open") as caught:
+        sessions.open()
+    assert (caught.value.status, caught.value.headers) == (503, (("Retry-After", "10"),))
+    sessions.close(kept.id)
+    assert sessions.open().folder.is_dir()
 
 
 def test_attributes_and_ids_reach_the_handler_and_come_back_if_it_says_so(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,7 @@ while not os.path.exists(other + "/ready"):  # else one fails before the other's
     time.sleep(0.01)
 """
 WAITS = HEAD + "time.sleep(60)\n"
+WAITS_FOR_A_WORD = HEAD + "while not os.path.exists(out + '/word'):\n    time.sleep(0.01)\n"
 Pair = list[subprocess.Popen[str]]
 Start = Callable[..., tuple[list[Tree], Pair]]
 
@@ -41,6 +44,10 @@ Start = Callable[..., tuple[list[Tree], Pair]]
 def free_port() -> int:
     with closing(socket.create_server(("", 0))) as listener:
         return int(listener.getsockname()[1])
+
+
+def resources_of(name: str) -> dict[str, Any]:
+    return {"current_host": name, "hosts": NAMES, "network_interface_name": "lo"}
 
 
 @pytest.fixture
@@ -52,8 +59,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         environ = {"TRAINING_PEERS_PORT": str(free_port()), **environ}
         trees = []
         for name in NAMES:
-            resources = {"current_host": name, "hosts": NAMES, "network_interface_name": "lo"}
-            tree = make_tree(tmp_path / name, resources=resources, code={"train.py": script})
+            tree = make_tree(tmp_path / name, resources=resources_of(name), code={"train.py": script})
             trees.append(tree)
             processes.append(tree.start(**environ))
         wait_until(lambda: all((tree.paths.output_data / "ready").exists() for tree in trees), "the script")
@@ -162,18 +168,94 @@ def test_no_process_is_left(start: Start) -> None:
     assert not below & set(descendants(os.getpid()))
 
 
-def test_strangers_on_the_port_do_no_harm(start: Start) -> None:
-    port = free_port()
-    trees, processes = start(HEAD + "time.sleep(2)", TRAINING_PEERS_PORT=str(port))
-    for words in (
-        b"GET / HTTP/1.1\r\n\r\n",
-        b'{"kind": "outcome", "status": 1, "text": "x"}\n',
-        b"[]\n{}\n\xff\n",
-        b"",
-    ):
-        with closing(socket.create_connection(("localhost", port))) as stranger:
+WORDS_OF_STRANGERS = (
+    b"[" * 100_000 + b"\n",
+    b"x" * 5_000_000 + b"\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b'{"kind": "outcome", "status": 1, "text": "x"}\n',
+    b"[]\n{}\n\xff\n",
+    b"",
+)
+
+
+def bother(port: int) -> None:
+    for words in WORDS_OF_STRANGERS:
+        with closing(socket.create_connection(("localhost", port))) as stranger, contextlib.suppress(OSError):
             stranger.sendall(words)
+
+
+def test_strangers_on_the_port_do_no_harm_before_and_while_the_job_runs(tmp_path: Path) -> None:
+    """Process 1 may open 64 files, and strangers hold 200 connections."""
+    port = free_port()
+    trees = [
+        make_tree(tmp_path / name, resources=resources_of(name), code={"train.py": WAITS_FOR_A_WORD}) for name in NAMES
+    ]
+    with contextlib.ExitStack() as held:
+        few_files = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+        first = trees[0].start(before=few_files, TRAINING_PEERS_PORT=str(port))
+        wait_until(lambda: is_open(port), "the port")
+        for _ in range(200):
+            held.enter_context(closing(socket.create_connection(("localhost", port))))
+        bother(port)
+        other = trees[1].start(TRAINING_PEERS_PORT=str(port))
+        wait_until(lambda: all((tree.paths.output_data / "ready").exists() for tree in trees), "the script")
+        bother(port)
+        for tree in trees:
+            (tree.paths.output_data / "word").touch()
+        ends = [tree.finish(process) for tree, process in zip(trees, (first, other), strict=True)]
+    assert [(end.status, end.failure) for end in ends] == [(0, None), (0, None)], ends[0].err
+    assert "turned away" in ends[0].err
+    assert "Traceback" not in ends[0].err
+
+
+def is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), closing(socket.create_connection(("localhost", port))):
+        return True
+    return False
+
+
+def test_a_reason_reaches_the_others_though_the_disk_is_full(
+    start: Start, mount: Callable[..., None], tmp_path: Path
+) -> None:
+    """The failure file is not how it travels: the disk of the host that fails has no room for one."""
+    mount(tmp_path / NAMES[1] / "output", "size=64k")
+    fill = """
+if host == "127.0.0.1":
+    try:
+        with open(out + "/x", "wb", buffering=0) as stream:
+            while True:
+                stream.write(b"x" * 4096)
+    except OSError:
+        raise ValueError("torn") from None
+time.sleep(60)
+"""
+    statuses, failures = end(*start(HEAD + fill))
+    assert statuses == [1, 1]
+    assert failures[0].startswith("127.0.0.1: ValueError: torn")
+    assert failures[1] == "", "there was no room"
+
+
+def test_what_a_host_says_cannot_write_into_the_terminal(start: Start) -> None:
+    script = HEAD + "if host == '127.0.0.1': raise ValueError('a\\x1b[2Jb')\ntime.sleep(60)"
+    trees, processes = start(script)
+    ends = [tree.finish(process) for tree, process in zip(trees, processes, strict=True)]
+    assert [(end.failure or "").startswith("127.0.0.1: ValueError: a\\x1b[2Jb\n") for end in ends] == [True, True]
+    assert "\x1b" not in ends[0].err
+
+
+SLOW_REPORT = """
+import sys, time
+if "training.report" in sys.orig_argv:
+    time.sleep(5)
+"""
+
+
+def test_a_host_that_takes_its_time_for_the_report_is_not_lost(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_REPORT)  # which Python imports whatever it then runs
+    script = HEAD + "open(out + '/summary.json', 'w').write('{}')"
+    trees, processes = start(script, TRAINING_PEERS_SILENCE="2", PYTHONPATH=str(tmp_path))
     assert end(trees, processes) == ([0, 0], ["", ""])
+    assert (trees[0].paths.report).is_file()
 
 
 def test_jobs_have_ports_of_their_own() -> None:

@@ -16,10 +16,11 @@ import pytest
 from container.archives import unpack
 from container.failure import JobError
 from container.fetch import fetch
+from container.job import TrainingJob
 from container.log import log
 from container.paths import Paths
-from tests.support import Tree, write_files
-from training.script import named_program
+from tests.support import Tree, make_tree, write_files
+from training import script
 
 MakeTree = Callable[..., Tree]
 
@@ -94,7 +95,7 @@ def test_a_doubt_about_the_program_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, image: str, job: str, warning: str | None
 ) -> None:
     monkeypatch.setattr(log, "propagate", True)
-    named_program(image, job)
+    script.named_program(image, job)
     assert (warning in caplog.text) if warning else not caplog.text
 
 
@@ -185,10 +186,36 @@ def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
     assert (done.status, done.failure) == (255, "I know better")
 
 
-def test_a_hyperparameter_that_no_command_line_can_hold_is_refused(ml: MakeTree) -> None:
-    done = ml(hyperparameters={"text": '"a\\u0000b"'}, code={"train.py": SHOW}).train()
-    assert done.status == 1
-    assert done.reason.startswith("cannot start train.py (")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"a=b": "1"}, "the hyperparameter 'a=b' has '=' or a NUL in its name"),
+        ({"a\0b": "1"}, "the hyperparameter 'a\\x00b' has '=' or a NUL in its name"),
+        ({"a": "x\0y"}, "the hyperparameter 'a' has a NUL in its value"),
+        ({"a": "\ud800"}, "the hyperparameter 'a' has what is no character in its name or value: '\\ud800'"),
+        ({"words": "x" * 200_000}, "the hyperparameter 'words' is too long: with its name it has 200012 bytes"),
+        ({"x" * 200_000: "1"}, f"the hyperparameter '{'x' * 100}...' is too long"),
+        (
+            {f"k{number}": "x" * 2500 for number in range(100)},
+            "the hyperparameters are too long together: SM_HPS, by which a script gets them, would have 250898 bytes",
+        ),
+    ],
+    ids=["name with =", "name with NUL", "NUL", "surrogate", "long", "long name", "long together"],
+)
+def test_a_hyperparameter_that_no_script_can_be_given_is_named(
+    tmp_path: Path, given: dict[str, str], said: str
+) -> None:
+    tree = make_tree(tmp_path, hyperparameters=given, code={"train.py": "print('trained')"})
+    job = TrainingJob.read(tree.paths)
+    with pytest.raises(JobError) as refused:
+        script.prepare(script.TrainingScript("train.py", str(tree.paths.code)), job)
+    assert str(refused.value).startswith(f"{tree.paths.hyperparameters}: {said}")
+
+
+def test_as_much_as_a_script_can_be_given_arrives(ml: MakeTree) -> None:
+    code = {"train.py": "import os, sys\nprint(len(sys.argv[2]), len(os.environ['SM_HP_WORDS']))"}
+    done = ml(hyperparameters={"words": "x" * 60_000}, code=code).train()
+    assert (done.status, done.out) == (0, "60000 60000\n"), done.err
 
 
 # What pip installs goes into a folder of the test's own, and comes from nowhere else: a package that brings

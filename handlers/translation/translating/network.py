@@ -7,7 +7,6 @@ settings only the network's own are used, and those that fairseq would `eval` ar
 from __future__ import annotations
 
 import argparse
-import ast
 import pickle
 import re
 import warnings
@@ -18,23 +17,7 @@ from typing import Any
 from container.failure import JobError
 from handlers.translation import shims
 from handlers.translation.bundle import Bundle, inside
-
-# What could call something, or compute for ever, in a setting that fairseq evaluates as Python.
-_CODE = (
-    ast.Call,
-    ast.Lambda,
-    ast.NamedExpr,
-    ast.JoinedStr,
-    ast.ListComp,
-    ast.SetComp,
-    ast.DictComp,
-    ast.GeneratorExp,
-    ast.Await,
-    ast.Yield,
-    ast.YieldFrom,
-    ast.Pow,
-    ast.LShift,
-)
+from handlers.translation.translating import expressions
 
 
 @dataclass(frozen=True)
@@ -159,14 +142,12 @@ def _refuse_code(settings: argparse.Namespace, path: Path) -> None:
     for name, value in vars(settings).items():
         for text in _texts(value):
             try:
-                nodes = list(ast.walk(ast.parse(text.strip(), mode="eval")))
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue  # no expression: whoever evaluates it fails
-            if any(isinstance(node, _CODE) for node in nodes):
+                expressions.check(text)
+            except ValueError as error:
                 raise JobError(
-                    f"{path}: the setting {name} is {text[:80]!r}, which fairseq would run as code; it should be "
-                    'a plain value or a list such as "[(256, 3)] * 4"'
-                )
+                    f"{path}: the setting {name} is {text[:80]!r}, which fairseq would evaluate, and which {error}; it "
+                    'should be a plain value or a list such as "[(256, 3)] * 4"'
+                ) from None
 
 
 def _texts(value: Any) -> list[str]:

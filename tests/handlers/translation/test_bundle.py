@@ -191,7 +191,9 @@ def test_a_setting_that_fairseq_would_run_as_code_is_refused(folder: Path, tmp_p
         state["cfg"]["model"] = argparse.Namespace(**values) if kind == "namespace" else dict(values)
 
     change(folder / "checkpoint.pt", edit)
-    with pytest.raises(JobError, match=r"setting encoder_layers is .*which fairseq would run as code"):
+    with pytest.raises(
+        JobError, match=r"setting encoder_layers is .*which fairseq would evaluate, and which would be run as code"
+    ):
         load(folder)
     assert not (tmp_path / "mark").exists()
 

@@ -1,0 +1,146 @@
+"""How many bytes a worker holds for its requests at the same time.
+
+A limit on one body, and one on the number of requests that wait, do not limit their product. So each large body is
+weighed while it is here, from before it is read until its reply is made, and what does not fit has to wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+
+from gevent.event import Event
+from gevent.lock import Semaphore
+
+from serving.errors import RequestError
+
+# Bodies above this are weighed, and are decoded and encoded beside the event loop, which would stand still otherwise.
+LARGE_BODY = 32 * 1024
+# How long a large request waits for others to give back what they hold, before it is told to come again. In seconds.
+PATIENCE_S = 10.0
+# What a worker holds, as multiples of the largest payload: bodies as they came; the values that decoding makes of
+# them, by codecs.weigh; the messages of conversations.
+BODIES, VALUES, MESSAGES = 4, 24, 4
+
+
+class Budget:
+    """So many bytes, given out in the order in which they are asked for. What is larger than all of it has it alone.
+
+    For the greenlets of one thread.
+    """
+
+    def __init__(self, size: int, patience_s: float = PATIENCE_S) -> None:
+        self.size = size
+        self.held = 0
+        self._patience_s = patience_s
+        self._waiting: deque[tuple[int, Event]] = deque()
+
+    def take(self, amount: int) -> int:
+        """Waits until there is room; returns what has to be given back. Raises RequestError 503 where there is none
+        in time."""
+        amount = min(amount, self.size)
+        if not self._waiting and self.take_at_once(amount):
+            return amount
+        mine = (amount, Event())
+        self._waiting.append(mine)
+        granted = False
+        try:
+            granted = mine[1].wait(self._patience_s)
+        finally:
+            if not granted:
+                self._withdraw(mine)
+        if not granted:
+            raise RequestError(
+                503, "the large requests that are here fill the memory for them; try again", (("Retry-After", "1"),)
+            )
+        return amount
+
+    def take_at_once(self, amount: int) -> bool:
+        """Takes the whole amount or nothing, without waiting."""
+        if self.held + amount > self.size:
+            return False
+        self.held += amount
+        return True
+
+    def give(self, amount: int) -> None:
+        self.held -= amount
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting and self.take_at_once(self._waiting[0][0]):
+            self._waiting.popleft()[1].set()
+
+    def _withdraw(self, mine: tuple[int, Event]) -> None:
+        """Of a greenlet that waits no longer: it may have been granted its part in this very turn of the loop."""
+        if mine[1].is_set():
+            self.give(mine[0])
+        else:
+            self._waiting.remove(mine)
+            self._grant()  # those behind it may fit
+
+
+class Share:
+    """What one request holds of a budget; small amounts are free. For `with`: all of it is given back at the end, or at
+    the end of the stream that it is kept for."""
+
+    __slots__ = ("_budget", "_held", "_kept")  # one is made for each request
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._held = 0
+        self._kept = False
+
+    def __enter__(self) -> Share:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._held and not self._kept:
+            self.keep(0)
+
+    def take(self, amount: int) -> None:
+        """Raises RequestError 503, as Budget.take does."""
+        if amount > LARGE_BODY:
+            self._held += self._budget.take(amount)
+
+    def grow(self, amount: int) -> bool:
+        """Takes what is missing to `amount`, without waiting. False where there is no room for it."""
+        missing = min(amount, self._budget.size) - self._held
+        if amount <= LARGE_BODY or missing <= 0:
+            return True
+        if not self._budget.take_at_once(missing):
+            return False
+        self._held += missing
+        return True
+
+    def keep(self, amount: int) -> None:
+        """Gives back what is beyond `amount`."""
+        excess = self._held - amount
+        if excess > 0:
+            self._held = amount
+            self._budget.give(excess)
+
+    def keep_until(self, on_close: Callable[[Callable[[], None]], None]) -> None:
+        """Keeps it beyond the `with`, until the function that is handed to `on_close` is called."""
+        if self._held:
+            self._kept = True
+            on_close(lambda: self.keep(0))
+
+
+class Budgets:
+    """Those of one worker. Who takes of `bodies` and `values` takes in this order: who holds values waits for nobody,
+    so that nobody waits for ever."""
+
+    def __init__(self, max_payload: int) -> None:
+        self.bodies = Budget(BODIES * max_payload)
+        self.values = Budget(VALUES * max_payload)
+        self.messages = Budget(MESSAGES * max_payload)
+        self.decoding = Semaphore()
+        """Held while a large body is decoded. Parsers keep the interpreter's lock, so two at once are no quicker; one
+        after another, the event loop has its turn between them."""
+
+
+@cache
+def of_worker(max_payload: int) -> Budgets:
+    """The budgets of this process, which is one worker."""
+    return Budgets(max_payload)

@@ -1,0 +1,73 @@
+"""What hosts tell each other, as data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from training import messages
+from training.messages import Message, MessageError, encode, parse, printable
+
+HEX = "0f" * 32
+ALL = [
+    messages.Challenge(HEX),
+    messages.Hello("algo-2", HEX, HEX),
+    messages.Welcome(HEX),
+    messages.Refused(),
+    messages.Ready({"client_key": "ssh-ed25519 AAAA"}),
+    messages.Go({"algo-1": {}, "algo-2": {"host_key": "ssh-ed25519 BBBB"}}),
+    messages.Stop("algo-2"),
+    messages.Failing("rank 1: ValueError: torn\n\nTraceback"),
+    messages.End("algo-2: torn"),
+    messages.Outcome(0, ""),
+    messages.Verdict(143, "algo-2: über\tall"),
+    messages.Heartbeat(),
+]
+
+
+@pytest.mark.parametrize("message", ALL, ids=lambda message: type(message).__name__)
+def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
+    line = encode(message)
+    assert line.count(b"\n") == 1
+    assert parse(line[:-1]) == message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"[" * 100_000,
+        b'{"kind": "outcome", "status": ' + b"9" * 100_000 + b', "text": ""}',
+        b"\xff",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"kind": []}',
+        b'{"kind": "shell"}',
+        b'{"kind": "outcome"}',
+        b'{"kind": "outcome", "status": "x", "text": ""}',
+        b'{"kind": "outcome", "status": true, "text": ""}',
+        b'{"kind": "outcome", "status": 256, "text": ""}',
+        b'{"kind": "outcome", "status": 1e999, "text": ""}',
+        b'{"kind": "outcome", "status": 1, "text": []}',
+        b'{"kind": "outcome", "status": 1, "text": "", "more": 1}',
+        b'{"kind": "ready", "offer": [1]}',
+        b'{"kind": "ready", "offer": {"client_key": {}}}',
+        b'{"kind": "ready", "offer": {"client_key": "a\\nssh-ed25519 another"}}',
+        b'{"kind": "go", "offers": {"algo-1": null}}',
+        b'{"kind": "stop", "host": null}',
+        b'{"kind": "hello", "host": "algo-2", "nonce": "", "proof": "x"}',
+    ],
+)
+def test_what_is_no_message_is_refused(line: bytes) -> None:
+    with pytest.raises(MessageError) as refused:
+        parse(line)
+    assert len(str(refused.value)) < 400
+    assert str(refused.value).isprintable()
+
+
+def test_what_another_host_says_cannot_write_into_the_terminal() -> None:
+    line = json.dumps({"kind": "end", "text": "a\x1b[2Jb\rc\x9bd\u202ee\ud800f\n\tgü"}).encode()
+    assert parse(line) == messages.End("a\\x1b[2Jb\\rc\\x9bd\\u202ee\\ud800f\n\tgü")
+    assert printable("plain") == "plain"
