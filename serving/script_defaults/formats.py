@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from serving import codecs
+from serving import codecs, weight
 from serving.codecs import MediaType
 from serving.errors import RequestError
 
@@ -98,6 +98,7 @@ def csv_columns(data: Data, media: MediaType) -> Any:
     """
     numpy = codecs.import_numpy(415)
     text = text_of(data, media)
+    check_weight(text)
     rows = [line.split(",") for line in text.splitlines() if line.strip()]
     if not rows:
         raise RequestError(400, "the body holds no row of CSV")
@@ -114,7 +115,9 @@ def _float(cell: str) -> float:
 def csv_numbers(data: Data, media: MediaType, delimiter: str = ",") -> Any:
     """An array of float64 in two dimensions, NaN for empty cells; blank lines are left out."""
     numpy = codecs.import_numpy(415)
-    rows = list(csv.reader(io.StringIO(text_of(data, media), newline=""), delimiter=delimiter, strict=True))
+    text = text_of(data, media)
+    check_weight(text, delimiter)
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     cells = [[_float(cell) for cell in row] for row in rows if row]
     if not cells:
         raise RequestError(400, "the body holds no row of CSV")
@@ -147,8 +150,10 @@ def sparse_matrix(data: Data, media: MediaType) -> Any:
 def libsvm_matrix(data: Data, media: MediaType) -> Any:
     """A CSR matrix from lines of `[label] index:value …`. Indices count from 1 where none is 0, else from 0, as in
     the container; what a line leaves out is missing, as in XGBoost's own reader."""
+    text = text_of(data, media)
+    check_weight(text, " ", ":")
     scipy = needs("scipy.sparse", media)
-    lines = [line.partition("#")[0].split() for line in text_of(data, media).splitlines()]
+    lines = [line.partition("#")[0].split() for line in text.splitlines()]
     rows = [[token.split(":") for token in line if ":" in token and not token.startswith("qid:")] for line in lines]
     rows = [row for row, line in zip(rows, lines, strict=True) if line]
     columns = [int(index) for row in rows for index, _ in row]
@@ -197,6 +202,14 @@ def check_archive(body: bytes) -> None:
     """Raises RequestError 413 for a zip archive that would not fit in memory once unpacked."""
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         check_size(sum(entry.file_size for entry in archive.infolist()))
+
+
+def check_weight(text: str, *separators: str) -> None:
+    """Raises RequestError 413 for a table of more values than one request may have, whatever separates them."""
+    if len(text) > weight.CONTAINERS:  # a smaller one stays below all limits
+        for separator in separators:
+            text = text.replace(separator, ",")
+        weight.of_csv(text.encode())
 
 
 def check_size(size: int) -> None:

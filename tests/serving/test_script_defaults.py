@@ -18,6 +18,7 @@ import pytest
 
 from container.failure import JobError
 from container.log import log
+from serving import weight
 from serving.codecs import MediaType
 from serving.errors import RequestError
 from serving.inference_script import ScriptModel
@@ -319,6 +320,28 @@ def test_what_would_unpack_to_more_than_fits_is_refused(monkeypatch: pytest.Monk
 
 
 Pair = collections.namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize(
+    ("family", "content_type", "value"),
+    [
+        ("generic", "text/csv", "1,"),
+        ("sklearn", "text/csv", "1,"),
+        ("xgboost", "text/csv", "1;"),
+        ("xgboost", "text/libsvm", "1:1 "),
+        ("generic", "application/json", "[],"),
+    ],
+)
+def test_a_body_of_more_values_than_fit_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, family: str, content_type: str, value: str
+) -> None:
+    for limit in ("CONTAINERS", "LINES", "VALUES", "VALUES_A_LINE"):
+        monkeypatch.setattr(weight, limit, 100)
+    monkeypatch.setattr(weight, "BYTES_A_CONTAINER", 1000)
+    monkeypatch.setattr(weight, "BYTES_A_VALUE", 1000)
+    with pytest.raises(RequestError, match="send at most 100 at once") as caught:
+        read(family, 200 * value, content_type)
+    assert caught.value.status == 413
 
 
 @pytest.mark.parametrize(
