@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from container.artifacts import need_no_code
 from container.failure import JobError
 from container.hyperparameters import nearest
 from container.job import TrainingJob, read_object
@@ -158,7 +159,8 @@ class HandlerReference:
 class InferenceScript:
     """A file with SageMaker's serving functions (model_fn, input_fn, predict_fn, output_fn, transform_fn)."""
 
-    path: Path
+    path: Path | None
+    """None where the defaults of a framework's container are all that is needed."""
     module: str = ""
     """`package.module` where the file is part of a package, and is to be imported by this name."""
 
@@ -189,9 +191,13 @@ def find_for_serving(paths: Paths, environ: Mapping[str, str] = os.environ) -> H
         if not isinstance(target, str):
             raise JobError(f'{manifest}: "handler" should be a text such as "package.module:Class"')
         return resolve(target, str(manifest))
+    names = [path.name for path in paths.model.iterdir()] if paths.model.is_dir() else []
+    if environ.get("HF_TASK") or (need_no_code(names) and len(installed()) != 1):
+        return InferenceScript(None)
     return _only_installed(
-        f"nothing says how to serve {paths.model}: it has no {MANIFEST} (what `train` made has one) "
-        f"and no code/inference.py; set {VARIABLE} to a handler's name or to package.module:Class"
+        f"nothing says how to serve {paths.model}: it has no {MANIFEST} (what `train` made has one), no "
+        "code/inference.py, and neither TorchScript (model.pt) nor what save_pretrained of transformers leaves; "
+        f"set {VARIABLE} to a handler's name or to package.module:Class"
     )
 
 
@@ -223,7 +229,7 @@ def find_inference_script(paths: Paths, environ: Mapping[str, str] = os.environ)
 def script_in(folder: Path, program: str | None) -> InferenceScript | None:
     """The script of this name in a folder: inference.py, where none is named."""
     for script in _scripts(folder, program or "inference.py"):
-        if script.path.is_file() and script.path.resolve().is_relative_to(folder.resolve()):
+        if script.path and script.path.is_file() and script.path.resolve().is_relative_to(folder.resolve()):
             return script
     return None
 

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from container.failure import JobError
@@ -51,3 +52,15 @@ def checked(own: Any, whose: str) -> Mapping[str, Any]:
     if own.get(CONCURRENT, 1) * own.get(PAYLOAD, 1) > MOST_MB:
         raise JobError(f"{whose}.execution_parameters: {CONCURRENT} times {PAYLOAD} must be at most {MOST_MB}")
     return own
+
+
+def of_script(module: ModuleType) -> Any:
+    """The `execution_parameters` of an inference.py, or what its execution_parameters_fn answers, which is a view of
+    Flask's by the convention of SageMaker's container for scikit-learn."""
+    view = getattr(module, "execution_parameters_fn", None)
+    if not callable(view):
+        return getattr(module, "execution_parameters", {})
+    from flask import Flask, make_response
+
+    with Flask(module.__name__).test_request_context("/execution-parameters"):
+        return make_response(view()).get_json(force=True, silent=True)

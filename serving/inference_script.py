@@ -7,9 +7,8 @@ take one more argument, the context. Source: https://github.com/aws/sagemaker-in
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
@@ -28,9 +27,11 @@ from serving.headers import MEDIA_TYPE
 from serving.mms_context import Context, RequestProcessor
 from serving.models import Reply, Request, as_request
 from serving.script_answers import Parts, answer, refused
+from serving.script_defaults.defaults import Defaults
+from serving.script_defaults.loading import load_model
 from serving.script_functions import explain_thread, functions_of, import_script, provide_event_loop
 from serving.settings import Settings
-from serving.streaming import EVENTS, Stream, accepted, is_stream
+from serving.streaming import EVENTS, Stream
 from serving.waiting import Batching
 
 # Bodies of these very types, written so, are decoded for a user's input_fn; all others come as bytes.
@@ -43,17 +44,19 @@ class ScriptModel:
     batching = Batching(size=1)
     execution_parameters: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(self, path: Path, model_dir: Path, settings: Settings, module: str = "") -> None:
+    def __init__(self, path: Path | None, model_dir: Path, settings: Settings, module: str = "") -> None:
         self._path = path
         self._module = module  # `package.module`, where it is part of a package
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._setting = settings.defaults
+        self._defaults: Defaults
         self._in_flask = False
 
     @property
     def description(self) -> dict[str, Any]:
-        return {"script": str(self._path), "model": str(self._model_dir)}
+        return {"script": str(self._path or "none"), "model": str(self._model_dir)}
 
     def load(self) -> None:
         try:
@@ -64,20 +67,9 @@ class ScriptModel:
             raise
 
     def _load(self) -> None:
-        source = self._path.read_bytes()
-        self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
-        if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
-            import asyncio  # noqa: F401
-        if stand_in.PACKAGE.encode() in source:
-            stand_in.provide()
-        provide_event_loop()
-        module = import_script(self._path, self._module)
+        if self._path:
+            self._import(self._path)
         provide_event_loop()  # the script's own imports may have brought asyncio
-        self._functions = functions_of(module, self._path)
-        own = getattr(module, "execution_parameters", {})
-        self.execution_parameters = batch_transform.checked(own, str(self._path))
-        if "model_fn" not in self._functions:
-            raise JobError(f"{self._path} must define model_fn(model_dir), which loads the model")
         self._decodes_itself = bool({"input_fn", "transform_fn"} & self._functions.keys())
         self._encodes_itself = bool({"output_fn", "transform_fn"} & self._functions.keys())
         self._answering = "transform_fn" if "transform_fn" in self._functions else "output_fn"
@@ -85,10 +77,23 @@ class ScriptModel:
         self._context = context = Context(self._model_dir)
         folder = str(self._model_dir)
         self._call("pre_model_fn", _nothing, folder, context)
-        self._model = self._functions["model_fn"](folder, context)
+        self._model, self._defaults = load_model(self._functions, self._path, self._model_dir, self._setting, context)
         self._call("model_warmup_fn", _nothing, folder, self._model, context)
-        if not {"predict_fn", "transform_fn"} & self._functions.keys() and not callable(self._model):
-            raise JobError(f"{self._path} must define predict_fn(data, model): the model cannot be called itself")
+
+    def _import(self, path: Path) -> None:
+        source = path.read_bytes()
+        self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
+        if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
+            import asyncio  # noqa: F401
+        if stand_in.PACKAGE.encode() in source:
+            stand_in.provide()
+        if stand_in.XGBOOST.encode() in source:
+            stand_in.provide_xgboost()
+        provide_event_loop()
+        module = import_script(path, self._module)
+        self._functions = functions_of(module, path)
+        own = batch_transform.of_script(module)
+        self.execution_parameters = batch_transform.checked(own, str(path))
 
     def _check_default_accept(self) -> None:
         """Raises JobError where every request that names no type would be refused."""
@@ -96,8 +101,9 @@ class ScriptModel:
             codecs.ENCODERS
         ):
             raise JobError(
-                f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}, which {self._path} must write "
-                f"itself, by an output_fn; without one it must be one of {', '.join(codecs.ENCODERS)}"
+                f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}, which only an output_fn in "
+                f"{self._path or 'an inference.py'} can write; without one it must be one of "
+                f"{', '.join(codecs.ENCODERS)}"
             )
 
     def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
@@ -135,9 +141,9 @@ class ScriptModel:
         if "transform_fn" in self._functions:
             returned = self._functions["transform_fn"](self._model, data, content_type, accept, context)
         else:
-            value = self._call("input_fn", default_input, data, content_type, context)
-            prediction = self._call("predict_fn", default_predict, value, self._model, context)
-            returned = self._call("output_fn", default_output, prediction, accept, context)
+            value = self._call("input_fn", self._defaults.input_fn, data, content_type, context)
+            prediction = self._call("predict_fn", self._defaults.predict_fn, value, self._model, context)
+            returned = self._call("output_fn", self._defaults.output_fn, prediction, accept, context)
         found = answer(returned, accept, processor, self._answering)
         if found.status >= 400:
             log.warning("request %s: %d, set by the script", context.get_request_id() or "-", found.status)
@@ -151,12 +157,11 @@ class ScriptModel:
     def _payload(self, request: Request) -> tuple[Any, str]:
         """The body and its media type. A user's function gets them as the toolkits hand them over: the header as it
         was sent, and a text for JSON and CSV by these very names, else a bytearray."""
-        sent = request.variables.get("HTTP_CONTENTTYPE") or request.content_type  # some clients spell it so
-        media = codecs.content_type(sent)
+        # Some clients spell the header so.
+        sent = request.variables.get("HTTP_CONTENTTYPE") or request.content_type or codecs.JSON
         if not self._decodes_itself:
-            data = codecs.decode_text(request.body, media) if media.name in TEXT_TYPES else request.body
-            return data, sent.partition(";")[0].strip().lower() or media.name
-        sent = sent or codecs.JSON
+            return request.body, sent
+        media = codecs.content_type(sent)
         if sent in TEXT_TYPES:
             return codecs.decode_text(request.body, media), sent
         return bytearray(request.body), sent
@@ -165,7 +170,7 @@ class ScriptModel:
         """The one media type that a user's output_fn is asked for: the client's favourite. Without one, the best
         that our default can write."""
         if not self._encodes_itself:
-            return accepted(accept, self._default_accept)
+            return self._defaults.answer_type(accept, self._default_accept)
         return favourite(accept) or self._default_accept
 
 
@@ -232,35 +237,6 @@ def flask_app() -> Any:
     from flask import Flask
 
     return Flask(__name__)
-
-
-def default_input(data: Any, content_type: str, context: Context) -> Any:
-    """A NumPy array from JSON, CSV or npy, as the toolkits make it."""
-    numpy = codecs.import_numpy(415)
-    body = data.encode() if isinstance(data, str) else data
-    media = codecs.content_type(content_type)
-    values, many = codecs.decode(body, media)
-    try:
-        if media.name == codecs.CSV:
-            return numpy.array([[float(cell) for cell in row] for row in values]).squeeze()
-        return numpy.array(values if many else values[0])
-    except ValueError as error:
-        raise RequestError(400, f"the body is no array of numbers: {error}") from None
-
-
-def default_predict(data: Any, model: Any, context: Context) -> Any:
-    """Calls the model itself, without gradients where it is PyTorch's."""
-    torch = sys.modules.get("torch")
-    with torch.inference_mode() if torch else nullcontext():
-        return model(data)
-
-
-def default_output(prediction: Any, accept: str, context: Context) -> tuple[Any, str]:
-    """The prediction in the media type that the client asked for. One that is yielded comes as its parts are."""
-    if is_stream(prediction) or accept == EVENTS:
-        return prediction if is_stream(prediction) else iter([prediction]), EVENTS if accept == EVENTS else ""
-    name = codecs.accepted(accept, codecs.JSON)
-    return codecs.encode([prediction], False, name), name
 
 
 def _nothing(*_: Any) -> None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from container.failure import JobError
 from container.resources import memory_bytes
 from serving.devices import AUTOCAST, default_workers
+from serving.script_defaults.choose import AUTO, FAMILIES
 
 MEGABYTE = 1024 * 1024
 Default = TypeVar("Default", int, None)
@@ -40,6 +41,8 @@ class Settings:
     batch_cost: int = 0
     autocast: str = "off"
     default_accept: str = "application/json"
+    defaults: str = "auto"
+    """Whose defaults hold for what an inference.py leaves out; one of script_defaults.choose.FAMILIES, or auto."""
     nginx: bool = True
     access_log: bool = True
     json_logs: bool = False
@@ -74,6 +77,7 @@ class Settings:
             batch_cost=read.number(_both("BATCH_COST"), 0, 1, 10**12),
             autocast=read.choice(_both("AUTOCAST"), AUTOCAST),
             default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
+            defaults=read.choice(_both("DEFAULTS"), (AUTO, *FAMILIES)),
             nginx=read.switch(_both("NGINX"), True),
             access_log=read.switch(_both("ACCESS_LOG"), True),
             session_s=read.number(_both("SESSION_SECONDS"), 1200, 1, 7 * 24 * 3600),

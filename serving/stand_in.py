@@ -11,13 +11,14 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 from container.log import log
 
 PACKAGE = "sagemaker_containers"
+XGBOOST = "sagemaker_xgboost_container"
 FRAMEWORK = f"{PACKAGE}.beta.framework"
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
 MODULES = ("content_types", "encoders", "errors", "worker")
@@ -45,20 +46,46 @@ def provide() -> None:
         _module(f"{FRAMEWORK}.{name}")
 
 
+def provide_xgboost() -> None:
+    """Makes `sagemaker_xgboost_container.encoder` importable, unless the real one is: by it the scripts for XGBoost's
+    container read CSV and libsvm in their input_fn. It is on no index of packages.
+    Source: https://github.com/aws/sagemaker-xgboost-container/blob/master/src/sagemaker_xgboost_container/encoder.py"""
+    try:
+        __import__(f"{XGBOOST}.encoder")
+        return
+    except ImportError:
+        log.info("%s cannot be imported; byo-container stands in for its encoder", XGBOOST)
+    from serving.script_defaults import formats, xgboost
+
+    def reads(content_type: str) -> Callable[..., Any]:
+        return lambda data, dtype=None: xgboost.input_fn(data, content_type, None)
+
+    _module(XGBOOST)
+    _module(
+        f"{XGBOOST}.encoder",
+        csv_to_dmatrix=reads(CSV),
+        libsvm_to_dmatrix=reads(formats.LIBSVM),
+        recordio_protobuf_to_dmatrix=reads(formats.RECORDIO),
+        decode=lambda data, content_type: xgboost.input_fn(data, content_type, None),
+    )
+
+
 def _module(name: str, **content: Any) -> None:
     module = ModuleType(name, f"byo-container's stand-in for {name}")
     module.__path__ = []  # so that an import looks below it
-    module.__dict__.update(content, __getattr__=_missing(name))
+    module.__dict__.update(content, __getattr__=_missing(name, tuple(content) or MODULES))
     sys.modules[name] = module
     parent, _, last = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], last, module)
 
 
-def _missing(name: str) -> Callable[[str], Any]:
+def _missing(name: str, known: Sequence[str]) -> Callable[[str], Any]:
     def missing(attribute: str) -> Any:
-        raise AttributeError(f"{name}.{attribute} is no part of byo-container's stand-in for {PACKAGE}, which has "
-                             f"{', '.join(MODULES)}")  # fmt: skip
+        package = name.partition(".")[0]
+        raise AttributeError(
+            f"{name}.{attribute} is no part of byo-container's stand-in for {package}, which has {', '.join(known)}"
+        )
 
     return missing
 

@@ -230,6 +230,57 @@ def test_an_inference_script_is_found(ml: MakeTree, files: dict[str, str], envir
     assert find_for_serving(tree.paths, environ) == InferenceScript(tree.root / found)
 
 
+PRETRAINED = {"model/config.json": "{}", "model/model.safetensors": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "names"),
+    [
+        ({"model/model.pt": "", "model/vocabulary.txt": ""}, {}, {}),
+        ({"model/net.pth": ""}, {}, {"one": "a:B", "two": "c:D"}),
+        (PRETRAINED, {}, {}),
+        ({"model/config.json": "{}"}, {"HF_TASK": "fill-mask"}, {"only": "a:B"}),
+    ],
+)
+def test_some_models_need_no_code(
+    ml: MakeTree,
+    installed: Callable[..., None],
+    files: dict[str, str],
+    environ: dict[str, str],
+    names: dict[str, str],
+) -> None:
+    installed(**names)
+    tree = ml()
+    write_files(tree.root, files)
+    assert find_for_serving(tree.paths, environ) == InferenceScript(None)
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "told"),
+    [
+        ({"model/model.pt": "", "model/handler.json": '{"handler": "a:B"}'}, {}, "a:B"),
+        ({"model/model.pt": ""}, {"MODEL_HANDLER": "c:D"}, "c:D"),
+        (PRETRAINED, {}, "e:F"),  # the only handler that is installed
+    ],
+)
+def test_a_handler_goes_before_a_models_files(
+    ml: MakeTree, installed: Callable[..., None], files: dict[str, str], environ: dict[str, str], told: str
+) -> None:
+    installed(only="e:F")
+    tree = ml()
+    write_files(tree.root, files)
+    assert find_for_serving(tree.paths, environ).target == told  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("files", [{"model/a.pt": "", "model/b.pth": ""}, {"model/config.json": "{}"}])
+def test_a_model_that_needs_code_says_so(ml: MakeTree, installed: Callable[..., None], files: dict[str, str]) -> None:
+    installed()
+    tree = ml()
+    write_files(tree.root, files)
+    with pytest.raises(JobError, match=r"no code/inference\.py, and neither TorchScript"):
+        find_for_serving(tree.paths, {})
+
+
 @pytest.mark.parametrize(
     ("file", "program", "module"),
     [

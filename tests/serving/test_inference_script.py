@@ -211,8 +211,8 @@ def npy(values: Any) -> bytes:
     ("body", "content_type", "expected"),
     [
         (b"[1, 2]", "application/json", b"[10,20]"),
-        (b"1,2\n3,4\n", "text/csv; charset=utf-8", b"[[10.0,20.0],[30.0,40.0]]"),
-        (b"1,2\n", "text/csv", b"[10.0,20.0]"),
+        (b"1,2\n3,4\n", "text/csv; charset=utf-8", b"[[10,20],[30,40]]"),
+        (b"1,2.5\n", "text/csv", b"[10.0,25.0]"),
         (npy([1, 2]), "application/x-npy", b"[10,20]"),
         (b"1\n2\n", "application/jsonlines", b"[10,20]"),
     ],
@@ -228,7 +228,7 @@ def test_default_functions(load: Any, body: bytes, content_type: str, expected: 
     [
         (b"{", "application/json", 400),
         (b"", "application/json", 400),
-        (b"a,b\n", "text/csv", 400),
+        (b"1,2\n3\n", "text/csv", 400),
         (b"[[1], [1, 2]]", "application/json", 400),
         (npy([{"a": 1}]), "application/x-npy", 400),
         (b"x", "image/png", 415),

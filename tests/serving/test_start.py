@@ -214,7 +214,7 @@ def test_an_inference_py_is_served_unchanged(start: Start, base: Path) -> None:
     server = start(base, MODEL_HANDLER="").ready()
     assert server.ask([1, 2]) == [3, 6]
     answer = server.post(data=b"1,2\n", headers={"Content-Type": "text/csv", "Accept": "text/csv"})
-    assert (answer.status_code, answer.text) == (200, "3.0\n6.0\n")
+    assert (answer.status_code, answer.text) == (200, "3\n6\n")
     assert server.post(data=b"x", headers={"Content-Type": "image/png"}).status_code == 415
 
 

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Installs SageMaker's inference toolkits and their frameworks in .venv-toolkits, where tests/serving/toolkits/ compares
+# their answers to an inference.py with ours. It stands on .venv, whose PyTorch and NumPy it uses; what it brings is pinned
+# in tests/serving/toolkits/pins.txt.
+set -eu
+cd "$(dirname "$0")/.."
+pins=tests/serving/toolkits/pins.txt
+venv=.venv-toolkits
+if ! cmp -s "$pins" "$venv/installed.txt"; then
+    echo "installing SageMaker's inference toolkits in $venv"
+    .venv/bin/python -m venv --clear "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$pins"
+    site='import sysconfig; print(sysconfig.get_path("purelib"))'
+    beside=$(.venv/bin/python -c "$site")
+    # Not as a path: .pth files there, such as that of byo-container itself, are to be read too.
+    echo "import site; site.addsitedir('$beside')" >"$("$venv/bin/python" -c "$site")/beside.pth"
+    cp "$pins" "$venv/installed.txt"
+fi
