@@ -166,14 +166,12 @@ class ScriptModel:
 
 def import_file(path: Path) -> ModuleType:
     """A module from a file, under the file's own name."""
-    name = path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = isolation.spec_of(path)
     if spec is None or spec.loader is None:
         raise JobError(f"{path} is no Python file; SAGEMAKER_PROGRAM should name one, such as inference.py")
     module = importlib.util.module_from_spec(spec)
-    with isolation.importing(name):
-        sys.modules[name] = module  # so that its dataclasses and pickles find it
-        spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # so that its dataclasses and pickles find it
+    spec.loader.exec_module(module)
     return module
 
 
