@@ -98,7 +98,8 @@ class Loaded:
         """Requests that are being answered, or wait for it."""
         self.ready = False
         self.leaving: gevent.Greenlet | None = None
-        """What frees it; set in the moment from which on it is not to be loaded any more."""
+        """What frees it; not None from the moment on in which it is not to be loaded any more. (A greenlet is false
+        before it has begun, and when it has ended.)"""
         self.server: ModelServer | None = None
         self._servable: Isolated | None = None
         self._decided = Event()
@@ -108,11 +109,11 @@ class Loaded:
     @property
     def loading(self) -> bool:
         """Whether it takes up memory at this moment, nobody knows how much."""
-        return self.server is not None and not self.server.settled
+        return self.server is not None and not self._decided.is_set()
 
     def start(self, paths: Paths, settings: Settings, on_retire: Callable[[], None]) -> None:
         """Begins to load. Raises SupersededError, JobError, OSError."""
-        if self.leaving:
+        if self.leaving is not None:
             raise self._superseded()
         self._servable = Isolated(OneOfMany(paths.root, self.entry.folder), settings)
         self.server = ModelServer(self._servable, settings)
@@ -121,7 +122,7 @@ class Loaded:
     def finish(self) -> None:
         """Waits until it is loaded. Raises RequestError where it cannot be."""
         assert self.server
-        while self.loading:
+        while not self.server.settled:
             gevent.sleep(POLL_S)
         if self.server.out_of_memory:
             raise RequestError(507, f"there is not enough memory for the model: {self.server.failure}")

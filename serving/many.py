@@ -185,7 +185,7 @@ class ManyModels:
         """Gives up models that nobody uses at the moment, the one used longest ago first, until this one fits. Raises
         RequestError 507."""
         limit, size = self._memory, loaded.entry.size
-        while not loaded.leaving:
+        while loaded.leaving is None:
             resident = resident_bytes()
             coming = sum(other.entry.size for other in self._loaded.values() if other.loading)
             if resident + coming + size <= limit:
@@ -208,7 +208,7 @@ class ManyModels:
         if self._loaded.get(loaded.entry.name) is loaded:
             del self._loaded[loaded.entry.name]
             metrics.models.set(len(self._loaded))
-        if not loaded.leaving:
+        if loaded.leaving is None:
             self._leaving.add(loaded)
             loaded.leaving = gevent.spawn(self._free, loaded)
         return loaded.leaving
