@@ -50,7 +50,10 @@ class Control:
 
     def _serve(self, connection: Any, _: Any) -> None:
         with connection, connection.makefile("rb") as stream:
-            request = orjson.loads(stream.readline(LINE))
+            line = stream.readline(LINE)
+            if not line:  # who asked has died
+                return
+            request = orjson.loads(line)
             try:
                 answer = self._handle(request)
             except Exception:  # no answer at all would pass for a dead worker's

@@ -19,6 +19,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from tests.serving.test_models_api import CANNOT_BE_ASKED
+
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
 
@@ -133,28 +135,34 @@ def test_load_list_invoke_remove(serve: Callable[..., Server], root: Path, nginx
     assert server.status("/ping") == 200
 
 
-NAMES = ["a b", "a/b", "a%2Fb", "..", "../..", "/etc/passwd", "ü€", "?x=1", "#", "x" * 900, "invoke", "a/invoke"]
-NAMES += ["\n", "a//b", "//", ".", "models", "NaN", "'\"<>&;"]
+NAMES = ["a b", "a/b", "a%2Fb", "..", "a/..", "/etc/passwd", "ü€", "?x=1", "#", "x" * 900, "invoke", "a/invoke"]
+NAMES += ["\n", "a//b", "//", ".", "models", "NaN", "'\"<>&;", "a/../..", "x" * 8000]
 
 
 def test_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
     for number, name in enumerate(NAMES):
         load(server, put(root, name, str(number)))
+    for name in CANNOT_BE_ASKED:  # what is refused when it is loaded is what nginx would refuse for ever
+        assert "model_name" in load(server, {"model_name": name, "url": "/x"}, 400)["message"]
+        address = f"/models/{quote(name, safe='')}"
+        answer = server.send(f"GET {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 400 "), (name, answer)
     for name in NAMES:
         path = f"/models/{quote(name, safe='')}"
         head = f"{{}} {path}{{}} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {{}}\r\n\r\n"
         # By bytes of our own: clients such as requests tidy an address before they send it.
-        if name == "../..":
-            assert b" 400 " in server.send(head.format("GET", "", 0).encode())  # nginx lets nothing climb out of /
-            continue
         described = server.send(head.format("GET", "", 0).encode())
         assert b" 200 " in described.partition(b"\r\n")[0], (name, described)
         assert b'"modelName"' in described
         request = head.format("POST", "/invoke", 1).replace("Host: x", "Host: x\r\nContent-Type: text/csv")
         answer = server.send(request.encode() + b"x")
         assert b" 200 " in answer.partition(b"\r\n")[0], (name, answer)
+        assert b" 405 " in server.send(head.format("GET", "/invoke", 0).encode()).partition(b"\r\n")[0]
     assert len(server.get("/models").json()["models"]) == len(NAMES)
+    for method in ("GET", "DELETE", "PUT", "HEAD"):
+        refused = server.request(method, "/models/a/invoke")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
     assert server.send(b"GET /models/%FF HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 404")
 
 
@@ -169,6 +177,7 @@ def test_pages(serve: Callable[..., Server], root: Path) -> None:
     assert "nextPageToken" not in second
     assert server.get("/models", params={"next_page_token": "_w=="}).status_code == 400
     assert len(server.get("/models?limit=7").json()["models"]) == 7
+    assert server.get(f"/models?limit={'9' * 5000}").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -189,13 +198,29 @@ def test_pages(serve: Callable[..., Server], root: Path) -> None:
         ({"model_name": "a", "url": "{root}/models/device.tar.gz"}, "link or a device"),
         ({"model_name": "a", "url": "{root}/models/cut.tar.gz"}, "cut off"),
         ({"model_name": "a", "url": "{root}/models/text"}, "a folder or one of"),
+        ({"model_name": "a", "url": "{root}/models/deep.tar.gz"}, "folders; it may lie in"),
+        ({"model_name": "a", "url": "{root}/models/clash.tar.gz"}, "cannot be unpacked"),
+        ({"model_name": "a", "url": "{root}/models/long.tar.gz"}, "cannot be unpacked"),
     ],
 )
-def test_what_cannot_be_loaded_is_told(shared: Server, wanted: Any, words: str) -> None:
+def test_what_cannot_be_loaded_is_told_and_leaves_nothing(shared: Server, wanted: Any, words: str) -> None:
     if isinstance(wanted, dict):
         wanted = {key: value.replace("{root}", str(shared.base)) for key, value in wanted.items()}
     assert words in load(shared, wanted, 400)["message"]
     assert shared.get("/models").json() == {"models": []}
+    assert left(shared) == []
+
+
+def test_an_archive_without_room_is_told_and_leaves_nothing(shared: Server) -> None:
+    wanted = {"model_name": "a", "url": str(shared.base / "models" / "bomb.tar.gz")}
+    assert "more than the 100 MB" in load(shared, wanted, 507)["message"]
+    assert left(shared) == []
+
+
+def left(server: Server) -> list[str]:
+    """What there is in the run's folder of models, locks and unpacked archives."""
+    (run,) = (server.base / "tmp").glob("byo-serve-*")
+    return [str(path) for name in ("models", "unpacked") for path in (run / name).rglob("*")]
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +239,18 @@ def shared(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) ->
     }.items():
         with tarfile.open(models / f"{name}.tar.gz", "w:gz") as tar:
             tar.addfile(member, io.BytesIO())
+    for name, paths in {"deep": ["d/" * 1100 + "x"], "clash": ["a", "a/b"], "long": ["x" * 300]}.items():
+        with tarfile.open(models / f"{name}.tar.gz", "w:gz") as tar:
+            for path in paths:
+                tar.addfile(tarfile.TarInfo(path), io.BytesIO())
+    with tarfile.open(models / "bomb.tar.gz", "w:gz", compresslevel=1) as tar:
+        zeros = tarfile.TarInfo("zeros")
+        zeros.size = 150 << 20
+        tar.addfile(zeros, io.BytesIO(bytes(zeros.size)))
     (models / "cut.tar.gz").write_bytes((models / "climbs.tar.gz").read_bytes()[:20])
-    options = {"MODEL_HANDLER": "", "SAGEMAKER_MULTI_MODEL": "true"}
-    return start_for_module(root, **options).ready()
+    options = {"MODEL_HANDLER": "", "SAGEMAKER_MULTI_MODEL": "true", "MODEL_SERVER_MODELS_MEMORY_IN_MB": "100"}
+    (root / "tmp").mkdir()
+    return start_for_module(root, **options, TMPDIR=str(root / "tmp")).ready()
 
 
 def _special(name: str, kind: bytes) -> tarfile.TarInfo:
