@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import random
+import shutil
 import signal
 import tarfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -423,3 +426,56 @@ def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root
             remove(server, one["model_name"])
         else:
             load(server, one)
+
+
+@pytest.mark.slow
+def test_a_version_that_was_removed_never_answers_again(serve: Callable[..., Server], root: Path) -> None:
+    """Two workers without room for all models, and clients that ask for them while their versions change."""
+    server = serve(2, MODEL_SERVER_MODELS_MEMORY_IN_MB="400")
+    stop = threading.Event()
+    oldest = {"a": 0, "b": 0, "c": 0}  # the version that a request which is sent now may be answered with at the least
+    wrong: list[str] = []
+    seen: Counter[int] = Counter()
+
+    def version(name: str, number: int) -> dict[str, str]:
+        wanted = put(root, f"{name} {number}", f"{name}{number}", MB=60)
+        (Path(wanted["url"]) / "weights").write_bytes(bytes(60 << 20))
+        return wanted | {"model_name": name}
+
+    def change(name: str) -> None:
+        for number in itertools.count(1):
+            wanted = version(name, number)
+            while (answer := server.post("/models", json=wanted)).status_code == 507:
+                pass  # the others are in use at this moment
+            assert answer.status_code == 200, answer.text
+            if stop.wait(0.2):
+                return
+            remove(server, name)
+            oldest[name] = number + 1
+            shutil.rmtree(root / "models" / f"{name}{number}")
+
+    def ask(seed: int) -> None:
+        choose = random.Random(seed)  # noqa: S311
+        while not stop.is_set():
+            name = choose.choice("abc")
+            least = oldest[name]
+            answer = server.post(f"/models/{name}/invoke", data="x", headers={"Content-Type": "text/csv"})
+            seen[answer.status_code] += 1
+            if answer.status_code == 200:
+                named, number = answer.json()[0].split()
+                if named != name or int(number) < least:
+                    wrong.append(f"{answer.text}, not {name} {least}")
+
+    with ThreadPoolExecutor(9) as pool:
+        changing = [pool.submit(change, name) for name in oldest]
+        asking = [pool.submit(ask, seed) for seed in range(6)]
+        server.until(lambda: wrong or (min(oldest.values()) >= 4 and seen[200] >= 50), "versions have changed", 120)
+        stop.set()
+        for future in [*changing, *asking]:
+            future.result()
+    assert not wrong
+    # 507 where the other models are all in use at that moment.
+    assert set(seen) <= {200, 404, 507}, (seen, server.log()[-3000:])
+    for name in oldest:
+        remove(server, name)
+    assert all(resident(pid) < 150 for pid in server.workers())
