@@ -428,6 +428,27 @@ def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root
             load(server, one)
 
 
+def test_a_request_that_makes_room_while_its_model_is_removed_brings_it_not_back(
+    serve: Callable[..., Server], root: Path
+) -> None:
+    server = serve(1, MODEL_SERVER_MODELS_MEMORY_IN_MB="250")
+    wanted = {name: put(root, name, MB=100) for name in "ab"}  # there is room for one
+    for one in wanted.values():
+        with (Path(one["url"]) / "weights").open("wb") as weights:
+            weights.truncate(100 << 20)
+    load(server, wanted["b"])
+    with ThreadPoolExecutor(3) as pool:
+        for attempt in range(8):
+            load(server, wanted["a"])
+            assert invoke(server, "b")[0] == "b"
+            path, headers = "/models/a/invoke", {"Content-Type": "text/csv"}
+            asking = [pool.submit(server.post, path, data="x", headers=headers) for _ in range(3)]
+            time.sleep(attempt % 4 / 1000)  # a window of some milliseconds, which is not known better
+            remove(server, "a")
+            invoke(server, "a", status=404)
+            assert {future.result().status_code for future in asking} <= {200, 404}
+
+
 @pytest.mark.slow
 def test_a_version_that_was_removed_never_answers_again(serve: Callable[..., Server], root: Path) -> None:
     """Two workers without room for all models, and clients that ask for them while their versions change."""
