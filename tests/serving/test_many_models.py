@@ -431,7 +431,7 @@ def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root
 def test_a_request_that_makes_room_while_its_model_is_removed_brings_it_not_back(
     serve: Callable[..., Server], root: Path
 ) -> None:
-    server = serve(1, MODEL_SERVER_MODELS_MEMORY_IN_MB="250")
+    server = serve(1, MODEL_SERVER_MODELS_MEMORY_IN_MB="210")
     wanted = {name: put(root, name, MB=100) for name in "ab"}  # there is room for one
     for one in wanted.values():
         with (Path(one["url"]) / "weights").open("wb") as weights:
