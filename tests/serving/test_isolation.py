@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from container.failure import JobError
+from serving.inference_script import import_file
 from serving.isolation import ModelCode
 
 MAIN = """
@@ -143,11 +144,19 @@ def test_python_keeps_names_that_it_has_not_imported_yet(tmp_path: Path) -> None
 
 
 def test_python_keeps_its_own_names(make: Any) -> None:
-    code = make("odd", json="raise ImportError", statistics="raise ImportError", user="import json, statistics")
+    code = make(
+        "odd",
+        json="raise ImportError",
+        statistics="WORD = 'its own'",
+        user="import json, statistics",
+        relative="from . import statistics",
+    )
     with code.active():
         assert importlib.import_module("json") is json
         user = importlib.import_module("user")
+        relative = importlib.import_module("relative")
     assert (user.json, user.statistics) == (json, statistics)
+    assert relative.statistics.WORD == "its own"
 
 
 SHARED = """
@@ -237,6 +246,21 @@ def test_a_missing_module_is_named_as_the_code_names_it(make: Any) -> None:
     with code.active(), pytest.raises(ModuleNotFoundError, match=r"^No module named 'pack\.gone'$") as raised:
         importlib.import_module("asks")
     assert raised.value.name == "pack.gone"
+
+
+def test_the_images_script_is_a_copy_of_each_models_own(make: Any, tmp_path: Path) -> None:
+    """Under a name of Python's, too, which stays Python's."""
+    before = sys.modules.get("queue")
+    for stem in ("script", "queue"):
+        script = tmp_path / f"{stem}.py"
+        script.write_text("import queue, helper\nWORD = helper.WORD\nQueue = queue.Queue")
+        found = []
+        for word in "ab":
+            with make(f"{stem} {word}").active():
+                found.append(import_file(script))
+                assert importlib.import_module("queue").Queue is found[-1].Queue
+        assert [module.WORD for module in found] == [f"{stem} a", f"{stem} b"]
+    assert sys.modules.get("queue") in (before, importlib.import_module("queue"))
 
 
 def test_a_thread_that_a_model_starts_imports_its_own(make: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,18 @@ def test_a_model_that_streams_keeps_its_memory(models: Models) -> None:
     reply.stream.close()
     removing.get()
     assert not models.alive()
+
+
+def test_a_stream_that_goes_on_for_longer_than_a_request_may_is_broken_off_by_a_removal(models: Models) -> None:
+    models.first._settings = replace(models.first._settings, timeout_s=1)
+    models.first.load("a", models.put("a"))
+    reply = answer(models.first, "a", "text/event-stream")
+    assert reply.stream
+    models.second.unload("a")
+    assert not models.alive()
+    with pytest.raises(RequestError, match="removed meanwhile"):
+        list(reply.stream)
+    reply.stream.close()
 
 
 def test_a_removal_waits_for_a_model_that_leaves_memory_already(models: Models, held: Event) -> None:
