@@ -6,8 +6,8 @@ Each worker listens on a Unix socket of its own in the run's folder. A request i
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,21 @@ class Control:
         self._folder = folder
         self._handle = handle
         folder.mkdir(parents=True, exist_ok=True)
-        self._own = folder / f"{os.getpid()}.sock"
-        with suppress(FileNotFoundError):
-            self._own.unlink()
+        # By a name that nobody had before: a worker that died may have had this one's number.
+        name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._own = folder / f"{name}.sock"
+        building = folder / f"{name}.new"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._own))
+        listener.bind(str(building))
         listener.listen(64)
+        # Only now can others see it: one that refused a connection would pass for a dead worker's.
+        building.rename(self._own)
         self._server = StreamServer(listener, self._serve)
         self._server.start()
 
     def ask_others(self, request: Any, timeout_s: float) -> list[Any]:
-        """What all other workers answer; None for one that does not within `timeout_s`, True
-        for one that has died."""
+        """What all other workers answer; None for one that does not within `timeout_s`, or cannot, True for one that
+        has died."""
         others = [path for path in self._folder.glob("*.sock") if path != self._own]
         asked = [gevent.spawn(_ask, path, request, timeout_s) for path in others]
         gevent.joinall(asked)
@@ -47,8 +50,16 @@ class Control:
 
     def _serve(self, connection: Any, _: Any) -> None:
         with connection, connection.makefile("rb") as stream:
-            request = orjson.loads(stream.readline(LINE))
-            connection.sendall(orjson.dumps(self._handle(request)) + b"\n")
+            line = stream.readline(LINE)
+            if not line:  # who asked has died
+                return
+            request = orjson.loads(line)
+            try:
+                answer = self._handle(request)
+            except Exception:  # no answer at all would pass for a dead worker's
+                log.exception("another worker's request %s has failed", request)
+                answer = None
+            connection.sendall(orjson.dumps(answer) + b"\n")
 
 
 def _ask(path: Path, request: Any, timeout_s: float) -> Any:

@@ -1,88 +1,126 @@
 """Many models with code of their own in one process: each finds its own modules, whatever they are called.
 
-Two models may both bring an `inference.py` and a `helper.py`, of which a process knows one by that name. Here each
-model's modules are its own. `sys.modules` shows a model's code, for as long as it imports, the modules of that model:
-an import, also a late one inside a function or by pickle, puts the model's own there first. Whose an import is, is said
-by its thread: one that a model starts by itself should have imported before.
+Two models may both bring a `helper.py`, but `sys.modules` has one place for that name. So each model has a package of
+its own (`_model_7`), and its modules are imported as parts of that (`_model_7.helper`), by Python's usual machinery
+and under Python's own locks. What the code says stays as it is; here it is translated:
+
+* An import statement belongs to the module in which it stands: `import helper` finds the model's own in a model's
+  module, and what everybody finds in all other modules.
+* A call of `importlib.import_module` or `__import__`, and a name in a pickle, belongs to the model for which the
+  thread computes.
+
+Neither `sys.path` nor any module of others is touched, at no time.
 """
 
 from __future__ import annotations
 
 import builtins
+import importlib
 import importlib.util
+import io
+import itertools
+import pickle
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+    SourcelessFileLoader,
+    all_suffixes,
+)
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from container.handler import refuse_our_names
 
-_current = threading.local()  # .code: the ModelCode for which a thread works
-_lock = threading.RLock()  # for sys.modules and sys.path while a model's own module is imported
+PREFIX = "_model_"
+
+_current: ContextVar[ModelCode | None] = ContextVar("model_code", default=None)  # for which this thread works
+_packages: dict[str, ModelCode] = {}  # by the names of their packages
+_numbers = itertools.count(1)
 
 
 class ModelCode:
     """The modules that lie in one model's folders, best folder first. Raises JobError where a folder holds one with a
-    name of ours."""
+    name of ours, OSError where one cannot be read."""
 
     def __init__(self, folders: list[Path]) -> None:
         refuse_our_names(folders)
         _install()
-        self._folders = [str(folder) for folder in folders]
-        self._names = frozenset(name for folder in folders for name in _top_level(folder))
-        self._modules: dict[str, ModuleType] = {}
-        self._in_front: set[str] = set()
+        self._names = {name for folder in folders for name in _top_level(folder)}
+        self.package = f"{PREFIX}{next(_numbers)}"
+        spec = ModuleSpec(self.package, None, is_package=True)
+        spec.submodule_search_locations = [str(folder) for folder in folders]
+        sys.modules[self.package] = importlib.util.module_from_spec(spec)
+        _packages[self.package] = self
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """What this thread imports meanwhile is looked for in this model's folders first."""
-        before = getattr(_current, "code", None)
-        _current.code = self
+        """What this thread imports by calls, or unpickles, meanwhile is looked for among this model's modules first."""
+        token = _current.set(self)
         try:
             yield
         finally:
-            _current.code = before
+            _current.reset(token)
 
     def forget(self) -> None:
         """Lets go of the modules."""
-        with _lock:
-            for name, module in self._modules.items():
-                if sys.modules.get(name) is module:
-                    del sys.modules[name]
-            self._modules.clear()
+        _packages.pop(self.package, None)
+        for name in list(sys.modules):
+            if name == self.package or name.startswith(f"{self.package}."):
+                sys.modules.pop(name, None)
 
     def owns(self, name: str) -> bool:
         return name.partition(".")[0] in self._names
 
-    @contextmanager
-    def in_front(self, name: str) -> Iterator[None]:
-        """`sys.modules` and `sys.path` as this model is to find them while it imports `name`."""
-        top = name.partition(".")[0]
-        with _lock:
-            if top in self._in_front:  # a package whose own modules import each other
-                yield
-                return
-            for known in [known for known in list(sys.modules) if known.partition(".")[0] == top]:
-                if sys.modules[known] is not self._modules.get(known):
-                    del sys.modules[known]
-            sys.modules.update((k, module) for k, module in self._modules.items() if k.partition(".")[0] == top)
-            sys.path[0:0] = self._folders
-            self._in_front.add(top)
-            try:
-                yield
-            finally:
-                self._in_front.discard(top)
-                for folder in self._folders:
-                    sys.path.remove(folder)
-                self._keep()
+    def adopt(self, name: str) -> str:
+        """Makes a name one of the model's own, unless it is one of Python's, and returns its full form."""
+        if name not in sys.stdlib_module_names:
+            self._names.add(name)
+        return f"{self.package}.{name}"
 
-    def _keep(self) -> None:
-        for name, module in list(sys.modules.items()):
-            if self.owns(name) and str(getattr(module, "__file__", None) or "").startswith(tuple(self._folders)):
-                self._modules[name] = module
+    def import_(self, name: str, fromlist: Sequence[str] | None) -> ModuleType:
+        """As `__import__` for one of the model's own names."""
+        with self._errors_as_written():
+            module = _import(f"{self.package}.{name}", None, None, fromlist or (), 0)
+            return module if fromlist else sys.modules[f"{self.package}.{name.partition('.')[0]}"]
+
+    def import_module(self, name: str) -> ModuleType:
+        """As `importlib.import_module`."""
+        with self._errors_as_written():
+            return _import_module(f"{self.package}.{name}")
+
+    @contextmanager
+    def _errors_as_written(self) -> Iterator[None]:
+        """Errors name a missing module as the model's code does."""
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            error.msg = str(error.msg).replace(f"{self.package}.", "")
+            error.name = error.name and error.name.removeprefix(f"{self.package}.")
+            error.args = (error.msg,)
+            raise
+
+
+def spec_of(path: Path) -> ModuleSpec | None:
+    """The spec of a file that is imported by its path: under the file's own name, or as one of the modules of the
+    model for which this thread works. A file that is called like a part of Python gets another name, because the whole
+    process imports that part by its own."""
+    code = _current.get()
+    if code is None:
+        name = f"inference_script_{path.stem}" if path.stem in sys.stdlib_module_names else path.stem
+        return importlib.util.spec_from_file_location(name, path)
+    name = code.adopt(path.stem)
+    loader = SourceOnly(name, str(path)) if path.suffix in SOURCE_SUFFIXES else None
+    return importlib.util.spec_from_file_location(name, path, loader=loader)
 
 
 def _top_level(folder: Path) -> Iterator[str]:
@@ -92,8 +130,11 @@ def _top_level(folder: Path) -> Iterator[str]:
         name = path.name.partition(".")[0]
         if name in sys.stdlib_module_names:
             continue
-        package = path.is_dir() and ((path / "__init__.py").exists() or (name.isidentifier() and not _found(name)))
-        if package or path.suffix in (".py", ".so"):
+        if path.is_dir():
+            package = any((path / f"__init__{suffix}").exists() for suffix in all_suffixes())
+            if package or (path.name.isidentifier() and not _found(name)):
+                yield name
+        elif path.name.endswith(tuple(all_suffixes())):
             yield name
 
 
@@ -104,32 +145,107 @@ def _found(name: str) -> bool:
         return False
 
 
-def importing(name: str) -> AbstractContextManager[None]:
-    """For who makes a module of that name without an import: as if this thread imported it."""
-    code: ModelCode | None = getattr(_current, "code", None)
-    return code.in_front(name) if code and code.owns(name) else nullcontext()
+class SourceOnly(SourceFileLoader):
+    """Compiles the text of a module anew. Byte code is not written: a model's folder is not ours to write to. Nor is it
+    read: it is told from that of an older version by the time, in whole seconds, and the size of the file only."""
+
+    def path_stats(self, path: Any) -> Mapping[str, Any]:
+        raise OSError("no byte code")
+
+
+class ModelFinder:
+    """Finds the modules of models' packages, for `sys.meta_path`."""
+
+    loaders = (
+        (ExtensionFileLoader, EXTENSION_SUFFIXES),
+        (SourceOnly, SOURCE_SUFFIXES),
+        (SourcelessFileLoader, BYTECODE_SUFFIXES),
+    )
+
+    @classmethod
+    def find_spec(cls, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if path is None or not name.startswith(PREFIX):
+            return None
+        portions: list[str] = []  # of a package without __init__.py
+        for folder in path:
+            spec = FileFinder(folder, *cls.loaders).find_spec(name)  # a new one: it would remember what lay there
+            if spec and spec.loader:
+                return spec
+            portions.extend(spec.submodule_search_locations or () if spec else ())
+        if not portions:
+            return None
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = portions
+        return spec
+
+
+_import, _import_module = builtins.__import__, importlib.import_module
+_load, _loads = pickle.load, pickle.loads
+
+
+def _model_of(variables: Mapping[str, Any] | None, by_call: bool) -> ModelCode | None:
+    """The model that an import belongs to. `variables` are those of the module that imports."""
+    if variables is not None:
+        own = _packages.get(str(variables.get("__name__")).partition(".")[0])
+        # A statement in a module that all share finds what all find: the module is there for all of them.
+        if own or (not by_call and variables.get("__spec__")):
+            return own
+    return _current.get()
+
+
+def _import_for_model(
+    name: str,
+    globals: Mapping[str, Any] | None = None,  # noqa: A002
+    locals: Mapping[str, Any] | None = None,  # noqa: A002
+    fromlist: Sequence[str] | None = (),
+    level: int = 0,
+) -> ModuleType:
+    # A relative import goes by the full name of the package. C code, such as that of pickle, gives a list.
+    code = None if level else _model_of(globals, by_call=isinstance(fromlist, list))
+    if code and code.owns(name):
+        return code.import_(name, fromlist)
+    return _import(name, globals, locals, fromlist or (), level)
+
+
+def _import_module_for_model(name: str, package: str | None = None) -> ModuleType:
+    absolute = importlib.util.resolve_name(name, package) if name.startswith(".") and package else name
+    code = _model_of(sys._getframe(1).f_globals, by_call=True)
+    return code.import_module(absolute) if code and code.owns(absolute) else _import_module(name, package)
+
+
+def _pickled_name(name: str) -> str:
+    """The full name of a module that a pickle names, whether that was made here (perhaps by another worker, where
+    the model's package has another number) or where the model was trained."""
+    code = _current.get()
+    first, _, rest = name.partition(".")
+    plain = rest if first.startswith(PREFIX) else name
+    return f"{code.package}.{plain}" if code and code.owns(plain) else name
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, name: str, /) -> Any:
+        return super().find_class(_pickled_name(module_name), name)
+
+
+def _load_for_model(file: Any, **options: Any) -> Any:
+    return _Unpickler(file, **options).load() if _current.get() else _load(file, **options)
+
+
+def _loads_for_model(data: Any, /, **options: Any) -> Any:
+    return _Unpickler(io.BytesIO(data), **options).load() if _current.get() else _loads(data, **options)
 
 
 def _install() -> None:
-    """Once for a process: imports ask first whose thread it is."""
-    if getattr(builtins.__import__, "__module__", "") == __name__:
+    """Once for a process. pickle has to be told apart: it takes modules from `sys.modules`, whoever imported them."""
+    if any(finder is ModelFinder for finder in sys.meta_path):
         return
-    original_import, original_import_module = builtins.__import__, importlib.import_module
-
-    def import_(
-        name: str,
-        globals: Any = None,  # noqa: A002
-        locals: Any = None,  # noqa: A002
-        fromlist: Any = (),
-        level: int = 0,
-    ) -> ModuleType:
-        # A relative import goes by the package of the module that imports.
-        with importing(str((globals or {}).get("__package__")) if level else name):
-            return original_import(name, globals, locals, fromlist, level)
-
-    def import_module(name: str, package: str | None = None) -> ModuleType:
-        with importing(str(package) if name.startswith(".") else name):
-            return original_import_module(name, package)
-
-    builtins.__import__ = import_
-    importlib.import_module = import_module
+    sys.meta_path.insert(0, ModelFinder)
+    in_python = pickle._Unpickler  # which joblib extends
+    find_class = in_python.find_class
+    in_python.find_class = lambda self, module, name: find_class(  # type: ignore[method-assign]
+        self, _pickled_name(module), name
+    )
+    pickle.Unpickler = _Unpickler  # type: ignore[misc]
+    pickle.load, pickle.loads = _load_for_model, _loads_for_model
+    builtins.__import__ = _import_for_model
+    importlib.import_module = _import_module_for_model

@@ -11,115 +11,28 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import hashlib
 import os
-import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.lock import BoundedSemaphore
 
-from container.archives import unpack
 from container.failure import JobError
-from container.handler import Conversation, code_folders
+from container.handler import Conversation
 from container.log import log
 from container.paths import Paths
-from serving import metrics, models
+from serving import metrics
 from serving.control import Control
 from serving.errors import RequestError
-from serving.isolation import ModelCode
-from serving.models import ModelServer, Reply, Request, Servable
+from serving.loaded import FREE_S, POLL_S, Loaded, SupersededError
+from serving.model_folders import ModelFolders, in_words
+from serving.models import Reply, Request
 from serving.registry import Entry, Registry
-from serving.settings import Settings, folder_bytes
-from serving.streaming import stepping
-from serving.waiting import Batching
-
-ARCHIVES = (".tar.gz", ".tgz", ".tar")
-# Beyond the time that a computation may take: for a model to leave memory.
-FREE_S = 5.0
-
-
-@dataclass(frozen=True)
-class OneOfMany(Paths):
-    """The tree below /opt/ml as one of many models sees it: its own folder, and the image's code."""
-
-    folder: Path = Path()
-
-    @property
-    def model(self) -> Path:
-        return self.folder
-
-
-class Isolated:
-    """A model whose own code is kept apart from that of all others."""
-
-    def __init__(self, paths: OneOfMany, settings: Settings) -> None:
-        own = [folder for folder in code_folders(paths) if folder.is_relative_to(paths.folder)]
-        self._code = ModelCode(own)
-        with self._code.active():
-            self._servable: Servable = models.find_servable(paths, settings)
-
-    @property
-    def batching(self) -> Batching:
-        return self._servable.batching
-
-    @property
-    def description(self) -> dict[str, Any]:
-        return self._servable.description
-
-    @property
-    def execution_parameters(self) -> Mapping[str, Any]:
-        return self._servable.execution_parameters
-
-    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
-        return self._servable.respond(request, stepping(submit, self._code.active))
-
-    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
-        return self._servable.converse(message, conversation, stepping(submit, self._code.active))
-
-    def load(self) -> None:
-        with self._code.active():
-            self._servable.load()
-
-    def compute(self, items: list[Any]) -> list[Any]:
-        with self._code.active():
-            return self._servable.compute(items)
-
-    def forget(self) -> None:
-        """Lets go of the model, whoever still holds this object."""
-        del self._servable
-        self._code.forget()
-
-
-class Loaded:
-    """A model in this worker's memory, or on its way there."""
-
-    def __init__(self, entry: Entry, paths: Paths, settings: Settings) -> None:
-        self.users = 0
-        self._servable = Isolated(OneOfMany(paths.root, entry.folder), settings)
-        self.server = ModelServer(self._servable, settings)
-
-    def wait(self) -> None:
-        """Until it is loaded, while other requests are answered. Raises RequestError where it cannot be."""
-        while not self.server.settled:
-            gevent.sleep(0.002)
-        if self.server.out_of_memory:
-            raise RequestError(507, f"there is not enough memory for the model: {self.server.failure}")
-        if self.server.failure:
-            raise RequestError(500, f"the model cannot be loaded: {self.server.failure}")
-
-    def close(self, within_s: float) -> bool:
-        """Frees what it holds, after the requests that it has. False where one does not end in time."""
-        with suppress(gevent.Timeout), gevent.Timeout(within_s):
-            while self.users or not self.server.settled:
-                gevent.sleep(0.002)
-        ended = self.server.engine.close(FREE_S)
-        self._servable.forget()
-        return ended
+from serving.settings import Settings
 
 
 class ManyModels:
@@ -132,10 +45,17 @@ class ManyModels:
         self.on_retire: Callable[[], None] = lambda: None
         self._paths = paths
         self._settings = settings
-        self._unpacked = runtime / "unpacked"
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()  # the one used longest ago first
+        self._memory = settings.models_memory // settings.workers
+        # Of each name at most one model, the one used longest ago first. It is here before it takes up any memory, and
+        # leaves in the moment in which it begins to be freed.
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._leaving: set[Loaded] = set()
+        self._making_room = BoundedSemaphore()
         self._registry = Registry(runtime / "models")
-        self._control = Control(runtime / "control", self._answer)
+        self._folders = ModelFolders(paths.models, runtime / "unpacked", self._memory)
+        self._folders.discard_abandoned(self._registry)
+        # Before any request: who removes a model asks all workers that have one of these.
+        self._control = Control(runtime / "control", lambda request: self._unload(request["unload"]))
         (runtime / "ready").touch()
         metrics.enter(metrics.READY)
 
@@ -151,17 +71,17 @@ class ManyModels:
 
     def load(self, name: str, url: str) -> None:
         """POST /models. All workers have the model when this returns. Raises RequestError: 409 for one that is loaded,
-        400 for a url that is none of ours, 507 where memory does not suffice, 500 for one that cannot be loaded."""
+        400 for a url that is none of ours, 507 where there is no room, 500 for one that cannot be loaded."""
         with self._registry.claimed(name):
             if self._registry.get(name):
                 raise RequestError(409, f"the model {name!r} is loaded already; DELETE it to load another by its name")
-            entry = Entry(name, url, self._folder(name, url))
+            loaded = self._begin(self._folders.find(name, url), listed=False)
             try:
-                self._into_memory(entry).wait()
-                self._registry.add(entry)
+                loaded.wait()
+                self._list(loaded)
             except BaseException:
-                self._out_of_memory(name)
-                self._discard(entry)
+                self._let_go(loaded).join()
+                self._folders.discard(name)
                 raise
 
     def unload(self, name: str) -> None:
@@ -170,10 +90,12 @@ class ManyModels:
         self.described(name)
         with self._registry.claimed(name):
             entry = self.described(name)
-            self._registry.remove(name)
-            others = gevent.spawn(self._control.ask_others, {"unload": name}, self._settings.timeout_s + 2 * FREE_S)
-            freed = [self._out_of_memory(name), *others.get()]
-            self._discard(entry)
+            self._registry.remove(entry)
+            # Who has looked it up before has it in a table now, without a pause; who looks from now on finds nothing.
+            asked = {"unload": entry.version}
+            others = gevent.spawn(self._control.ask_others, asked, self._settings.timeout_s + 2 * FREE_S)
+            freed = [self._unload(entry.version), *others.get()]
+            self._folders.discard(name)
         if not all(freed):
             raise RequestError(504, f"the model {name!r} is gone, but a request of its own keeps it in memory for now")
 
@@ -190,99 +112,130 @@ class ManyModels:
 
     def respond(self, name: str, request: Request) -> Reply:
         """POST /models/N/invoke. Raises RequestError 404, 507, and what the model raises."""
-        # Without a pause between looking and using: whoever unloads it sees that it is in use.
-        loaded = self._loaded.get(name) or self._into_memory(self.described(name))
-        self._loaded.move_to_end(name)
-        loaded.users += 1
+        loaded = self._take(name)
         try:
-            if not loaded.server.settled:
-                loaded.wait()
+            assert loaded.server
             reply = loaded.server.respond(request)
         except BaseException:
-            self._used(name, loaded)
+            loaded.users -= 1
             raise
         if reply.stream:
-            reply.stream.on_close(lambda: self._used(name, loaded))
+            reply.stream.on_close(loaded.give_back)
         else:
-            self._used(name, loaded)
+            loaded.users -= 1
         return reply
 
     def converse(self, message: str | bytes, conversation: Conversation) -> Iterator[Any]:
         """No contract says which model a WebSocket of such a server would mean. Raises RequestError 404."""
         raise RequestError(404, "a server of many models has no conversations; POST /models/NAME/invoke")
 
-    def _used(self, name: str, loaded: Loaded) -> None:
-        loaded.users -= 1
-        if loaded.server.failure and not loaded.users and self._loaded.get(name) is loaded:
-            self._out_of_memory(name)  # the next request tries again
+    # --- what is in memory ------------------------------------------------------------------------
 
-    def _into_memory(self, entry: Entry) -> Loaded:
-        """Begins to load, once there is room. Raises RequestError 507 where there cannot be, 500 for a model that
-        nobody can serve."""
-        self._make_room(folder_bytes(entry.folder))
-        try:
-            loaded = Loaded(entry, self._paths, self._settings)
-        except JobError as error:
-            raise RequestError(500, f"the model cannot be loaded: {error}") from None
-        loaded.server.on_retire = lambda: self.on_retire()
-        self._loaded[entry.name] = loaded
+    def _take(self, name: str) -> Loaded:
+        """The version that is listed at this moment, in memory and counted as in use. Raises RequestError."""
+        while True:
+            loaded = self._loaded.get(name)
+            if loaded is None or not self._registry.lists(loaded.entry):
+                if loaded and loaded.listed:  # removed by a worker that could not tell us so
+                    self._let_go(loaded)
+                loaded = self._begin(self.described(name), listed=True)
+            self._loaded.move_to_end(name)
+            # No pause since the look into the registry: whoever removes the model finds it here, and in use.
+            loaded.users += 1
+            if loaded.ready:
+                return loaded
+            try:
+                loaded.wait()
+                return loaded
+            except SupersededError:
+                loaded.users -= 1
+            except BaseException:
+                loaded.users -= 1
+                raise
+
+    def _begin(self, entry: Entry, listed: bool) -> Loaded:
+        """Begins to load. It is in the table before anything pauses: who asks for it meanwhile waits for this one."""
+        other = self._loaded.get(entry.name)
+        if other:
+            self._let_go(other)
+        loaded = self._loaded[entry.name] = Loaded(entry, listed)
         metrics.models.set(len(self._loaded))
+        gevent.spawn(self._into_memory, loaded)
         return loaded
 
-    def _make_room(self, size: int) -> None:
-        """Gives up models that nobody uses at the moment, the one used longest ago first, until `size` bytes fit."""
-        limit = self._settings.models_memory // self._settings.workers
-        while resident_bytes() + size > limit:
-            idle = next((name for name, loaded in self._loaded.items() if not loaded.users), None)
-            if idle is None:
+    def _into_memory(self, loaded: Loaded) -> None:
+        """In a greenlet of its own: the request that wanted it may end before."""
+        try:
+            gevent.joinall([other.leaving for other in self._leaving if other.entry.name == loaded.entry.name])
+            with self._making_room:
+                self._make_room(loaded)
+                loaded.start(self._paths, self._settings, lambda: self.on_retire())
+            loaded.finish()
+        except Exception as error:
+            if isinstance(error, JobError | OSError):
+                error = RequestError(500, f"the model cannot be loaded: {error}")
+            known = in_words(error)
+            if not isinstance(known, RequestError):
+                log.exception("the model %r cannot be loaded", loaded.entry.name)
+                known = RequestError(500, f"the model cannot be loaded: {type(error).__name__}: {error}")
+            loaded.fail(known)
+            self._let_go(loaded)  # the next request tries again
+
+    def _make_room(self, loaded: Loaded) -> None:
+        """Gives up models that nobody uses at the moment, the one used longest ago first, until this one fits. Raises
+        RequestError 507."""
+        limit, size = self._memory, loaded.entry.size
+        while loaded.leaving is None:
+            resident = resident_bytes()
+            coming = sum(other.entry.size for other in self._loaded.values() if other.loading)
+            if resident + coming + size <= limit:
+                return
+            idle = next((other for other in self._loaded.values() if other.ready and not other.users), None)
+            if resident + size > limit and idle:
+                log.info("the model %r gives its memory to another one", idle.entry.name)
+                self._let_go(idle).join()
+            elif coming or self._leaving:
+                gevent.sleep(POLL_S)  # by and by it is known what they take, or give back
+            else:
                 raise RequestError(
                     507,
-                    f"there is not enough memory: a worker may have {limit >> 20} MB, has {resident_bytes() >> 20} MB, "
+                    f"there is not enough memory: a worker may have {limit >> 20} MB, has {resident >> 20} MB, "
                     f"and the model takes at least {size >> 20} MB",
                 )
-            log.info("the model %r gives its memory to another one", idle)
-            self._out_of_memory(idle)
 
-    def _out_of_memory(self, name: str) -> bool:
-        """Whether the model has left this worker's memory, or was not there."""
-        loaded = self._loaded.pop(name, None)
-        metrics.models.set(len(self._loaded))
-        if loaded is None:
-            return True
-        ended = loaded.close(self._settings.timeout_s)
-        del loaded
-        free_memory()
-        return ended
+    def _let_go(self, loaded: Loaded) -> gevent.Greenlet:
+        """Takes a model off the table at once; what is returned frees it, and has as its value whether it could."""
+        if self._loaded.get(loaded.entry.name) is loaded:
+            del self._loaded[loaded.entry.name]
+            metrics.models.set(len(self._loaded))
+        if loaded.leaving is None:
+            self._leaving.add(loaded)
+            loaded.leaving = gevent.spawn(self._free, loaded)
+        return loaded.leaving
 
-    def _answer(self, request: dict[str, str]) -> bool:
-        return self._out_of_memory(request["unload"])
-
-    def _folder(self, name: str, url: str) -> Path:
-        """The folder to load, where an archive is unpacked first. Raises RequestError 400."""
-        root = self._paths.models.resolve()
+    def _free(self, loaded: Loaded) -> bool:
         try:
-            path = Path(url).resolve(strict=True)
-        except (OSError, ValueError, RuntimeError):
-            raise RequestError(400, f"url is {url!r}, where there is nothing") from None
-        if not path.is_relative_to(root) or path == root:
-            raise RequestError(400, f"url is {url!r}, which is not below {self._paths.models}")
-        if path.is_dir():
-            return path
-        if not path.name.endswith(ARCHIVES):
-            raise RequestError(400, f"url is {url!r}; it should be a folder or one of {', '.join(ARCHIVES)}")
-        folder = self._unpacked / hashlib.sha256(name.encode()).hexdigest()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
-            gevent.get_hub().threadpool.apply(unpack, (path, folder))
-        except JobError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise RequestError(400, str(error)) from None
-        return folder
+            return loaded.close(self._settings.timeout_s)
+        except Exception:
+            log.exception("the model %r does not leave memory", loaded.entry.name)
+            return False
+        finally:
+            self._leaving.discard(loaded)
+            free_memory()
 
-    def _discard(self, entry: Entry) -> None:
-        if entry.folder.is_relative_to(self._unpacked):
-            shutil.rmtree(entry.folder, ignore_errors=True)
+    def _unload(self, version: str) -> bool:
+        """Whether that version has left this worker's memory, or was not there."""
+        there = [one for one in (*self._loaded.values(), *self._leaving) if one.entry.version == version]
+        leaving = [self._let_go(one) for one in there]
+        gevent.joinall(leaving)
+        return all(greenlet.value for greenlet in leaving)
+
+    def _list(self, loaded: Loaded) -> None:
+        try:
+            self._registry.add(loaded.entry)
+        except OSError as error:
+            raise in_words(error) from None
+        loaded.listed = True
 
 
 class Unoccupied:

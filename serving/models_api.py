@@ -6,10 +6,11 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import orjson
 from flask import Blueprint, request
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
 from serving import headers, registry
@@ -29,6 +30,8 @@ class OpaqueName(BaseConverter):
 
 
 BELOW, INVOKE = "/models/", "/invoke"
+# Of a name as it stands in an address: nginx takes 8 KB for the first line of a request.
+LONGEST_NAME = 8000
 
 
 def models_api(many: ManyModels) -> Blueprint:
@@ -51,6 +54,12 @@ def models_api(many: ManyModels) -> Blueprint:
         name, url = asked_for(read(request.environ, LARGE_BODY))
         many.load(name, url)
         return {"status": f"the model {name!r} is loaded"}
+
+    @api.before_app_request
+    def only_post_invokes() -> None:
+        """Else a model that is called `a/invoke`, which is %2F in an address, would be taken for the method of `a`."""
+        if request.method != "POST" and name_in(request.environ, INVOKE):
+            raise MethodNotAllowed(["POST"])
 
     @api.get("/models/<opaque:name>")
     def describe(name: str) -> dict[str, Any]:
@@ -100,13 +109,37 @@ def asked_for(body: bytes) -> tuple[str, str]:
             400, 'the body should be {"model_name": NAME, "url": "/opt/ml/models/NAME/model"}, both of them texts'
         )
     name, url = values
+    check_name(str(name))
     return str(name), str(url)
+
+
+def check_name(name: str) -> None:
+    """Raises RequestError 400 for a name that a model could be loaded by, but neither asked nor removed: nginx refuses
+    its address."""
+    if "\0" in name or _climbs(name):
+        raise RequestError(
+            400, f"model_name is {name!r}: an address with it holds a NUL or climbs above the root, and is refused"
+        )
+    if len(quote(name, safe="")) > LONGEST_NAME:
+        raise RequestError(400, f"model_name is too long: in an address it may have {LONGEST_NAME} characters")
+
+
+def _climbs(name: str) -> bool:
+    """Whether /models/NAME leads above the root, read as a path."""
+    depth = 1
+    for part in name.split("/"):
+        if part not in ("", "."):
+            depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False
 
 
 def page_size(limit: str) -> int:
     """How many models one answer lists. Raises RequestError 400."""
     if not limit:
         return registry.PAGE
-    if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
-        raise RequestError(400, f"limit is {limit!r}; it must be a whole number, at least 1 and at most 1000")
+    # Of more digits than Python converts it would be an error of its own.
+    if not limit.isdecimal() or len(limit) > 100 or not 1 <= int(limit) <= 1000:
+        raise RequestError(400, f"limit is {limit[:50]!r}; it must be a whole number, at least 1 and at most 1000")
     return int(limit)

@@ -11,9 +11,11 @@ import binascii
 import fcntl
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import orjson
@@ -26,19 +28,32 @@ PAGE = 100  # models in one answer of GET /models, as in multi-model-server
 
 @dataclass(frozen=True)
 class Entry:
-    """A model by its opaque name: the folder that the platform named, and the one that is loaded, which is another
-    where the platform named an archive."""
+    """One version of a model by its opaque name: the folder that the platform named, and the one that is loaded, which
+    is another where the platform named an archive. A model that is removed and loaded again is another version."""
 
     name: str
     url: str
     folder: Path
+    size: int = 0
+    """Bytes of all files in the folder."""
+    version: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @cached_property
+    def key(self) -> str:
+        return key_of(self.name)
 
     def as_json(self) -> dict[str, str]:
         return {"modelName": self.name, "modelUrl": self.url}
 
 
+def key_of(name: str) -> str:
+    """A name for files: a model's own may hold any character. Raises UnicodeEncodeError for bytes that are no text."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 class Registry:
-    """The models in `folder`, a file for each; names are hashed, because they may hold any character."""
+    """The models in `folder`. Each has a symbolic link, named by its key, to the file of the version that is listed.
+    Which one that is can be asked without opening a file, and changes in one step."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,31 +61,62 @@ class Registry:
 
     def get(self, name: str) -> Entry | None:
         try:
-            return _read(self._file(name))
+            return _read(self._folder / key_of(name))
         except (FileNotFoundError, UnicodeEncodeError):  # the latter: bytes that are no text are nobody's name
             return None
 
-    def add(self, entry: Entry) -> None:
-        """All workers can see it when this returns."""
-        described = {"name": entry.name, "url": entry.url, "folder": str(entry.folder)}
-        write_atomically(self._file(entry.name), orjson.dumps(described).decode())
+    def lists(self, entry: Entry) -> bool:
+        """Whether this very version is there. For every request: 2 µs."""
+        try:
+            return os.readlink(f"{self._folder}/{entry.key}") == f"{entry.version}.json"
+        except FileNotFoundError:
+            return False
 
-    def remove(self, name: str) -> None:
-        self._file(name).unlink()
+    def add(self, entry: Entry) -> None:
+        """All workers can see it when this returns. Raises OSError, and has added nothing then."""
+        described = {
+            "name": entry.name,
+            "url": entry.url,
+            "folder": str(entry.folder),
+            "size": entry.size,
+            "version": entry.version,
+        }
+        file = self._folder / f"{entry.version}.json"
+        write_atomically(file, orjson.dumps(described).decode())
+        try:
+            (self._folder / entry.key).symlink_to(file.name)
+        except OSError:
+            file.unlink()
+            raise
+
+    def remove(self, entry: Entry) -> None:
+        (self._folder / entry.key).unlink()
+        (self._folder / f"{entry.version}.json").unlink(missing_ok=True)
+
+    def has(self, key: str) -> bool:
+        """Whether any version of the model with that key is there."""
+        return (self._folder / key).is_symlink()
 
     @contextmanager
     def claimed(self, name: str) -> Iterator[None]:
-        """Nobody else loads or removes the model meanwhile. Raises RequestError 409 where somebody does. A worker that
-        dies lets go of it."""
-        lock = os.open(self._file(name).with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RequestError(409, f"the model {name!r} is being loaded or removed at this moment") from None
+        """Nobody else loads or removes the model meanwhile. Raises RequestError 409 where somebody does."""
+        with self.claim(key_of(name)) as ours:
+            if not ours:
+                raise RequestError(409, f"the model {name!r} is being loaded or removed at this moment")
             yield
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Whether the model with that key is now ours to load or to remove, until the end. A worker that dies lets
+        go of it."""
+        path = self._folder / f"{key}.lock"
+        lock = _lock(path)
+        try:
+            yield lock is not None
         finally:
-            os.close(lock)
+            if lock is not None:
+                path.unlink(missing_ok=True)  # while it is held: who has opened it meanwhile sees that it is gone
+                os.close(lock)
 
     def page(self, token: str = "", size: int = PAGE) -> tuple[list[Entry], str]:
         """Models in the order of their names, from behind the one that a token stands for, and the token of the next
@@ -81,17 +127,30 @@ class Registry:
         return entries[:size], _token(entries[size - 1].name) if more else ""
 
     def _entries(self) -> Iterator[Entry]:
-        for path in self._folder.glob("*.json"):
-            with suppress(FileNotFoundError):  # removed since
-                yield _read(path)
+        for path in self._folder.iterdir():
+            if path.is_symlink():
+                with suppress(FileNotFoundError):  # removed since
+                    yield _read(path)
 
-    def _file(self, name: str) -> Path:
-        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+
+def _lock(path: Path) -> int | None:
+    """A file of that path, made and locked; None where another one has locked it."""
+    while True:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(path), os.fstat(lock)):
+                    return lock
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        os.close(lock)  # its owner has removed it between our opening it and our locking it
 
 
 def _read(path: Path) -> Entry:
     described = orjson.loads(path.read_bytes())
-    return Entry(described["name"], described["url"], Path(described["folder"]))
+    return Entry(**described | {"folder": Path(described["folder"])})
 
 
 def _token(name: str) -> str:

@@ -36,23 +36,20 @@ def import_script(path: Path, module: str = "") -> ModuleType:
 
 
 def import_file(path: Path) -> ModuleType:
-    """A module from a file, under the file's own name, by which its pickles and dataclasses find it. But one that
-    is called like a part of Python gets another: the whole process imports that by this name."""
-    name = f"inference_script_{path.stem}" if path.stem in sys.stdlib_module_names else path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
+    """A module from a file, by the name under which its pickles and dataclasses find it."""
+    spec = isolation.spec_of(path)
     if spec is None or spec.loader is None:
         raise JobError(f"{path} is no Python file; SAGEMAKER_PROGRAM should name one, such as inference.py")
     module = importlib.util.module_from_spec(spec)
-    with isolation.importing(name):
-        before = sys.modules.get(name)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            if before:
-                sys.modules[name] = before
-            raise
+    before = sys.modules.get(spec.name)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        if before:
+            sys.modules[spec.name] = before
+        raise
     return module
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import random
+import shutil
 import signal
 import tarfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +21,8 @@ from urllib.parse import quote
 
 import pytest
 import requests
+
+from tests.serving.test_models_api import CANNOT_BE_ASKED
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
@@ -133,28 +138,34 @@ def test_load_list_invoke_remove(serve: Callable[..., Server], root: Path, nginx
     assert server.status("/ping") == 200
 
 
-NAMES = ["a b", "a/b", "a%2Fb", "..", "../..", "/etc/passwd", "ü€", "?x=1", "#", "x" * 900, "invoke", "a/invoke"]
-NAMES += ["\n", "a//b", "//", ".", "models", "NaN", "'\"<>&;"]
+NAMES = ["a b", "a/b", "a%2Fb", "..", "a/..", "/etc/passwd", "ü€", "?x=1", "#", "x" * 900, "invoke", "a/invoke"]
+NAMES += ["\n", "a//b", "//", ".", "models", "NaN", "'\"<>&;", "a/../..", "x" * 8000]
 
 
 def test_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
     for number, name in enumerate(NAMES):
         load(server, put(root, name, str(number)))
+    for name in CANNOT_BE_ASKED:  # what is refused when it is loaded is what nginx would refuse for ever
+        assert "model_name" in load(server, {"model_name": name, "url": "/x"}, 400)["message"]
+        address = f"/models/{quote(name, safe='')}"
+        answer = server.send(f"GET {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 400 "), (name, answer)
     for name in NAMES:
         path = f"/models/{quote(name, safe='')}"
         head = f"{{}} {path}{{}} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {{}}\r\n\r\n"
         # By bytes of our own: clients such as requests tidy an address before they send it.
-        if name == "../..":
-            assert b" 400 " in server.send(head.format("GET", "", 0).encode())  # nginx lets nothing climb out of /
-            continue
         described = server.send(head.format("GET", "", 0).encode())
         assert b" 200 " in described.partition(b"\r\n")[0], (name, described)
         assert b'"modelName"' in described
         request = head.format("POST", "/invoke", 1).replace("Host: x", "Host: x\r\nContent-Type: text/csv")
         answer = server.send(request.encode() + b"x")
         assert b" 200 " in answer.partition(b"\r\n")[0], (name, answer)
+        assert b" 405 " in server.send(head.format("GET", "/invoke", 0).encode()).partition(b"\r\n")[0]
     assert len(server.get("/models").json()["models"]) == len(NAMES)
+    for method in ("GET", "DELETE", "PUT", "HEAD"):
+        refused = server.request(method, "/models/a/invoke")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
     assert server.send(b"GET /models/%FF HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 404")
 
 
@@ -169,6 +180,7 @@ def test_pages(serve: Callable[..., Server], root: Path) -> None:
     assert "nextPageToken" not in second
     assert server.get("/models", params={"next_page_token": "_w=="}).status_code == 400
     assert len(server.get("/models?limit=7").json()["models"]) == 7
+    assert server.get(f"/models?limit={'9' * 5000}").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -189,13 +201,29 @@ def test_pages(serve: Callable[..., Server], root: Path) -> None:
         ({"model_name": "a", "url": "{root}/models/device.tar.gz"}, "link or a device"),
         ({"model_name": "a", "url": "{root}/models/cut.tar.gz"}, "cut off"),
         ({"model_name": "a", "url": "{root}/models/text"}, "a folder or one of"),
+        ({"model_name": "a", "url": "{root}/models/deep.tar.gz"}, "folders; it may lie in"),
+        ({"model_name": "a", "url": "{root}/models/clash.tar.gz"}, "cannot be unpacked"),
+        ({"model_name": "a", "url": "{root}/models/long.tar.gz"}, "cannot be unpacked"),
     ],
 )
-def test_what_cannot_be_loaded_is_told(shared: Server, wanted: Any, words: str) -> None:
+def test_what_cannot_be_loaded_is_told_and_leaves_nothing(shared: Server, wanted: Any, words: str) -> None:
     if isinstance(wanted, dict):
         wanted = {key: value.replace("{root}", str(shared.base)) for key, value in wanted.items()}
     assert words in load(shared, wanted, 400)["message"]
     assert shared.get("/models").json() == {"models": []}
+    assert left(shared) == []
+
+
+def test_an_archive_without_room_is_told_and_leaves_nothing(shared: Server) -> None:
+    wanted = {"model_name": "a", "url": str(shared.base / "models" / "bomb.tar.gz")}
+    assert "more than the 100 MB" in load(shared, wanted, 507)["message"]
+    assert left(shared) == []
+
+
+def left(server: Server) -> list[str]:
+    """What there is in the run's folder of models, locks and unpacked archives."""
+    (run,) = (server.base / "tmp").glob("byo-serve-*")
+    return [str(path) for name in ("models", "unpacked") for path in (run / name).rglob("*")]
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +242,18 @@ def shared(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) ->
     }.items():
         with tarfile.open(models / f"{name}.tar.gz", "w:gz") as tar:
             tar.addfile(member, io.BytesIO())
+    for name, paths in {"deep": ["d/" * 1100 + "x"], "clash": ["a", "a/b"], "long": ["x" * 300]}.items():
+        with tarfile.open(models / f"{name}.tar.gz", "w:gz") as tar:
+            for path in paths:
+                tar.addfile(tarfile.TarInfo(path), io.BytesIO())
+    with tarfile.open(models / "bomb.tar.gz", "w:gz", compresslevel=1) as tar:
+        zeros = tarfile.TarInfo("zeros")
+        zeros.size = 150 << 20
+        tar.addfile(zeros, io.BytesIO(bytes(zeros.size)))
     (models / "cut.tar.gz").write_bytes((models / "climbs.tar.gz").read_bytes()[:20])
-    options = {"MODEL_HANDLER": "", "SAGEMAKER_MULTI_MODEL": "true"}
-    return start_for_module(root, **options).ready()
+    options = {"MODEL_HANDLER": "", "SAGEMAKER_MULTI_MODEL": "true", "MODEL_SERVER_MODELS_MEMORY_IN_MB": "100"}
+    (root / "tmp").mkdir()
+    return start_for_module(root, **options, TMPDIR=str(root / "tmp")).ready()
 
 
 def _special(name: str, kind: bytes) -> tarfile.TarInfo:
@@ -389,3 +426,77 @@ def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root
             remove(server, one["model_name"])
         else:
             load(server, one)
+
+
+def test_a_request_that_makes_room_while_its_model_is_removed_brings_it_not_back(
+    serve: Callable[..., Server], root: Path
+) -> None:
+    server = serve(1, MODEL_SERVER_MODELS_MEMORY_IN_MB="210")
+    wanted = {name: put(root, name, MB=100) for name in "ab"}  # there is room for one
+    for one in wanted.values():
+        with (Path(one["url"]) / "weights").open("wb") as weights:
+            weights.truncate(100 << 20)
+    load(server, wanted["b"])
+    with ThreadPoolExecutor(3) as pool:
+        for attempt in range(8):
+            load(server, wanted["a"])
+            assert invoke(server, "b")[0] == "b"
+            path, headers = "/models/a/invoke", {"Content-Type": "text/csv"}
+            asking = [pool.submit(server.post, path, data="x", headers=headers) for _ in range(3)]
+            time.sleep(attempt % 4 / 1000)  # a window of some milliseconds, which is not known better
+            remove(server, "a")
+            invoke(server, "a", status=404)
+            assert {future.result().status_code for future in asking} <= {200, 404}
+
+
+@pytest.mark.slow
+def test_a_version_that_was_removed_never_answers_again(serve: Callable[..., Server], root: Path) -> None:
+    """Two workers without room for all models, and clients that ask for them while their versions change."""
+    server = serve(2, MODEL_SERVER_MODELS_MEMORY_IN_MB="400")
+    stop = threading.Event()
+    oldest = {"a": 0, "b": 0, "c": 0}  # the version that a request which is sent now may be answered with at the least
+    wrong: list[str] = []
+    seen: Counter[int] = Counter()
+
+    def version(name: str, number: int) -> dict[str, str]:
+        wanted = put(root, f"{name} {number}", f"{name}{number}", MB=60)
+        (Path(wanted["url"]) / "weights").write_bytes(bytes(60 << 20))
+        return wanted | {"model_name": name}
+
+    def change(name: str) -> None:
+        for number in itertools.count(1):
+            wanted = version(name, number)
+            while (answer := server.post("/models", json=wanted)).status_code == 507:
+                pass  # the others are in use at this moment
+            assert answer.status_code == 200, answer.text
+            if stop.wait(0.2):
+                return
+            remove(server, name)
+            oldest[name] = number + 1
+            shutil.rmtree(root / "models" / f"{name}{number}")
+
+    def ask(seed: int) -> None:
+        choose = random.Random(seed)  # noqa: S311
+        while not stop.is_set():
+            name = choose.choice("abc")
+            least = oldest[name]
+            answer = server.post(f"/models/{name}/invoke", data="x", headers={"Content-Type": "text/csv"})
+            seen[answer.status_code] += 1
+            if answer.status_code == 200:
+                named, number = answer.json()[0].split()
+                if named != name or int(number) < least:
+                    wrong.append(f"{answer.text}, not {name} {least}")
+
+    with ThreadPoolExecutor(9) as pool:
+        changing = [pool.submit(change, name) for name in oldest]
+        asking = [pool.submit(ask, seed) for seed in range(6)]
+        server.until(lambda: wrong or (min(oldest.values()) >= 4 and seen[200] >= 50), "versions have changed", 120)
+        stop.set()
+        for future in [*changing, *asking]:
+            future.result()
+    assert not wrong
+    # 507 where the other models are all in use at that moment.
+    assert set(seen) <= {200, 404, 507}, (seen, server.log()[-3000:])
+    for name in oldest:
+        remove(server, name)
+    assert all(resident(pid) < 150 for pid in server.workers())

@@ -1,0 +1,310 @@
+"""What two workers of an endpoint of many models do at once, step by step: both in this process, with real models."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from container.paths import Paths
+from serving import many
+from serving.errors import RequestError
+from serving.loaded import Loaded
+from serving.many import ManyModels
+from serving.models import Reply, Request
+from serving.settings import MEGABYTE, Settings
+
+INFERENCE = """
+import threading
+import word
+
+class Model:
+    word = word.WORD
+
+def model_fn(model_dir):
+    go_on = threading.loading.get(word.WORD)
+    if go_on:
+        go_on.wait(60)
+    model = Model()
+    threading.made.append(model)
+    return model
+
+def input_fn(data, content_type):
+    return data
+
+def predict_fn(data, model):
+    return model.word
+
+def output_fn(prediction, accept):
+    return (part for part in ["one", "two"]) if accept == "text/event-stream" else prediction
+"""
+# What each model takes, and a worker may have: room for one.
+SIZE, ROOM = 10, 15
+
+
+class Models:
+    """Two workers, and models of which it is known how many are alive."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.names: list[str] = []  # of all that were made
+        self._made = weakref.WeakSet[Any]()
+        self.loading: dict[str, threading.Event] = {}
+        monkeypatch.setattr(threading, "made", self, raising=False)
+        monkeypatch.setattr(threading, "loading", self.loading, raising=False)
+        settings = Settings(workers=1, models_memory=ROOM * MEGABYTE, timeout_s=30)
+        self.first, self.second = (ManyModels(Paths(root), settings, root / "run") for _ in range(2))
+
+    def append(self, model: Any) -> None:
+        self.names.append(model.word)
+        self._made.add(model)
+
+    def alive(self) -> list[str]:
+        """What the models that are in memory say."""
+        gc.collect()
+        return sorted(model.word for model in self._made)
+
+    def put(self, word: str) -> str:
+        """The place of a model that says `word`."""
+        code = self.root / "models" / word / "code"
+        code.mkdir(parents=True)
+        (code / "inference.py").write_text(INFERENCE)
+        (code / "word.py").write_text(f"WORD = {word!r}")
+        with (code.parent / "weights").open("wb") as weights:
+            weights.truncate(SIZE * MEGABYTE)
+        return str(code.parent)
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Models]:
+    (tmp_path / "models").mkdir()
+    models = Models(tmp_path, monkeypatch)
+    monkeypatch.setattr(many, "resident_bytes", lambda: held_by(sys._getframe(1).f_locals["self"]) * SIZE * MEGABYTE)
+    yield models
+    for worker in (models.first, models.second):
+        for loaded in list(worker._loaded.values()):
+            worker._let_go(loaded).join()
+
+
+def held_by(worker: ManyModels) -> int:
+    """How many models a worker has in memory, by what it knows: both are in one process here."""
+    return sum(bool(one.server and one.server.settled) for one in {*worker._loaded.values(), *worker._leaving})
+
+
+def listed(worker: ManyModels, name: str) -> bool:
+    return worker._registry.get(name) is not None
+
+
+def answer(worker: ManyModels, name: str, accept: str = "text/plain") -> Reply:
+    return worker.respond(name, Request(b"x", "application/octet-stream", accept, lambda _: ""))
+
+
+def ask(worker: ManyModels, name: str) -> str | int:
+    """The model's word, or the status of an error."""
+    try:
+        return answer(worker, name).body.decode()
+    except RequestError as error:
+        return error.status
+
+
+def until(condition: Callable[[], Any]) -> None:
+    with gevent.Timeout(60):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Until this is set, no model gets further than the beginning of its leaving memory."""
+    go_on = Event()
+    close = Loaded.close
+
+    def slowly(loaded: Loaded, within_s: float) -> bool:
+        go_on.wait(60)
+        return close(loaded, within_s)
+
+    monkeypatch.setattr(Loaded, "close", slowly)
+    return go_on
+
+
+def test_requests_for_a_model_that_wait_for_room_make_it_once(models: Models, held: Event) -> None:
+    models.first.load("a", models.put("a"))
+    held.set()
+    models.first.load("b", models.put("b"))
+    assert models.alive() == ["b"]
+    held.clear()
+    models.names.clear()
+    asking = [gevent.spawn(ask, models.first, "a") for _ in range(3)]
+    until(lambda: models.first._leaving)
+    held.set()
+    assert [one.get() for one in asking] == ["a"] * 3
+    assert models.names == models.alive() == ["a"]
+
+
+def test_a_request_that_waits_for_room_gets_no_model_that_is_removed_meanwhile(models: Models, held: Event) -> None:
+    models.first.load("a", models.put("a"))
+    held.set()
+    models.first.load("b", models.put("b"))
+    held.clear()
+    asking = gevent.spawn(ask, models.first, "a")
+    until(lambda: models.first._leaving)
+    removing = gevent.spawn(models.second.unload, "a")
+    until(lambda: not listed(models.second, "a"))
+    held.set()
+    removing.get()
+    assert asking.get() == 404
+    assert ask(models.first, "a") == 404
+    assert "a" not in models.alive()
+    models.second.load("a", models.put("a2"))
+    assert ask(models.first, "a") == "a2"
+    assert models.alive() == ["a2", "a2"]  # one in each worker
+
+
+def test_a_worker_that_was_not_told_of_a_removal_answers_with_the_new_version(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.first.load("a", models.put("a1"))
+    with monkeypatch.context() as patch:  # the one that removes it dies before it can tell
+        patch.setattr(models.second._control, "ask_others", lambda *_: [])
+        models.second.unload("a")
+    assert models.alive() == ["a1"]
+    models.second.load("a", models.put("a2"))
+    assert ask(models.first, "a") == "a2"
+    assert models.alive() == ["a2", "a2"]
+
+
+def test_without_a_new_version_it_answers_404_and_frees_the_old_one(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.first.load("a", models.put("a1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(models.second._control, "ask_others", lambda *_: [])
+        models.second.unload("a")
+    assert ask(models.first, "a") == 404
+    until(lambda: not models.alive())
+
+
+def test_a_model_that_streams_keeps_its_memory(models: Models) -> None:
+    models.first.load("a", models.put("a"))
+    reply = answer(models.first, "a", "text/event-stream")
+    assert reply.stream
+    parts = iter(reply.stream)
+    assert next(parts) == b"data: one\n\n"
+    with pytest.raises(RequestError, match="not enough memory"):
+        models.first.load("b", models.put("b"))
+    removing = gevent.spawn(models.second.unload, "a")
+    until(lambda: models.first._leaving)
+    assert models.alive() == ["a"]
+    assert not removing.ready()
+    assert list(parts) == [b"data: two\n\n"]
+    reply.stream.close()
+    removing.get()
+    assert not models.alive()
+
+
+def test_a_stream_that_goes_on_for_longer_than_a_request_may_is_broken_off_by_a_removal(models: Models) -> None:
+    models.first._settings = replace(models.first._settings, timeout_s=1)
+    models.first.load("a", models.put("a"))
+    reply = answer(models.first, "a", "text/event-stream")
+    assert reply.stream
+    models.second.unload("a")
+    assert not models.alive()
+    with pytest.raises(RequestError, match="removed meanwhile"):
+        list(reply.stream)
+    reply.stream.close()
+
+
+def test_a_removal_waits_for_a_model_that_leaves_memory_already(models: Models, held: Event) -> None:
+    models.first.load("a", models.put("a"))
+    loading = gevent.spawn(models.first.load, "b", models.put("b"))
+    until(lambda: models.first._leaving)
+    removing = gevent.spawn(models.second.unload, "a")
+    until(lambda: not listed(models.second, "a"))
+    gevent.sleep(0.05)
+    assert not removing.ready()
+    held.set()
+    removing.get()
+    loading.get()
+    assert models.alive() == ["b"]
+
+
+def test_a_removal_waits_for_a_worker_that_still_loads_the_model(models: Models) -> None:
+    models.first.load("a", models.put("a"))
+    go_on = models.loading["a"] = threading.Event()
+    asking = gevent.spawn(ask, models.second, "a")
+    until(lambda: "a" in models.second._loaded and models.second._loaded["a"].loading)
+    removing = gevent.spawn(models.first.unload, "a")
+    until(lambda: models.second._leaving)
+    assert not removing.ready()
+    go_on.set()
+    assert asking.get() == "a"  # it was there when it was asked for
+    removing.get()
+    assert not models.alive()
+    assert ask(models.second, "a") == 404
+
+
+def test_a_model_that_is_being_loaded_is_not_there_yet(models: Models) -> None:
+    go_on = models.loading["a"] = threading.Event()
+    loading = gevent.spawn(models.first.load, "a", models.put("a"))
+    until(lambda: "a" in models.first._loaded and models.first._loaded["a"].loading)
+    assert [ask(worker, "a") for worker in (models.first, models.second)] == [404, 404]
+    with pytest.raises(RequestError, match="at this moment"):
+        models.second.load("a", "")
+    with pytest.raises(RequestError, match="there is no model"):
+        models.second.unload("a")
+    go_on.set()
+    loading.get()
+    assert [ask(worker, "a") for worker in (models.first, models.second)] == ["a", "a"]
+
+
+def test_a_load_that_fails_at_its_end_leaves_nothing(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = models.put("a")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "symlink_to", full)
+        with pytest.raises(RequestError) as raised:
+            models.first.load("a", url)
+    assert raised.value.status == 507
+    assert not models.alive()
+    assert not list((models.root / "run" / "models").iterdir())
+    models.first.load("a", url)
+    assert ask(models.second, "a") == "a"
+
+
+def test_a_failed_load_in_one_worker_is_told_to_all_who_wait_and_tried_again(models: Models) -> None:
+    models.first.load("a", models.put("a"))
+    script = models.root / "models" / "a" / "code" / "inference.py"
+    text = script.read_text()
+    script.write_text("raise ValueError")
+    asking = [gevent.spawn(ask, models.second, "a") for _ in range(3)]
+    assert [one.get() for one in asking] == [500] * 3
+    script.write_text(text)
+    assert ask(models.second, "a") == "a"
+
+
+def test_models_that_are_loaded_at_once_are_counted_before_their_size_is_known(models: Models) -> None:
+    go_on = models.loading["a"] = threading.Event()
+    first = gevent.spawn(models.first.load, "a", models.put("a"))
+    until(lambda: "a" in models.first._loaded and models.first._loaded["a"].loading)
+    second = gevent.spawn(models.first.load, "b", models.put("b"))
+    until(lambda: "b" in models.first._loaded)
+    gevent.sleep(0.05)
+    assert not models.first._loaded["b"].server
+    go_on.set()
+    first.get()
+    second.get()
+    assert models.alive() == ["b"]
+    assert [ask(models.first, name) for name in "ab"] == ["a", "b"]
