@@ -28,6 +28,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test's own, with a short name: the path of a Unix socket may have 107 characters."""
+    return tmp_path_factory.mktemp("t")
+
+
+@pytest.fixture
 def ml(tmp_path: Path) -> Callable[..., Tree]:
     """Makes the /opt/ml tree of this test; see make_tree for what it takes."""
 
