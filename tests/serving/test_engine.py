@@ -199,6 +199,10 @@ def test_prepare_runs_first_and_in_the_thread_that_computes() -> None:
     assert threads[0] == threads[1] != threading.get_ident()
 
 
+class Panic(BaseException):
+    """As pyo3's PanicException, by which libraries in Rust fail on an input that they did not expect."""
+
+
 class Picky:
     def predict(self, model: None, inputs: list[Any]) -> Any:
         for value in inputs:
@@ -207,6 +211,8 @@ class Picky:
                     raise ValueError("poisoned")
                 case "exit":
                     raise SystemExit(1)
+                case "panic":
+                    raise Panic("index out of bounds")
                 case "refuse":
                     raise InputError("send something else")
                 case "short":
@@ -229,7 +235,14 @@ def test_requests_of_several_records_get_their_own_back(model: HandlerModel) -> 
 
 @pytest.mark.parametrize(
     ("bad", "kind"),
-    [("poison", ValueError), ("exit", SystemExit), ("refuse", RequestError), ("short", TypeError), ("none", TypeError)],
+    [
+        ("poison", ValueError),
+        ("exit", SystemExit),
+        ("panic", Panic),
+        ("refuse", RequestError),
+        ("short", TypeError),
+        ("none", TypeError),
+    ],
 )
 def test_one_poisoned_request_fails_alone(model: HandlerModel, bad: str, kind: type) -> None:
     before, failed, after = model.compute([["a", "b"], ["c", bad], ["d"]])
