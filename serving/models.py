@@ -31,6 +31,7 @@ from serving.errors import RequestError
 from serving.headers import check_media_type
 from serving.predicting import Asked, Predicting, batching_of
 from serving.settings import Settings
+from serving.slices import Work
 from serving.streaming import Step, Stream, compute_with_steps, stepping
 from serving.waiting import Batching
 
@@ -136,22 +137,21 @@ class HandlerModel:
         beside = _beside_loop if len(request.body) > LARGE_BODY else _in_loop
         began = time.perf_counter()
         inputs, many = beside(codecs.decode, request.body, media)
-        cost = beside(self._predicting.dearest, inputs)
+        work = beside(self._predicting.work, inputs)
         metrics.stages["decode"].observe(time.perf_counter() - began)
         if self._predicting.asks:
-            return self._respond_asked(request, inputs, many, answer_type, cost, submit)
-        outputs = submit(inputs, len(inputs), cost)
-        return self._reply(outputs, many, answer_type, beside, submit)
+            return self._respond_asked(request, inputs, work, many, answer_type, submit)
+        return self._reply(work.outputs(submit), many, answer_type, beside, submit)
 
     def _respond_asked(
-        self, request: Request, inputs: list[Any], many: bool, answer_type: str, cost: float, submit: Callable[..., Any]
+        self, request: Request, inputs: list[Any], work: Work, many: bool, answer_type: str, submit: Callable[..., Any]
     ) -> Reply:
         """For a handler that wants to know of the requests themselves, and of their sessions."""
         invocation, ended = sessions.attend(self._settings.session_s, request.header, inputs)
         if ended:
             reply = Reply(b"{}", codecs.JSON)
         else:
-            outputs = submit(Asked(inputs, invocation), len(inputs), cost)
+            outputs = work.outputs(submit, lambda inputs: Asked(inputs, invocation))
             reply = self._reply(outputs, many, answer_type, _in_loop, submit)
         media = invocation.content_type or reply.content_type
         return replace(reply, content_type=media, headers=tuple(invocation.reply_headers.items()))

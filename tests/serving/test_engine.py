@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,43 @@ def test_whatever_the_model_raises_reaches_the_one_who_waits(error: BaseExceptio
     (outcome,) = together(make(compute), [1])
     assert isinstance(outcome, Exception)  # never a SystemExit, which would end the greenlet without an answer
     assert error in (outcome, outcome.__cause__)
+
+
+def test_each_of_those_that_one_call_failed_for_has_an_exception_of_its_own() -> None:
+    error = ValueError("bad")
+
+    def compute(items: list[Any]) -> list[Any]:
+        time.sleep(0.05)
+        raise error
+
+    outcomes = together(make(compute), list(range(8)))
+    assert len({id(outcome) for outcome in outcomes}) == 8
+    assert all(error in (outcome, outcome.__cause__) for outcome in outcomes)
+    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert frames.count("submit") <= 1
+
+
+def test_what_ends_while_the_engine_is_closed_is_delivered_and_who_waits_is_told() -> None:
+    computing, release = threading.Event(), threading.Event()
+
+    def compute(items: list[Any]) -> list[Any]:
+        computing.set()
+        release.wait(20)
+        return items
+
+    engine = make(compute, batching=lambda: Batching(size=1))
+    engine._wake.stop()  # as if the answer came in the instant in which the thread ends
+    first = gevent.spawn(engine.submit, "first")
+    assert gevent.get_hub().threadpool.apply(computing.wait, (20,))
+    second = gevent.spawn(engine.submit, "second")
+    gevent.sleep(0.01)
+    closing = gevent.spawn(engine.close, 20)
+    gevent.sleep(0.01)
+    release.set()
+    assert closing.get(timeout=20)
+    assert first.get(timeout=5) == "first"
+    with pytest.raises(RequestError, match="removed meanwhile"):
+        second.get(timeout=5)
 
 
 def test_an_outcome_that_is_an_exception_is_raised_for_its_own_item() -> None:
