@@ -81,7 +81,7 @@ class Context:
 class ScriptModel:
     """A model behind an inference.py. Its functions see one request at a time, as they expect."""
 
-    batching = Batching(size=1)
+    batching = Batching(size=1, turn=32)
     execution_parameters: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, path: Path, model_dir: Path, settings: Settings) -> None:
@@ -129,7 +129,7 @@ class ScriptModel:
     def _outcome(self, request: Request) -> Any:
         try:
             return self._transform(request)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # of a turn with others: nothing may be raised beyond the request
             status = getattr(error, "status_code", None)
             # The toolkits' own errors carry a status; so may a user's.
             if isinstance(status, int) and 400 <= status < 600:

@@ -62,7 +62,7 @@ class Predicting:
     def work(self, inputs: list[Any]) -> Work:
         """What is to be computed for a request, in slices where it is more than one call may have. In the event loop,
         or beside it where the request is large. Raises what `cost` and `split` raise."""
-        parts, join = (inputs, None) if self._split is None else self._parts(inputs, self._split)
+        parts, join = self._parts(inputs, self._split) if self._split else (inputs, None)
         if not self._in_pieces:
             return Work(parts, max(map(self._cost, parts), default=0.0) if self._cost else 0.0, join=join)
         costs = [self._cost(value) for value in parts] if self._cost else [0.0] * len(parts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from serving.waiting import Slice, Slices
@@ -13,29 +12,35 @@ def _as_they_are(inputs: list[Any]) -> Any:
     return inputs
 
 
-@dataclass(frozen=True)
 class Work:
-    """What `predict` is to compute for one request."""
+    """What `predict` is to compute for one request: `inputs`, of which the dearest costs `cost`. `slices` are the
+    numbers of the inputs in each, where one call may not have all of them, and `costs` then those of each input; `join`
+    makes the request's outputs of these, where the handler has split its inputs."""
 
-    inputs: list[Any]
-    cost: float = 0.0
-    """Of the dearest input."""
-    slices: list[list[int]] = field(default_factory=list)
-    """The numbers of the inputs in each; none where one call may have all inputs."""
-    costs: list[float] = field(default_factory=list)
-    """Of each input, where there are slices."""
-    join: Callable[[list[Any]], list[Any]] | None = None
-    """Makes the request's outputs of these, where the handler has split its inputs."""
+    __slots__ = ("cost", "costs", "inputs", "join", "slices")  # a dataclass would take a microsecond longer
+
+    def __init__(
+        self,
+        inputs: list[Any],
+        cost: float = 0.0,
+        slices: Sequence[Sequence[int]] = (),
+        costs: Sequence[float] = (),
+        join: Callable[[list[Any]], list[Any]] | None = None,
+    ) -> None:
+        self.inputs = inputs
+        self.cost = cost
+        self.slices = slices
+        self.costs = costs
+        self.join = join
 
     def outputs(self, submit: Callable[..., Any], item: Callable[[list[Any]], Any] = _as_they_are) -> list[Any]:
         """One output for each of the request's inputs, by Engine.submit; `item` makes an item for it of some inputs.
         Raises what the model raises."""
-        outputs = self._in_slices(submit, item) if self.slices else self._at_once(submit, item)
+        if self.slices:
+            outputs = self._in_slices(submit, item)
+        else:
+            outputs = submit(item(self.inputs), len(self.inputs), self.cost)
         return self.join(outputs) if self.join else outputs
-
-    def _at_once(self, submit: Callable[..., Any], item: Callable[[list[Any]], Any]) -> list[Any]:
-        outputs: list[Any] = submit(item(self.inputs), len(self.inputs), self.cost)
-        return outputs
 
     def _in_slices(self, submit: Callable[..., Any], item: Callable[[list[Any]], Any]) -> list[Any]:
         computed = submit(

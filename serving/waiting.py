@@ -76,10 +76,9 @@ class Ticket:
     ) -> None:
         self.large = isinstance(item, Slices)
         """Whether it comes in slices."""
-        self._left: list[Slice] = []
-        self._outcomes: list[Any] = []
         if self.large:
-            self._left = item[:0:-1]
+            self._left: list[Slice] = item[:0:-1]
+            self._outcomes: list[Any] = []
             item, size, cost = item[0]
         self.item = item
         self.size = size
@@ -97,7 +96,7 @@ class Ticket:
 
     @property
     def left(self) -> int:
-        """How many calls follow the one that is next."""
+        """How many calls follow the one that is next; of a large request."""
         return len(self._left)
 
     def advance(self, outcome: Any) -> bool:
@@ -167,10 +166,13 @@ class Line:
                 break
             batch.append(ticket)
             inputs, dearest = together, price
-        taken = set(batch)
-        self._line = [ticket for ticket in self._line if ticket not in taken]
-        self._large = [ticket for ticket in self._large if ticket not in taken]
-        return sorted(batch, key=lambda ticket: ticket.cost)
+        if len(batch) == len(self._line) + len(self._large):
+            self._line, self._large = [], []
+        else:
+            taken = set(batch)
+            self._line = [ticket for ticket in self._line if ticket not in taken]
+            self._large = [ticket for ticket in self._large if ticket not in taken]
+        return sorted(batch, key=lambda ticket: ticket.cost) if dearest else batch
 
     def _in_turn(self) -> list[Ticket]:
         """The one that is next, and those that may come along, the best first."""
