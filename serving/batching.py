@@ -199,7 +199,7 @@ class Engine:
         self._wake.stop()
         self._wake.close()
         for ticket in list(self._waiting):
-            self._answer(ticket, RequestError(503, REMOVED))
+            self._withdraw(ticket, RequestError(503, REMOVED))
 
     def _deliver(self) -> None:
         """Hands each finished request to the greenlet that waits for it."""
@@ -242,9 +242,9 @@ class Engine:
 
     def _expire(self, ticket: Ticket) -> None:
         late = f"the model did not answer within {self._timeout_s:.0f} s; send less at once"
-        self._answer(ticket, RequestError(504, late))
+        self._withdraw(ticket, RequestError(504, late))
 
-    def _answer(self, ticket: Ticket, error: RequestError) -> None:
+    def _withdraw(self, ticket: Ticket, error: RequestError) -> None:
         """In place of the model, which computes no more of it."""
         del self._waiting[ticket]
         self._hub.loop.run_callback(ticket.waiter.switch, error)

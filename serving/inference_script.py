@@ -129,7 +129,7 @@ class ScriptModel:
     def _outcome(self, request: Request) -> Any:
         try:
             return self._transform(request)
-        except BaseException as error:  # of a turn with others: nothing may be raised beyond the request
+        except (Exception, SystemExit) as error:
             status = getattr(error, "status_code", None)
             # The toolkits' own errors carry a status; so may a user's.
             if isinstance(status, int) and 400 <= status < 600:
