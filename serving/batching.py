@@ -342,12 +342,13 @@ class Engine:
         outcomes = self._outcomes(batch)
         now = time.monotonic()
         running.batch = []  # idle again, before anybody is told
+        took = now - began
         if me in self._running:
-            self._note(now - began, len(batch))
-        finished = []
-        inputs = 0 if batch[0].alone else sum(ticket.size for ticket in batch)
+            self._note(took, len(batch))
+        finished, inputs = [], 0
         for ticket, outcome in zip(batch, outcomes, strict=True):
-            ticket.computed_s += now - began
+            inputs += 0 if ticket.alone else ticket.size
+            ticket.computed_s += took
             ticket.finished = now
             if not ticket.advance(outcome):
                 finished.append(ticket)
@@ -357,7 +358,7 @@ class Engine:
         self._done.append((inputs, finished))
         if wake:
             self._wake.send()
-        return len(batch), now - began
+        return len(batch), took
 
     def _outcomes(self, batch: list[Ticket]) -> list[Any]:
         ids = [ticket.request_id for ticket in batch if ticket.request_id]
