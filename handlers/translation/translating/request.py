@@ -78,6 +78,8 @@ def cost(value: Any) -> float:
     """What an input takes, about: its characters at the usual width of the beam; 0 for what no input may be."""
     if isinstance(value, str):
         return len(value)
+    if isinstance(value, list):
+        return sum(map(cost, value))
     if not isinstance(value, dict):
         return 0.0
     parameters, usual = value.get("parameters"), Parameters.beam
@@ -90,7 +92,8 @@ def split(value: Any) -> list[Any] | None:
     should be, of which `answer` tells, and for one that wants scores, which are those of whole texts."""
     try:
         given, parameters = _taken_apart(value) if isinstance(value, dict) else (value, {})
-        read_parameters(parameters, Parameters())
+        if parameters:
+            read_parameters(parameters, Parameters())
         texts, _ = _texts(given)
     except InputError:
         return None

@@ -170,4 +170,5 @@ def test_a_line_that_cannot_be_translated_is_named_as_in_one_piece() -> None:
 def test_what_an_input_costs() -> None:
     assert cost("four") == cost({"inputs": "four"}) == cost({"inputs": "four", "parameters": {"beam": 5}}) == 4
     assert cost({"inputs": "four", "parameters": {"beam": 10}}) == 8
+    assert cost(["four", "five!"]) == 9
     assert cost(None) == cost({"inputs": 5}) == cost({}) == 0
