@@ -322,8 +322,8 @@ class Engine:
     def _present_batching(self) -> Batching:
         """Of a model that gets one request a call: as many as it computes in a turn, where it is quick."""
         batching = self._batching()
-        if batching.turn > 1 and 0 < self.usual_share_s < TURN_S / 2:
-            return Batching(min(batching.turn, int(TURN_S / self.usual_share_s)))
+        if batching.turn > 1 and 0 < self.usual_s < TURN_S / 2:
+            return Batching(min(batching.turn, int(TURN_S / self.usual_s)))
         return batching
 
     def _gather(self, wanted: int, patience_s: float) -> None:
