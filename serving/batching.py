@@ -103,6 +103,7 @@ class Engine:
         self._closed = False
         self._alive: set[threading.Thread] = set()
         self._watching = False
+        self._large = 0  # requests under way that come in slices
         self._start_thread(first=True)
 
     # --- in the event loop ------------------------------------------------------------------------
@@ -124,7 +125,11 @@ class Engine:
         if not self._arrived:
             self._hub.loop.run_callback(self._enqueue)
         self._arrived.append(ticket)
-        outcome = ticket.waiter.get()
+        self._large += ticket.large
+        try:
+            outcome = ticket.waiter.get()
+        finally:
+            self._large -= ticket.large
         if ticket.computed_s:
             metrics.stages["queue"].observe(ticket.finished - ticket.arrived - ticket.computed_s + waited_s)
             metrics.stages["predict"].observe(ticket.computed_s)
@@ -168,7 +173,10 @@ class Engine:
 
     @property
     def provided(self) -> bool:
-        """Whether as much waits as the free threads of a slow model will take in a moment."""
+        """Whether as much waits as the free threads of a slow model will take in a moment. A large request waits, or is
+        about to, between its slices."""
+        if self.slow and self._large >= self._threads:
+            return True
         free = sum(not one.batch for one in list(self._running.values()))
         return self.slow and self.waiting >= free * self._batching().size
 

@@ -162,6 +162,22 @@ def test_what_is_left_of_one_that_timed_out_is_dropped_and_no_thread_is_given_up
     assert not stuck
 
 
+def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
+    """Or it would take the next large request, too, while another worker has nothing to do."""
+    seen: list[bool] = []
+
+    def compute(items: list[Any]) -> list[Any]:
+        time.sleep(0.02)
+        return items
+
+    engine = engine_of(compute)
+    engine.submit("slow")
+    engine.on_delivered = lambda: seen.append(engine.busy or engine.provided)
+    engine.submit(slices(1, 2, 3, 4))
+    assert all(seen[:3])
+    assert not engine.provided
+
+
 def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     from serving import metrics
 
