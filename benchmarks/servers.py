@@ -96,6 +96,18 @@ def our_server(handler: str, label: str = "", **env: str) -> Server:
     return Server(label or f"serve, {handler}", partial(ours, env=told))
 
 
+def our_script(script: Path) -> Server:
+    """An inference.py behind `serve`, in the model's code folder, as SageMaker's toolkits have it."""
+
+    def launch(place: Place) -> Launch:
+        code = place.folder / "with script" / "code"
+        code.mkdir(parents=True)
+        shutil.copy(script, code / "inference.py")
+        return ours(place, env={}, model_dir=code.parent)
+
+    return Server("byo-container: `serve`, inference.py", launch)
+
+
 def our_model(model_dir: Path) -> Server:
     """A trained model behind `serve`, which finds the handler that the model remembers."""
 
@@ -165,7 +177,7 @@ def multi_model_server(place: Place) -> Launch:
         raise BenchmarkError("needs Java: apt-get install -y openjdk-17-jre-headless")
     code = place.folder / "model" / "code"
     code.mkdir(parents=True)
-    shutil.copy(PEERS / "mms_inference.py", code / "inference.py")
+    shutil.copy(MMS_SCRIPT, code / "inference.py")
     told = {
         "PATH": f"{place.programs}:/usr/local/bin:/usr/bin:/bin",
         "SAGEMAKER_BASE_DIR": str(place.folder),
@@ -205,12 +217,14 @@ def litserve(place: Place) -> Launch:
     return Launch((Command(start),))
 
 
-ECHO = our_server("echo:Echo", "byo-container: serve")
+ECHO = our_server("echo:Echo", "byo-container: `serve`, a handler")
+MMS_SCRIPT = PEERS / "mms_inference.py"  # the very same file for both
 SERVERS = {
     "bare": Server("nginx + bare WSGI", partial(behind_nginx, application="bare_echo:application")),
     "flask": Server("nginx + Flask", partial(behind_nginx, application="flask_echo:application")),
     "ours": ECHO,
-    "mms": Server("sagemaker-inference + multi-model-server", multi_model_server, "mms"),
+    "script": our_script(MMS_SCRIPT),
+    "mms": Server("sagemaker-inference + multi-model-server, the same inference.py", multi_model_server, "mms"),
     "mlserver": Server("MLServer, one process", mlserver, "mlserver"),
     "litserve": Server("LitServe", litserve, "litserve"),
     "inference-server": Server("inference-server, no nginx", inference_server, "inference-server"),

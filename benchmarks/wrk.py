@@ -12,7 +12,10 @@ from benchmarks.processes import BenchmarkError, Command, cpu_seconds
 from benchmarks.servers import Served
 
 CONNECTIONS = 16
-WARM_UP = 2.0  # seconds; Java compiles late
+WARM_UP = 2.0  # seconds
+# Until its rate no longer grows, for a server that compiles as it runs: Java does so for half a minute. By steps of so
+# many seconds, until two of them in a row are no more than so much faster than the best one before.
+STEP, GROWTH = 5.0, 1.03
 SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
@@ -26,9 +29,22 @@ class Load:
     cpu: float  # microseconds that a request took of the processors, in all the server's processes
 
 
-def measure(served: Served, seconds: float, connections: int = CONNECTIONS) -> Load:
-    """Full load, after a warm-up. BenchmarkError unless every answer was good and none was lost."""
-    run(served, WARM_UP, connections)
+def warm(served: Served, most: float) -> float:
+    """Full load until the rate no longer grows, for `most` seconds at most. The seconds that it took."""
+    best, spent, idle = 0.0, 0.0, 0
+    while spent < most and idle < 2:
+        step = min(STEP, most - spent)
+        seen = run(served, step)
+        rate = seen["requests"] / seen["seconds"]
+        idle = 0 if rate > GROWTH * best else idle + 1
+        best, spent = max(best, rate), spent + step
+    return spent
+
+
+def measure(served: Served, seconds: float, connections: int = CONNECTIONS, warm_up: float | None = WARM_UP) -> Load:
+    """Full load, after a warm-up, if any. BenchmarkError unless every answer was good and none was lost."""
+    if warm_up:
+        run(served, warm_up, connections)
     before = cpu_seconds(served.processes)
     seen = run(served, seconds, connections)
     used = cpu_seconds(served.processes) - before

@@ -96,11 +96,15 @@ class Handler(Protocol):
 
         batched = True          # a list in JSON, {"instances": […]}, {"inputs": …} and the rows of an npy are inputs;
                                 # else JSON and npy hold one input, whatever it is
-        batch_size = 16         # never more inputs in one call; without it 32, and a larger request in one piece
+        batch_size = 16         # never more inputs in one call; without it 32, and a larger request in one call
         batch_delay_ms = 5      # how long a request waits for company while nothing is computed; else 0
         def cost(self, input):  # such as its length, in the event loop, so cheap: alike goes with alike, cheapest first
             return len(input)
         batch_cost = 4096       # the most for a batch: its dearest input's cost times its inputs, as padding makes it
+        def split(self, input):         # of an input that holds several, these, so that a large one is no single call;
+            return None                 # None for any other
+        def join(self, input, outputs): # the output for such an input, from those for what split returned
+            return outputs
         execution_parameters = {"MaxConcurrentTransforms": 4, "MaxPayloadInMB": 6}  # for batch transform
         inference_mode = False  # a PyTorch model that needs gradients to predict; else torch.inference_mode is on
     """

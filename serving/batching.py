@@ -42,6 +42,21 @@ GATHER_PART = 0.1
 GATHER_S = 0.03
 # Greenlets whose clients have left meanwhile: what they have submitted is not computed any more.
 abandoned: set[Any] = set()
+# How long a thread computes requests one by one before it wakes the event loop, which costs as much as many a call.
+TURN_S = 0.002
+REMOVED = "the model has been removed meanwhile"
+
+
+class Running:
+    """What a thread does: the tickets of its present call, none while it waits, since when, and those that it has taken
+    for the calls after it."""
+
+    __slots__ = ("batch", "next", "since")
+
+    def __init__(self) -> None:
+        self.since = 0.0
+        self.batch: list[Ticket] = []
+        self.next: deque[Ticket] = deque()
 
 
 class Engine:
@@ -83,9 +98,8 @@ class Engine:
         self._taking = threading.Lock()  # by one thread at a time, so that what comes together stays together
         self._call: SimpleQueue[None] = SimpleQueue()  # wakes a thread that waits for the line
         self._waiting: dict[Ticket, None] = {}  # in the order of their deadlines
-        self._done: deque[list[Ticket]] = deque()
-        # What each thread computes and since when; an empty list while it waits.
-        self._running: dict[threading.Thread, tuple[float, list[Ticket]]] = {}
+        self._done: deque[tuple[int, list[Ticket]]] = deque()  # for each call its inputs, and who has ended with it
+        self._running: dict[threading.Thread, Running] = {}
         self._hub = gevent.get_hub()
         self._wake = self._hub.loop.async_()
         self._wake.start(self._deliver)
@@ -93,21 +107,21 @@ class Engine:
         self._pid = os.getpid()
         self._alive: set[threading.Thread] = set()
         self._watching = False
+        self._large = 0  # requests under way that come in slices
         self._start_thread(first=True)
 
     # --- in the event loop ------------------------------------------------------------------------
 
     def submit(self, item: Any, size: int = 1, cost: float = 0.0, waited_s: float = 0.0) -> Any:
         """Computes one item; the calling greenlet waits. `size` inputs are in it, of which the dearest costs `cost`;
-        it has waited elsewhere for `waited_s`. Raises what the computation raised, or RequestError: 503 where too
-        many wait, 504 after `timeout_s`."""
+        Slices say this for each of theirs. It has waited elsewhere for `waited_s`. Raises what the computation raised,
+        or RequestError: 503 where too many wait, 504 after `timeout_s`."""
         if self._closed:
-            raise RequestError(503, "the model has been removed meanwhile")
-        if isinstance(item, Step):  # of something that is under way: neither refused nor kept waiting for company
-            size = self._batching().size
-        elif self.waiting >= self.queue_limit():
+            raise RequestError(503, REMOVED)
+        alone = isinstance(item, Step)  # of something that is under way: neither refused nor kept waiting for company
+        if not alone and self.waiting >= self.queue_limit():
             raise RequestError(503, "too many requests wait for the model; try again", (("Retry-After", "1"),))
-        ticket = Ticket(item, time.monotonic() + self._timeout_s - waited_s, size, cost, REQUEST_ID.get())
+        ticket = Ticket(item, time.monotonic() + self._timeout_s - waited_s, size, cost, REQUEST_ID.get(), alone)
         self._waiting[ticket] = None
         if not self._watching:
             self._watching = True
@@ -115,10 +129,14 @@ class Engine:
         if not self._arrived:
             self._hub.loop.run_callback(self._enqueue)
         self._arrived.append(ticket)
-        outcome = ticket.waiter.get()
-        if ticket.started:
-            metrics.stages["queue"].observe(ticket.started - ticket.arrived + waited_s)
-            metrics.stages["predict"].observe(ticket.finished - ticket.started)
+        self._large += ticket.large
+        try:
+            outcome = ticket.waiter.get()
+        finally:
+            self._large -= ticket.large
+        if ticket.computed_s:
+            metrics.stages["queue"].observe(ticket.finished - ticket.arrived - ticket.computed_s + waited_s)
+            metrics.stages["predict"].observe(ticket.computed_s)
         if isinstance(outcome, Exception):
             raise outcome
         if isinstance(outcome, BaseException):  # SystemExit would end the greenlet, and the client hear nothing
@@ -155,12 +173,15 @@ class Engine:
         worker."""
         now = time.monotonic()
         running = list(self._running.values())
-        return bool(running) and all(batch and (self.slow or now - since > SLOW_S) for since, batch in running)
+        return bool(running) and all(one.batch and (self.slow or now - one.since > SLOW_S) for one in running)
 
     @property
     def provided(self) -> bool:
-        """Whether as much waits as the free threads of a slow model will take in a moment."""
-        free = sum(not batch for _, batch in list(self._running.values()))
+        """Whether as much waits as the free threads of a slow model will take in a moment. A large request waits, or is
+        about to, between its slices."""
+        if self.slow and self._large >= self._threads:
+            return True
+        free = sum(not one.batch for one in list(self._running.values()))
         return self.slow and self.waiting >= free * self._batching().size
 
     def collecting(self, batches: int = 1) -> bool:
@@ -169,11 +190,11 @@ class Engine:
         if self.waiting >= size * self._threads * batches or (size == 1 and self.usual_s > AHEAD_S):
             return False
         now = time.monotonic()
-        return any(now - since < 2 * self.usual_s + SLOW_S for since, _ in list(self._running.values()))
+        return any(now - one.since < 2 * self.usual_s + SLOW_S for one in list(self._running.values()))
 
     def close(self, within_s: float) -> bool:
         """Ends the threads after what they compute, and lets go of all that they held; nothing may be submitted any
-        more. False where one still computes after `within_s`."""
+        more, and who still waits is told so. False where one still computes after `within_s`."""
         self._closed = True
         deadline = time.monotonic() + within_s
         while self._alive and time.monotonic() < deadline:
@@ -181,55 +202,65 @@ class Engine:
             gevent.sleep(0.002)
         ended = not self._alive
         if ended:
-            self._wake.stop()
-            self._wake.close()
+            self._hub.loop.run_callback(self._end)
+            gevent.sleep(0)
         return ended
+
+    def _end(self) -> None:
+        self._deliver()  # what has been finished in this instant
+        self._wake.stop()
+        self._wake.close()
+        for ticket in list(self._waiting):
+            self._withdraw(ticket, RequestError(503, REMOVED))
 
     def _deliver(self) -> None:
         """Hands each finished request to the greenlet that waits for it."""
         while self._done:
-            batch = self._done.popleft()
-            if not isinstance(batch[0].item, Step):
-                metrics.batch_inputs.observe(sum(ticket.size for ticket in batch))
-            metrics.waiting.set(self.waiting)
-            for ticket in batch:
+            inputs, finished = self._done.popleft()
+            if inputs:
+                metrics.batch_inputs.observe(inputs)
+            for ticket in finished:
                 if self._waiting.pop(ticket, self) is None:
                     ticket.waiter.switch(ticket.outcome)
+        metrics.waiting.set(self.waiting)
         self.on_delivered()
 
     def _watch_deadlines(self) -> None:
         # Only while somebody waits: of many models' engines most are idle.
-        while self._waiting or any(batch for _, batch in list(self._running.values())):
+        while self._waiting or any(one.batch for one in list(self._running.values())):
             gevent.sleep(0.1)
             now = time.monotonic()
-            for thread, (since, batch) in list(self._running.items()):
-                if batch and now - since > self._timeout_s:
-                    self._give_up(thread, batch)
+            for thread, running in list(self._running.items()):
+                if running.batch and now - running.since > self._timeout_s:
+                    self._give_up(thread)
             for ticket in [ticket for ticket in self._waiting if ticket.deadline <= now]:
                 self._expire(ticket)
             for ticket in [ticket for ticket in self._waiting if ticket.waiter.greenlet in abandoned]:
-                if not isinstance(ticket.item, Step):  # a stream is told by its connection, and closed
+                if not ticket.alone:  # a stream is told by its connection, and closed
                     self._withdraw(ticket, RequestError(499, "the client has left"))
         self._watching = False
 
-    def _give_up(self, thread: threading.Thread, batch: list[Ticket]) -> None:
+    def _give_up(self, thread: threading.Thread) -> None:
         log.error("a prediction has not ended after %.0f s; giving its thread up", self._timeout_s)
-        del self._running[thread]
+        running = self._running.pop(thread)
         metrics.computing.add_locked(-1)
-        for ticket in batch:
+        for ticket in running.batch:
             if ticket in self._waiting:
                 self._expire(ticket)
         # Who has waited behind it is not to blame, and nginx is patient for some seconds more.
         for ticket in self._waiting:
             ticket.deadline += min(self._timeout_s, 5.0)
+        self._line.put_back(emptied(running.next))
         self._start_thread()
+        self._call.put(None)
         self._on_stuck()
 
     def _expire(self, ticket: Ticket) -> None:
-        late = RequestError(504, f"the model did not answer within {self._timeout_s:.0f} s; send less at once")
-        self._withdraw(ticket, late)
+        late = f"the model did not answer within {self._timeout_s:.0f} s; send less at once"
+        self._withdraw(ticket, RequestError(504, late))
 
     def _withdraw(self, ticket: Ticket, error: RequestError) -> None:
+        """In place of the model, which computes no more of it."""
         del self._waiting[ticket]
         self._hub.loop.run_callback(ticket.waiter.switch, error)
 
@@ -254,20 +285,34 @@ class Engine:
             for _ in range(self._threads - 1):
                 self._start_thread()
         me = threading.current_thread()
-        self._running[me] = (0.0, [])
+        running = self._running[me] = Running()
         last, took = 0, 0.0
         while me in self._running and not self._closed:  # not any more, once it has been given up
             batch = self._take(last, took)
-            began = time.monotonic()
-            self._running[me] = (began, batch)
             if batch:
                 metrics.computing.add_locked(1)
-                outcomes, finished = self._outcomes(batch), batch.copy()
-                if os.getpid() != self._pid:
-                    os._exit(0)  # a copy that the model's code has made by os.fork(); its clients are not ours
-                last, took = len(finished), time.monotonic() - began
-                batch.clear()  # idle again, before anybody is told
-                self._finish(finished, outcomes, began, given_up=me not in self._running)
+                last, took = self._compute_turn(me, running, batch)
+                if me in self._running:
+                    metrics.computing.add_locked(-1)
+
+    def _compute_turn(self, me: threading.Thread, running: Running, taken: list[Ticket]) -> tuple[int, float]:
+        """Computes what has been taken: in one call or, of a model that gets one request a call, in as many. The number
+        of requests in the last call, and the seconds that it took."""
+        if self._batching().turn == 1:
+            return self._compute_batch(me, running, taken)
+        size, took, until = 1, 0.0, time.monotonic() + TURN_S
+        running.next.extend(taken)
+        while me in self._running:
+            try:
+                ticket = running.next.popleft()
+            except IndexError:  # done, or given up meanwhile
+                break
+            size, took = self._compute_batch(me, running, [ticket], wake=not running.next)
+            if running.next and time.monotonic() > until:  # not as quick as usual: another thread may have the others
+                self._line.put_back(emptied(running.next))
+                self._call.put(None)
+                self._wake.send()
+        return size, took
 
     def _take(self, last: int, took: float) -> list[Ticket]:
         """The next batch; blocks until there is one. Who has given up waiting is left out. The last one had `last`
@@ -275,7 +320,7 @@ class Engine:
         self._call.get()
         if took > SLOW_S:
             self._gather(last, min(GATHER_PART * took, GATHER_S))
-        batching = self._batching()
+        batching = self._present_batching()
         with self._taking:
             while batching.delay_s and (left := self._line.ready_at(batching) - time.monotonic()) > 0:
                 if left > batching.delay_s or self._closed:  # nobody waits: another thread was quicker
@@ -289,6 +334,13 @@ class Engine:
                 self._call.put(None)  # for the next thread, or for this one again
         return [ticket for ticket in batch if ticket in self._waiting]
 
+    def _present_batching(self) -> Batching:
+        """Of a model that gets one request a call: as many as it computes in a turn, where it is quick."""
+        batching = self._batching()
+        if batching.turn > 1 and 0 < self.usual_s < TURN_S / 2:
+            return Batching(min(batching.turn, int(TURN_S / self.usual_s)))
+        return batching
+
     def _gather(self, wanted: int, patience_s: float) -> None:
         """Waits until `wanted` requests are there, or its patience is at an end."""
         deadline = time.monotonic() + patience_s
@@ -296,24 +348,64 @@ class Engine:
             while len(self._line) < wanted:
                 self._call.get(timeout=max(0.0, deadline - time.monotonic()))
 
+    def _compute_batch(
+        self, me: threading.Thread, running: Running, batch: list[Ticket], wake: bool = True
+    ) -> tuple[int, float]:
+        """One call. The number of requests in it, and the seconds that it took."""
+        running.since = began = time.monotonic()
+        running.batch = batch
+        outcomes = self._outcomes(batch)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that the model's code has made by os.fork(); its clients are not ours
+        now = time.monotonic()
+        running.batch = []  # idle again, before anybody is told
+        took = now - began
+        if me in self._running:
+            self._note(took, len(batch))
+        finished, inputs = [], 0
+        for ticket, outcome in zip(batch, outcomes, strict=True):
+            inputs += 0 if ticket.alone else ticket.size
+            ticket.computed_s += took
+            ticket.finished = now
+            if not ticket.advance(outcome):
+                finished.append(ticket)
+            elif ticket in self._waiting:
+                self._line.extend([ticket])
+                self._call.put(None)
+        self._done.append((inputs, finished))
+        if wake:
+            self._wake.send()
+        return len(batch), took
+
     def _outcomes(self, batch: list[Ticket]) -> list[Any]:
-        REQUEST_ID.set(" ".join(ticket.request_id for ticket in batch if ticket.request_id))
+        ids = [ticket.request_id for ticket in batch if ticket.request_id]
+        REQUEST_ID.set(" ".join(ids))
         try:
             return self._compute([ticket.item for ticket in batch])
         except BaseException as error:  # whatever it is, SystemExit too, a client waits for an answer
-            return [error] * len(batch)
+            return [error] if len(batch) == 1 else [_own(error) for _ in batch]
 
-    def _finish(self, batch: list[Ticket], outcomes: list[Any], began: float, given_up: bool) -> None:
-        now = time.monotonic()
-        if not given_up:
-            metrics.computing.add_locked(-1)
-            share_s = (now - began) / len(batch)
-            if not self.usual_s:
-                self.usual_share_s, self.usual_s = share_s, now - began
-            self.usual_share_s += NEWEST * (share_s - self.usual_share_s)
-            self.usual_s += (NEWEST_LONGER if now - began > self.usual_s else NEWEST) * (now - began - self.usual_s)
-        for ticket, outcome in zip(batch, outcomes, strict=True):
-            ticket.started, ticket.finished = began, now
-            ticket.outcome = outcome
-        self._done.append(batch)
-        self._wake.send()
+    def _note(self, took: float, requests: int) -> None:
+        """What is usual, with this call."""
+        share_s = took / requests
+        if not self.usual_s:
+            self.usual_share_s, self.usual_s = share_s, took
+        self.usual_share_s += NEWEST * (share_s - self.usual_share_s)
+        self.usual_s += (NEWEST_LONGER if took > self.usual_s else NEWEST) * (took - self.usual_s)
+
+
+def emptied(tickets: deque[Ticket]) -> list[Ticket]:
+    """All of them, each taken once, whoever else takes some at the same time."""
+    found = []
+    with suppress(IndexError):
+        while True:
+            found.append(tickets.popleft())
+    return found
+
+
+def _own(error: BaseException) -> Exception:
+    """An exception for one of several requests that one call failed for: raised in each, `error` itself would collect
+    the tracebacks of all."""
+    own = RuntimeError(f"the model raised {error!r}")
+    own.__cause__ = error
+    return own

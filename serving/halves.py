@@ -17,7 +17,7 @@ def outcomes(compute: Callable[[list[Any]], list[Any]], items: list[Any]) -> lis
     """What `compute` returns for each item, or the exception that it raised for that item by itself."""
     try:
         return compute(items)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # such as pyo3's PanicException, which is no Exception; in compute threads only
         if len(items) == 1:
             return [error]
     metrics.split_batches.add_locked()

@@ -41,7 +41,7 @@ TEXT_TYPES = frozenset({codecs.JSON, codecs.CSV})
 class ScriptModel:
     """A model behind an inference.py. Its functions see one request at a time, as they expect."""
 
-    batching = Batching(size=1)
+    batching = Batching(size=1, turn=32)
     execution_parameters: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, path: Path | None, model_dir: Path, settings: Settings, module: str = "") -> None:

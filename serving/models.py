@@ -34,6 +34,7 @@ from serving.headers import check_media_type
 from serving.large import is_large
 from serving.predicting import Asked, Predicting, batching_of
 from serving.settings import Settings
+from serving.slices import Work
 from serving.streaming import Step, Stream, compute_with_steps, stepping
 from serving.waiting import Batching
 
@@ -41,7 +42,7 @@ from serving.waiting import Batching
 LOADED_POLL_S = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # and not frozen: one is made for each request, and that would take two microseconds
 class Request:
     """What a client sent to /invocations. `header` looks up any other header by name."""
 
@@ -55,7 +56,7 @@ class Request:
     """WSGI's, for who wants to see all of the headers."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Reply:
     body: bytes
     content_type: str
@@ -148,13 +149,13 @@ class HandlerModel:
         form = MANY if many else ONE
         if self._batched and not many:
             inputs, form = beside(batches.split, inputs[0])
-        cost = beside(self._predicting.dearest, inputs)
+        work = beside(self._predicting.work, inputs)
         metrics.stages["decode"].observe(time.perf_counter() - began)
         if self._predicting.asks:
-            return self._respond_asked(request, inputs, form, answer_type, cost, submit)
+            return self._respond_asked(request, inputs, work, form, answer_type, submit)
         if form.parameters:
             raise RequestError(400, "this model takes no parameters; leave 'parameters' out")
-        outputs = submit(inputs, len(inputs), cost) if inputs else []
+        outputs = work.outputs(submit) if inputs else []
         return self._reply(outputs, form, answer_type, submit)
 
     def _decoded(self, body: bytes, media: codecs.MediaType, share: Share) -> tuple[list[Any], bool]:
@@ -166,7 +167,7 @@ class HandlerModel:
         return found
 
     def _respond_asked(
-        self, request: Request, inputs: list[Any], form: Form, answer_type: str, cost: float, submit: Callable[..., Any]
+        self, request: Request, inputs: list[Any], work: Work, form: Form, answer_type: str, submit: Callable[..., Any]
     ) -> Reply:
         """For a handler that wants to know of the requests themselves, and of their sessions."""
         invocation, ended = sessions.attend(self._settings.session_s, request.header, inputs)
@@ -174,7 +175,7 @@ class HandlerModel:
         if ended:
             reply = Reply(b"{}", codecs.JSON)
         else:
-            outputs = submit(Asked(inputs, invocation), len(inputs), cost) if inputs else []
+            outputs = work.outputs(submit, lambda inputs: Asked(inputs, invocation)) if inputs else []
             reply = self._reply(outputs, form, answer_type, submit)
         media = invocation.content_type or reply.content_type
         try:

@@ -14,8 +14,14 @@ from container.handler import Conversation, Handler, Invocation
 from serving.devices import inference_mode
 from serving.outputs import outputs_of
 from serving.settings import Settings
+from serving.slices import Work
 from serving.streaming import Around
 from serving.waiting import Batching
+
+# An input → the inputs that it holds; None where it is one by itself.
+Split = Callable[[Any], list[Any] | None]
+# An input and the outputs of those that it holds → its output.
+Join = Callable[[Any, list[Any]], Any]
 
 
 class Asked(list[Any]):
@@ -27,7 +33,7 @@ class Asked(list[Any]):
 
 
 class Predicting:
-    """A handler with its model. In compute threads, but for `dearest`."""
+    """A handler with its model. In compute threads, but for `work`."""
 
     def __init__(self, handler: Handler, model: Any, name: str, settings: Settings) -> None:
         self._predict_fn = handler.predict
@@ -40,6 +46,7 @@ class Predicting:
         # A handler that says nothing gets a request of many records in one piece, as large as it may be.
         self._in_pieces = bool(settings.batch_size or settings.batch_cost) or hasattr(handler, "batch_size")
         self._cost: Callable[[Any], float] | None = getattr(handler, "cost", None)
+        self._split, self._join = splitting_of(handler)
         self.mode: Around = (
             partial(inference_mode, settings.autocast) if getattr(handler, "inference_mode", True) else nullcontext
         )
@@ -53,9 +60,32 @@ class Predicting:
         """What the handler answers to one message."""
         return self._converse(self._model, message, conversation) if self._converse else None
 
-    def dearest(self, inputs: list[Any]) -> float:
-        """The most that one of the inputs costs; 0 where the handler does not say. Raises what `cost` raises."""
-        return max(map(self._cost, inputs), default=0.0) if self._cost else 0.0
+    def work(self, inputs: list[Any]) -> Work:
+        """What is to be computed for a request, in slices where it is more than one call may have. In the event loop,
+        or beside it where the request is large. Raises what `cost` and `split` raise."""
+        parts, join = self._parts(inputs, self._split) if self._split else (inputs, None)
+        if not self._in_pieces:
+            return Work(parts, max(map(self._cost, parts), default=0.0) if self._cost else 0.0, join=join)
+        costs = [self._cost(value) for value in parts] if self._cost else [0.0] * len(parts)
+        dearest = max(costs, default=0.0)
+        if len(parts) <= self._batching.size and (len(parts) < 2 or len(parts) * dearest <= self._batching.cost):
+            return Work(parts, dearest, join=join)
+        return Work(parts, dearest, pieces(costs, self._batching), costs, join)
+
+    def _parts(self, inputs: list[Any], split: Split) -> tuple[list[Any], Callable[[list[Any]], list[Any]] | None]:
+        """The inputs, those that hold several split into these, and what puts the outputs together again."""
+        found = [split(value) for value in inputs]
+        if not any(found):
+            return inputs, None
+
+        def join(outputs: list[Any]) -> list[Any]:
+            left = iter(outputs)
+            return [
+                self._join(value, [next(left) for _ in parts]) if parts else next(left)
+                for value, parts in zip(inputs, found, strict=True)
+            ]
+
+        return list(chain.from_iterable(parts or [value] for value, parts in zip(inputs, found, strict=True))), join
 
     def of_requests(self, requests: list[Any]) -> list[list[Any]]:
         """The outputs for each request's inputs, predicted together."""
@@ -90,6 +120,14 @@ def batching_of(handler: object, settings: Settings) -> Batching:
     if cost < Batching.cost and not hasattr(handler, "cost"):
         raise JobError(f"{_name(handler)} has a limit of cost for its batches, and no method cost(input)")
     return Batching(int(size), delay / 1000, cost)
+
+
+def splitting_of(handler: object) -> tuple[Split | None, Join]:
+    """The methods of a handler whose inputs may hold several, such as a list of texts. Raises JobError."""
+    split, join = getattr(handler, "split", None), getattr(handler, "join", None)
+    if (split is None) != (join is None):
+        raise JobError(f"{_name(handler)} has one of split(input) and join(input, outputs); it must have both or none")
+    return split, join or (lambda value, outputs: outputs)
 
 
 def _told(handler: object, name: str, low: float, default: float) -> float:

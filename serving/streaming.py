@@ -39,12 +39,8 @@ class Step:
 
 
 def compute_with_steps(compute: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:
-    """The outcomes of items some of which are steps, in order."""
-    if not any(isinstance(item, Step) for item in items):
-        return compute(items)
-    others = [item for item in items if not isinstance(item, Step)]
-    computed = iter(compute(others) if others else [])
-    return [_outcome(item) if isinstance(item, Step) else next(computed) for item in items]
+    """The outcomes of items, in order; a step is always alone."""
+    return [_outcome(items[0])] if isinstance(items[0], Step) else compute(items)
 
 
 def _outcome(step: Step) -> Any:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 class Translation:
     """Sentences of one language to sentences of another, by any translation architecture of fairseq's."""
 
+    # What one call of `predict` may have, so that a large request lets small ones pass between its calls.
+    batch_size = 32
+    batch_cost = 3_000
+
     def train(self, job: TrainingJob[Any]) -> None:
         """Trains one rank; see handlers/translation/learning/training.py."""
         from handlers.translation.learning import training
@@ -31,3 +35,15 @@ class Translation:
     def predict(self, model: Translator, inputs: list[Any]) -> list[Any]:
         """One output for each input, as request.py tells; the sentences of all are searched in batches."""
         return request.answer(inputs, model.translate, model.defaults)
+
+    def cost(self, value: Any) -> float:
+        """Characters, times the width of the beam where that is not the usual one."""
+        return request.cost(value)
+
+    def split(self, value: Any) -> list[Any] | None:
+        """The lines of an input that holds several, each an input by itself."""
+        return request.split(value)
+
+    def join(self, value: Any, outputs: list[Any]) -> Any:
+        """The output for such an input."""
+        return request.join(value, outputs)

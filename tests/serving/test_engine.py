@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,43 @@ def test_whatever_the_model_raises_reaches_the_one_who_waits(error: BaseExceptio
     assert error in (outcome, outcome.__cause__)
 
 
+def test_each_of_those_that_one_call_failed_for_has_an_exception_of_its_own() -> None:
+    error = ValueError("bad")
+
+    def compute(items: list[Any]) -> list[Any]:
+        time.sleep(0.05)
+        raise error
+
+    outcomes = together(make(compute), list(range(8)))
+    assert len({id(outcome) for outcome in outcomes}) == 8
+    assert all(error in (outcome, outcome.__cause__) for outcome in outcomes)
+    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert frames.count("submit") <= 1
+
+
+def test_what_ends_while_the_engine_is_closed_is_delivered_and_who_waits_is_told() -> None:
+    computing, release = threading.Event(), threading.Event()
+
+    def compute(items: list[Any]) -> list[Any]:
+        computing.set()
+        release.wait(20)
+        return items
+
+    engine = make(compute, batching=lambda: Batching(size=1))
+    engine._wake.stop()  # as if the answer came in the instant in which the thread ends
+    first = gevent.spawn(engine.submit, "first")
+    assert gevent.get_hub().threadpool.apply(computing.wait, (20,))
+    second = gevent.spawn(engine.submit, "second")
+    gevent.sleep(0.01)
+    closing = gevent.spawn(engine.close, 20)
+    gevent.sleep(0.01)
+    release.set()
+    assert closing.get(timeout=20)
+    assert first.get(timeout=5) == "first"
+    with pytest.raises(RequestError, match="removed meanwhile"):
+        second.get(timeout=5)
+
+
 def test_an_outcome_that_is_an_exception_is_raised_for_its_own_item() -> None:
     outcomes = together(make(lambda items: [ValueError("odd") if n % 2 else n for n in items]), [0, 1, 2, 3])
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
@@ -199,6 +237,10 @@ def test_prepare_runs_first_and_in_the_thread_that_computes() -> None:
     assert threads[0] == threads[1] != threading.get_ident()
 
 
+class Panic(BaseException):
+    """As pyo3's PanicException, by which libraries in Rust fail on an input that they did not expect."""
+
+
 class Picky:
     def predict(self, model: None, inputs: list[Any]) -> Any:
         for value in inputs:
@@ -207,6 +249,8 @@ class Picky:
                     raise ValueError("poisoned")
                 case "exit":
                     raise SystemExit(1)
+                case "panic":
+                    raise Panic("index out of bounds")
                 case "refuse":
                     raise InputError("send something else")
                 case "short":
@@ -229,7 +273,14 @@ def test_requests_of_several_records_get_their_own_back(model: HandlerModel) -> 
 
 @pytest.mark.parametrize(
     ("bad", "kind"),
-    [("poison", ValueError), ("exit", SystemExit), ("refuse", RequestError), ("short", TypeError), ("none", TypeError)],
+    [
+        ("poison", ValueError),
+        ("exit", SystemExit),
+        ("panic", Panic),
+        ("refuse", RequestError),
+        ("short", TypeError),
+        ("none", TypeError),
+    ],
 )
 def test_one_poisoned_request_fails_alone(model: HandlerModel, bad: str, kind: type) -> None:
     before, failed, after = model.compute([["a", "b"], ["c", bad], ["d"]])

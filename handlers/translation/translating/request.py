@@ -19,9 +19,11 @@ from typing import Annotated, Any, get_type_hints
 
 from container.handler import InputError
 from container.hyperparameters import Range, convert, expectation, nearest
+from handlers.translation.translating.sentences import LINES
 
 RIGHT = 'a text, a list of texts, or {"inputs": either of them, "parameters": {"beam": 5, …}}'
 KEYS = ("inputs", "parameters")
+NBEST = ("nbest", "n-best")
 SHOWN = 60
 
 
@@ -72,13 +74,56 @@ def answer(inputs: Sequence[Any], translate: Translate, defaults: Parameters) ->
     ]
 
 
+def cost(value: Any) -> float:
+    """What an input takes, about: its characters at the usual width of the beam; 0 for what no input may be."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(cost, value))
+    if not isinstance(value, dict):
+        return 0.0
+    parameters, usual = value.get("parameters"), Parameters.beam
+    beam = parameters.get("beam") if isinstance(parameters, dict) else usual
+    return cost(value.get("inputs")) * max(1, beam if isinstance(beam, int) else usual) / usual
+
+
+def split(value: Any) -> list[Any] | None:
+    """The lines of an input that holds several, as an input each. None for any other; so also for one that is not as it
+    should be, of which `answer` tells, and for one that wants scores, which are those of whole texts."""
+    try:
+        given, parameters = _taken_apart(value) if isinstance(value, dict) else (value, {})
+        if parameters:
+            read_parameters(parameters, Parameters())
+        texts, _ = _texts(given)
+    except InputError:
+        return None
+    if any(name in parameters for name in NBEST):
+        return None
+    lines = [line for text in texts for line in LINES.split(text)]
+    if len(lines) < 2:
+        return None
+    return [{**value, "inputs": line} for line in lines] if isinstance(value, dict) else lines
+
+
+def join(value: Any, outputs: Sequence[Any]) -> Any:
+    """The output for an input, from those for what `split` made of it."""
+    texts, as_list = _texts(value["inputs"] if isinstance(value, dict) else value)
+    left, joined = iter(outputs), []
+    for place, text in enumerate(texts):
+        lines = [next(left) for _ in LINES.split(text)]
+        if error := next((line for line in lines if isinstance(line, InputError)), None):
+            return InputError(f"item {place} of the list: {error}") if as_list else error
+        joined.append("\n".join(lines))
+    return joined if as_list else joined[0]
+
+
 def _read(value: Any, parameters: Parameters) -> Ask | InputError:
     with_scores = False
     try:
         if isinstance(value, dict):
             value, given = _taken_apart(value)
             parameters = read_parameters(given, parameters)
-            with_scores = any(name in given for name in ("nbest", "n-best"))
+            with_scores = any(name in given for name in NBEST)
         texts, as_list = _texts(value)
     except InputError as error:
         return error

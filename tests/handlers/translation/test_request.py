@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container.handler import InputError
-from handlers.translation.translating.request import Hypothesis, Parameters, answer
+from handlers.translation.translating.request import Hypothesis, Parameters, answer, cost, join, split
 
 DEFAULTS = Parameters(beam=4)
 
@@ -127,3 +127,48 @@ def test_any_json_gets_an_output_that_is_json_or_an_input_error(values: list[Any
     assert len(outputs) == len(values)
     for output in outputs:
         assert isinstance(output, InputError) or json.loads(json.dumps(output)) == output
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        (["a", "b\nc"], ["a", "b", "c"]),
+        ("a\r\n\nb\n", ["a", "", "b", ""]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        (
+            {"inputs": ["a", "b"], "parameters": {"beam": 2}},
+            [{"inputs": "a", "parameters": {"beam": 2}}, {"inputs": "b", "parameters": {"beam": 2}}],
+        ),
+        ("a", None),
+        (["a"], None),
+        ([], None),
+        (["a", 5], None),  # these are for `answer` to refuse
+        ({"inputs": ["a", "b"], "parameters": {"beam": 99}}, None),
+        ({"inputs": ["a", "b"], "parameters": {"nbest": 2}}, None),
+        (None, None),
+    ],
+)
+def test_an_input_of_several_lines_is_split_into_inputs(value: Any, parts: list[Any] | None) -> None:
+    assert split(value) == parts
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", ""]), min_size=1).map("\n".join)), st.booleans(), st.booleans())
+def test_split_and_joined_it_is_answered_as_in_one_piece(texts: list[str], as_list: bool, as_object: bool) -> None:
+    value: Any = texts if as_list else "\n".join(texts)
+    value = {"inputs": value, "parameters": {"beam": 3}} if as_object else value
+    parts = split(value)
+    assert parts is None or [join(value, ask(*parts))] == ask(value)
+
+
+def test_a_line_that_cannot_be_translated_is_named_as_in_one_piece() -> None:
+    for value in (["a", "long", "b"], "a\nlong"):
+        error = join(value, ask(*(split(value) or ())))
+        assert isinstance(error, InputError)
+        assert str(error) == ("item 1 of the list: too long" if isinstance(value, list) else "too long")
+
+
+def test_what_an_input_costs() -> None:
+    assert cost("four") == cost({"inputs": "four"}) == cost({"inputs": "four", "parameters": {"beam": 5}}) == 4
+    assert cost({"inputs": "four", "parameters": {"beam": 10}}) == 8
+    assert cost(["four", "five!"]) == 9
+    assert cost(None) == cost({"inputs": 5}) == cost({}) == 0

@@ -1,0 +1,336 @@
+"""A request that is more than one call may have comes in slices, and small ones get their turn in between."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.failure import JobError
+from container.handler import InputError
+from serving.batching import Engine
+from serving.errors import RequestError
+from serving.predicting import Predicting
+from serving.settings import Settings
+from serving.waiting import Batching, Line, Slice, Slices, Ticket
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Server, Start
+
+
+def small(name: str) -> Ticket:
+    return Ticket(name, math.inf)
+
+
+def large(name: str, slices: int, size: int = 4) -> Ticket:
+    return Ticket(Slices(Slice(f"{name}{number}", size) for number in range(slices)), math.inf)
+
+
+def in_order(line: Line, arrivals: dict[int, list[Ticket]], calls: int) -> list[list[Any]]:
+    """The items of each call. `arrivals` are those that come before call n; a large request's next slice comes
+    back to the line when its last one has been computed, as in the engine."""
+    taken = []
+    for number in range(calls):
+        line.extend(arrivals.get(number, []))
+        batch = line.take(Batching(size=4))
+        taken.append([ticket.item for ticket in batch])
+        line.extend([ticket for ticket in batch if ticket.advance("done")])
+    return taken
+
+
+def test_a_small_request_waits_for_one_slice_at_most_however_many_large_ones_are_under_way() -> None:
+    arrivals = {0: [large("a", 3), large("b", 2)], 1: [small("x")], 3: [small("y"), small("z")]}
+    assert in_order(Line(), arrivals, 8) == [["b0"], ["x"], ["b1"], ["y", "z"], ["a0"], ["a1"], ["a2"], []]
+
+
+def test_a_large_request_goes_on_while_small_ones_never_end() -> None:
+    arrivals = {0: [large("a", 2)]} | {number: [small("x")] for number in range(1, 6)}
+    assert in_order(Line(), arrivals, 6) == [["a0"], ["x"], ["a1"], ["x", "x"], ["x"], ["x"]]
+
+
+def test_a_small_request_rides_along_where_it_fits() -> None:
+    arrivals = {0: [large("a", 3, size=3)], 1: [small("x"), small("y")]}
+    assert in_order(Line(), arrivals, 4) == [["a0"], ["x", "y"], ["a1"], ["a2"]]
+    arrivals = {0: [large("a", 3, size=3)], 1: [small("x")]}
+    assert in_order(Line(), arrivals, 3) == [["a0"], ["x", "a1"], ["a2"]]
+
+
+def test_what_must_be_alone_is_alone() -> None:
+    step = Ticket("step", math.inf, alone=True)
+    assert in_order(Line(), {0: [small("x"), step, small("y")]}, 3) == [["x"], ["step"], ["y"]]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), max_size=12))
+def test_everything_is_computed_once_and_every_second_call_is_for_small_ones(requests: list[tuple[int, int]]) -> None:
+    arrivals: dict[int, list[Ticket]] = {}
+    for number, (when, slices) in enumerate(requests):
+        ticket = large(f"large {number}.", slices) if slices > 1 else small(f"small {number}")
+        arrivals.setdefault(when, []).append(ticket)
+    calls = in_order(Line(), arrivals, 100)
+    assert len([item for call in calls for item in call]) == sum(slices for _, slices in requests)
+    waiting = 0
+    for number, call in enumerate(calls):
+        waiting += sum(not ticket.large for ticket in arrivals.get(number, []))
+        got = sum(item.startswith("small") for item in call)
+        following = calls[number + 1] if number + 1 < len(calls) else []
+        assert got or not waiting or any(item.startswith("small") for item in following)
+        waiting -= got
+
+
+# --- the engine ---------------------------------------------------------------------------------
+
+
+def engine_of(compute: Any, **options: Any) -> Engine:
+    return Engine(compute, **{"timeout_s": 20, "batching": lambda: Batching(size=4), **options})
+
+
+def slices(*items: Any) -> Slices:
+    return Slices(Slice(item, 4) for item in items)
+
+
+class Gate:
+    """Computes a call each time it is opened."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Any]] = []
+        self._open = threading.Semaphore(0)
+
+    def __call__(self, items: list[Any]) -> list[Any]:
+        self.calls.append(items)
+        assert self._open.acquire(timeout=20)
+        if "bad" in items:
+            raise ValueError("bad")
+        return [f"<{item}>" for item in items]
+
+    def open(self, times: int = 1) -> None:
+        self._open.release(times)
+
+    def reached(self, calls: int) -> None:
+        deadline = time.monotonic() + 20
+        while len(self.calls) < calls:
+            assert time.monotonic() < deadline, self.calls
+            gevent.sleep(0.002)
+
+
+def test_small_requests_pass_between_the_slices_of_a_large_one() -> None:
+    gate = Gate()
+    engine = engine_of(gate)
+    bulk = gevent.spawn(engine.submit, slices("a", "b", "c"))
+    gate.reached(1)
+    one = gevent.spawn(engine.submit, "x")
+    gevent.sleep(0.01)
+    gate.open(2)
+    assert one.get(timeout=20) == "<x>"
+    gate.open(2)
+    assert bulk.get(timeout=20) == ["<a>", "<b>", "<c>"]
+    assert gate.calls == [["a"], ["x"], ["b"], ["c"]]
+
+
+def test_where_a_slice_fails_the_request_does_and_the_others_are_dropped() -> None:
+    gate = Gate()
+    engine = engine_of(gate)
+    gate.open(9)
+    with pytest.raises(ValueError, match="bad"):
+        engine.submit(slices("a", "bad", "c"))
+    assert engine.submit("x") == "<x>"
+    assert gate.calls == [["a"], ["bad"], ["x"]]
+
+
+def test_what_is_left_of_one_that_timed_out_is_dropped_and_no_thread_is_given_up() -> None:
+    stuck: list[int] = []
+    calls: list[list[Any]] = []
+
+    def compute(items: list[Any]) -> list[Any]:
+        calls.append(items)
+        time.sleep(0.05)
+        return items
+
+    engine = engine_of(compute, timeout_s=0.5, on_stuck=lambda: stuck.append(1))
+    with pytest.raises(RequestError, match="within 0 s"):
+        engine.submit(slices(*range(10_000)))
+    seen = len(calls)
+    assert engine.submit("x") == "x"
+    assert calls[seen:] in ([["x"]], [[seen], ["x"]])
+    assert not stuck
+
+
+def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
+    """Or it would take the next large request, too, while another worker has nothing to do."""
+    seen: list[bool] = []
+
+    def compute(items: list[Any]) -> list[Any]:
+        time.sleep(0.02)
+        return items
+
+    engine = engine_of(compute)
+    engine.submit("slow")
+    engine.on_delivered = lambda: seen.append(engine.busy or engine.provided)
+    engine.submit(slices(1, 2, 3, 4))
+    assert all(seen[:3])
+    assert not engine.provided
+
+
+def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    from serving import metrics
+
+    inputs: list[float] = []
+    stages: dict[str, list[float]] = {"queue": [], "predict": []}
+    monkeypatch.setattr(metrics.batch_inputs, "observe", inputs.append)
+    for name, seen in stages.items():
+        monkeypatch.setattr(metrics.stages[name], "observe", seen.append)
+
+    def compute(items: list[Any]) -> list[Any]:
+        time.sleep(0.02)
+        return items
+
+    engine_of(compute).submit(slices(1, 2, 3))
+    assert inputs == [4, 4, 4]
+    assert len(stages["queue"]) == len(stages["predict"]) == 1
+    assert 0.06 <= stages["predict"][0] < 10
+
+
+# --- a model that gets one request a call -------------------------------------------------------
+
+
+def test_quick_calls_of_one_request_each_are_made_in_turns_and_slow_ones_singly() -> None:
+    wakes: list[int] = []
+    calls: list[list[Any]] = []
+
+    def compute(items: list[Any]) -> list[Any]:
+        calls.append(items)
+        time.sleep(max(items))
+        return items
+
+    engine = engine_of(compute, batching=lambda: Batching(size=1, turn=32))
+    engine.on_delivered = lambda: wakes.append(1)
+
+    def all_of(items: list[float]) -> int:
+        """How often the event loop was told."""
+        wakes.clear()
+        greenlets = [gevent.spawn(engine.submit, item) for item in items]
+        gevent.joinall(greenlets, timeout=20, raise_error=True)
+        return len(wakes)
+
+    all_of([0.0])
+    for _ in range(50):  # until a slow first call is forgotten
+        all_of([0.0])
+    assert all_of([0.0] * 20) < 20
+    assert all(len(call) == 1 for call in calls)
+    assert all_of([0.05] * 5) == 5
+
+
+def test_one_that_hangs_in_a_turn_of_quick_calls_hangs_alone() -> None:
+    hanging = threading.Event()
+
+    def compute(items: list[Any]) -> list[Any]:
+        if items == ["hang"]:
+            hanging.wait(30)
+        return items
+
+    engine = engine_of(compute, batching=lambda: Batching(size=1, turn=32), timeout_s=1.0)
+    for _ in range(50):
+        engine.submit("quick")
+    greenlets = [gevent.spawn(engine.submit, item) for item in ["a", "hang", "b", "c"]]
+    gevent.joinall(greenlets, timeout=20)
+    hanging.set()
+    assert [greenlet.value for greenlet in greenlets] == ["a", None, "b", "c"]
+    assert isinstance(greenlets[1].exception, RequestError)
+
+
+# --- a handler ----------------------------------------------------------------------------------
+
+
+class Lists:
+    """Doubles numbers; an input may be a list of them."""
+
+    batch_size = 3
+
+    def cost(self, value: Any) -> float:
+        return float(value)
+
+    def split(self, value: Any) -> list[Any] | None:
+        return value if isinstance(value, list) and len(value) > 1 else None
+
+    def join(self, value: Any, outputs: list[Any]) -> Any:
+        return next((one for one in outputs if isinstance(one, InputError)), outputs)
+
+    def predict(self, model: None, inputs: list[Any]) -> list[Any]:
+        return [InputError("13") if value == 13 else value * 2 for value in inputs]
+
+
+def outputs_of(inputs: list[Any]) -> tuple[list[Any], list[list[Any]]]:
+    """The outputs for a request's inputs, and the inputs of each call."""
+    predicting = Predicting(Lists(), None, "lists:Lists", Settings())  # type: ignore[arg-type]
+    calls: list[list[Any]] = []
+
+    def submit(item: Any, size: int = 1, cost: float = 0.0) -> Any:
+        parts = item if isinstance(item, Slices) else [Slice(item, size, cost)]
+        calls.extend(part.item for part in parts)
+        assert all(part.size == len(part.item) and part.cost == max(part.item) for part in parts)
+        found = [predicting.of_requests([part.item])[0] for part in parts]
+        return found if isinstance(item, Slices) else found[0]
+
+    return predicting.work(inputs).outputs(submit), calls
+
+
+def test_slices_are_sorted_by_cost_over_the_whole_request_and_outputs_come_in_order() -> None:
+    assert outputs_of([5, 1, 4, 2, 3]) == ([10, 2, 8, 4, 6], [[1, 2, 3], [4, 5]])
+    assert outputs_of([3, 1, 2]) == ([6, 2, 4], [[3, 1, 2]])  # one call may have these
+
+
+def test_an_input_that_holds_several_is_split_and_joined() -> None:
+    assert outputs_of([[5, 1, 4, 2], 7]) == ([[10, 2, 8, 4], 14], [[1, 2, 4], [5, 7]])
+    found, _ = outputs_of([[1, 13, 2, 3], 4])
+    assert isinstance(found[0], InputError)
+    assert found[1] == 8
+
+
+def test_who_splits_must_join() -> None:
+    handler = type("Half", (), {"split": Lists.split, "predict": Lists.predict})()
+    with pytest.raises(JobError, match=r"Half has one of split\(input\) and join"):
+        Predicting(handler, None, "half:Half", Settings())
+
+
+# --- the running server -------------------------------------------------------------------------
+
+
+def sleeps(count: int, seconds: float) -> bytes:
+    return b"\n".join([json.dumps({"sleep": seconds}).encode()] * count)
+
+
+def post_lines(server: Server, body: bytes) -> Any:
+    return server.post(data=body, headers={"Content-Type": "application/jsonlines"}, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def slicing(start_for_module: Start) -> Server:
+    return start_for_module(MODEL_SERVER_BATCH_SIZE="2", MODEL_SERVER_TIMEOUT="4").ready()
+
+
+def test_a_client_with_single_inputs_is_answered_while_a_large_request_is_computed(slicing: Server) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        bulk = pool.submit(post_lines, slicing, sleeps(50, 0.05))
+        slicing.until(lambda: "byo_computing_batches" in slicing.get("/metrics").text, "something is computed")
+        while not bulk.done():
+            assert slicing.ask({"ask": "together"}) in (1, 2)
+            answered_before = not bulk.done()
+            if answered_before:
+                break
+        assert answered_before
+        assert bulk.result().status_code == 200
+
+
+def test_a_request_too_large_for_its_time_gets_504_and_the_worker_stays(slicing: Server) -> None:
+    before = slicing.workers()
+    assert post_lines(slicing, sleeps(1000, 0.02)).status_code == 504
+    assert slicing.ask("next") == "next"
+    assert "giving its thread up" not in slicing.log()
+    assert slicing.workers() == before
