@@ -1,5 +1,5 @@
 # make demo    the main job from nothing: set up, train the news classifier, serve it, ask it, stop
-# make test    the tests (the quick ones; `make test-slow` runs the others)
+# make test    the tests (the quick ones, side by side; `make test-slow` runs the others)
 # make check   ruff, ruff format, mypy
 # make image   the image byo-container:news, or HANDLERS=none, …; make image-gpu the one for GPUs, …-gpu
 # make audit   known weaknesses of what is pinned, from PyPI's advisories
@@ -8,6 +8,8 @@
 PYTHON := .venv/bin/python
 
 HANDLERS := news
+# Most tests wait for a process most of the time, so twice as many run side by side as there are cores.
+JOBS := $(shell expr 2 \* $$(nproc))
 comma := ,
 TAG = $(subst $(comma),-,$(HANDLERS))
 BUILD_ARGS = --build-arg HANDLERS=$(HANDLERS) --build-arg REVISION=$(shell git rev-parse HEAD)
@@ -18,10 +20,10 @@ demo: setup
 	tools/demo.sh
 
 test: setup
-	$(PYTHON) -m pytest -q -m "not slow"
+	$(PYTHON) -m pytest -q -m "not slow and not docker" -n $(JOBS) --dist loadfile
 
 test-slow: setup
-	$(PYTHON) -m pytest -q -m slow
+	$(PYTHON) -m pytest -q -m "slow or docker"
 
 check: setup
 	$(PYTHON) -m ruff check .

@@ -370,6 +370,7 @@ def test_a_model_that_cannot_be_loaded_is_not_there(serve: Callable[..., Server]
     assert invoke(server, "broken")[0] == "mended"
 
 
+@pytest.mark.slow
 def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root: Path) -> None:
     """Loads, removals and requests for the same few models from all sides, while workers are killed."""
     server = serve(2)

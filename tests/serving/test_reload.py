@@ -25,6 +25,7 @@ def version(answer: requests.Response) -> object:
     return answer.json() if answer.status_code == 200 else answer.status_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_new_model_takes_over_under_load_without_an_error(start: Start, base: Path, workers: str) -> None:
     (base / "model/version").write_text("old")

@@ -164,6 +164,7 @@ except JobStopped as stopped:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bag", "mlp"])
 def test_sigterm_saves_the_model_so_far(make_job: MakeJob, architecture: str) -> None:
     job = make_job(architecture=architecture, epochs=1000)

@@ -62,6 +62,7 @@ def stop_at(tree: Tree, beginning: str) -> str:
     return stopped.reason
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_next_run_goes_on(make: MakeTree, undisturbed: str) -> None:
     tree = make("stopped")
     reason = stop_at(tree, "update 10:")

@@ -108,6 +108,7 @@ def test_many_clients_each_get_their_own_and_a_bad_one_fails_alone(server: Serve
     assert sum(text == wanted.replace("R&B", "R & B") for text, wanted in zip(expected, english, strict=True)) > 30
 
 
+@pytest.mark.slow
 def test_a_directory_that_fairseq_made(able: Path, tmp_path: Path) -> None:
     base = tmp_path / "ml"
     shutil.copytree(able, base / "model")
