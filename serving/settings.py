@@ -67,7 +67,7 @@ class Settings:
             port=read.number(["SAGEMAKER_BIND_TO_PORT"], 8080, 1, 65535),
             workers=read.number(_both("WORKERS"), 0, 1, 1024) or default_workers(model_bytes),
             threads=read.number(_both("THREADS"), 1, 1, 1024),
-            timeout_s=read.number([_both("TIMEOUT_SECONDS")[0], *_both("TIMEOUT")], 60, 1, 24 * 3600),
+            timeout_s=read.number([*_both("TIMEOUT_SECONDS"), *_both("TIMEOUT")], 60, 1, 24 * 3600),
             startup_timeout_s=read.number(["SAGEMAKER_STARTUP_TIMEOUT"], 600, 1, 24 * 3600),
             max_payload=(payload or (100 if batch.lower() == "true" else 25)) * MEGABYTE,
             payload_chosen=payload is not None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket as native
 import time
 from contextlib import suppress
@@ -154,10 +155,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._idle[sock] = None
 
     def _let_go(self) -> None:
-        """In a copy of this process that a model's code makes by os.fork(). It counts nothing, and holds no connection
-        open: the clients would wait for its end. (Closed by another file in their place, for the copy's own objects
-        still know their numbers.)"""
+        """In a copy of this process that a model's code makes by os.fork(). It counts nothing, ends on signals as any
+        process does (multiprocessing's Pool ends its children by SIGTERM), and holds no connection open: the clients
+        would wait for its end. (Closed by another file in their place, for the copy's own objects still know their
+        numbers.)"""
         metrics.unbind()
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for sock in (*self._opened, *self.sockets):
             with suppress(OSError):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.hosts import make_hosts
-from tests.support import TRAIN
+from tests.support import TRAIN, wait_until
 
 CODE = {"train.py": "print('trained')"}
 
@@ -28,10 +27,10 @@ def test_sigterm_ends_the_waiting(tmp_path: Path) -> None:
         for host in hosts.all:
             other = 3 - int(host.name[-1])
             host.start()
-            time.sleep(1.5)
+            wait_until(lambda host=host: "waiting for algo-" in host.log, "the waiting")
             host.terminate()
             assert host.process
-            assert host.process.wait(5) == 143
+            assert host.process.wait(30) == 143
             said = f"stopped by SIGTERM before it had finished: while waiting for algo-{other}"
             assert said in host.failure
 
@@ -42,7 +41,7 @@ def test_a_host_that_fails_before_training_ends_the_others_at_once(tmp_path: Pat
     with make_hosts(2, tmp_path, code=CODE) as hosts:
         (hosts[number].tree.paths.code / "train.py").unlink()
         hosts.start({3 - number: late}, SAGEMAKER_PROGRAM="train.py")
-        assert hosts.wait(late + 8) == [1, 1]
+        assert hosts.wait(late + 30) == [1, 1]
         for host in hosts.all:
             assert host.failure.startswith(f"algo-{number}: the program 'train.py' is not in "), host.log
             assert "trained" not in host.log

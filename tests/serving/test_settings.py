@@ -36,6 +36,7 @@ def test_defaults() -> None:
         ("MODEL_SERVER_THREADS", "4", "threads", 4),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "7", "timeout_s", 7),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "7", "timeout_s", 7),
+        ("MODEL_SERVER_TIMEOUT_SECONDS", "7", "timeout_s", 7),
         ("MODEL_SERVER_TIMEOUT", "7", "timeout_s", 7),
         ("SAGEMAKER_STARTUP_TIMEOUT", "5", "startup_timeout_s", 5),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "100", "max_payload", 100 * MEGABYTE),

@@ -239,3 +239,10 @@ def test_one_of_many_models_that_ends_its_process_leaves_the_others(start: Start
     for n in range(10):
         assert server.post("/models/good/invoke", json=n).json() == n
     server.until(lambda: len(server.workers()) == 2, "it is replaced")
+
+
+def test_a_model_may_have_a_pool_of_processes(start: Start) -> None:
+    server = start(MODEL_SERVER_TIMEOUT="20").ready()
+    before = server.processes().keys()
+    assert server.ask({"pool": [-1, -2]}) == [1, 2]
+    assert server.processes().keys() == before

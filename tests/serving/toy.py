@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import math
+import multiprocessing
 import os
 import sys
 import time
@@ -68,6 +69,9 @@ class Toy:
                 return deep
             case {"log": text}:
                 logging.getLogger("a.library").warning(text)
+            case {"pool": numbers}:
+                with multiprocessing.get_context("fork").Pool(2) as pool:  # whose end is a SIGTERM to its children
+                    return pool.map(abs, numbers)
             case {"segfault": _}:
                 ctypes.string_at(0)
             case {"nan": _}:
