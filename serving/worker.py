@@ -116,7 +116,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.sockets = [socket.socket(s.FAMILY, socket.SOCK_STREAM, fileno=s.sock.detach()) for s in self.sockets]
 
     def init_process(self) -> None:
-        os.register_at_fork(after_in_child=self._let_go)
+        # Signals wait meanwhile: one that a new copy gets before it has let go would be lost.
+        block, unblock = (
+            partial(signal.pthread_sigmask, how, self.SIGNALS) for how in (signal.SIG_BLOCK, signal.SIG_UNBLOCK)
+        )
+        os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=self._let_go)
         try:
             super().init_process()
         except Exception:
@@ -162,6 +166,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         metrics.unbind()
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for sock in (*self._opened, *self.sockets):
             with suppress(OSError):

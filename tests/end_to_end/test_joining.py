@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.hosts import make_hosts
+from tests.hosts import Host, make_hosts
 from tests.support import TRAIN, wait_until
 
 CODE = {"train.py": "print('trained')"}
@@ -22,12 +23,16 @@ def test_a_host_that_never_comes_is_named(tmp_path: Path) -> None:
             assert "trained" not in host.log
 
 
+def waits(host: Host) -> bool:
+    return "waiting for algo-" in host.log
+
+
 def test_sigterm_ends_the_waiting(tmp_path: Path) -> None:
     with make_hosts(2, tmp_path, code=CODE) as hosts:
         for host in hosts.all:
             other = 3 - int(host.name[-1])
             host.start()
-            wait_until(lambda host=host: "waiting for algo-" in host.log, "the waiting")
+            wait_until(partial(waits, host), "the waiting")
             host.terminate()
             assert host.process
             assert host.process.wait(30) == 143

@@ -241,8 +241,6 @@ def test_one_of_many_models_that_ends_its_process_leaves_the_others(start: Start
     server.until(lambda: len(server.workers()) == 2, "it is replaced")
 
 
-def test_a_model_may_have_a_pool_of_processes(start: Start) -> None:
-    server = start(MODEL_SERVER_TIMEOUT="20").ready()
-    before = server.processes().keys()
-    assert server.ask({"pool": [-1, -2]}) == [1, 2]
-    assert server.processes().keys() == before
+def test_a_process_that_a_model_forks_ends_by_sigterm(start: Start) -> None:
+    """As multiprocessing's Pool ends its children, and waits for them."""
+    assert start().ready().ask({"terminate": 20}) == -signal.SIGTERM

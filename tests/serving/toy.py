@@ -69,9 +69,12 @@ class Toy:
                 return deep
             case {"log": text}:
                 logging.getLogger("a.library").warning(text)
-            case {"pool": numbers}:
-                with multiprocessing.get_context("fork").Pool(2) as pool:  # whose end is a SIGTERM to its children
-                    return pool.map(abs, numbers)
+            case {"terminate": seconds}:
+                child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(seconds,))
+                child.start()
+                child.terminate()
+                child.join(seconds)
+                return child.exitcode
             case {"segfault": _}:
                 ctypes.string_at(0)
             case {"nan": _}:
