@@ -23,6 +23,7 @@ from serving.errors import RequestError
 from serving.plain import dumps as dumps
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
 TEXT = "text/plain"
@@ -106,7 +107,12 @@ def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
     """
     decoder = DECODERS.get(media.name)
     if decoder is None:
-        raise RequestError(415, f"cannot read {media.name!r}; send one of {', '.join(DECODERS)}")
+        form = (
+            " (curl -d sends this type by itself: add -H 'Content-Type: application/json')"
+            if media.name == FORM
+            else ""
+        )
+        raise RequestError(415, f"cannot read {media.name!r}{form}; send one of {', '.join(DECODERS)}")
     if not body:
         raise RequestError(400, f"the body is empty; it should hold {media.name}")
     if len(body) > weight.CONTAINERS:  # a smaller one stays below all limits

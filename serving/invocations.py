@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -45,7 +46,7 @@ class Invocations:
         REQUEST_ID.set(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
             reply = self._reply(environ, waited_s)
-        except Exception as error:
+        except BaseException as error:  # the model's code raises what it likes, SystemExit too; the client waits
             return self._refuse(error, environ, start_response)
         metrics.count(reply.status)
         metrics.request_seconds.observe(time.perf_counter() - began + waited_s)
@@ -75,7 +76,7 @@ class Invocations:
                 share.keep_until(reply.stream.on_close)
             return reply
 
-    def _refuse(self, error: Exception, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    def _refuse(self, error: BaseException, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         request_id = environ.get("HTTP_X_REQUEST_ID") or uuid.uuid4().hex
         known = failed(error, request_id)
         metrics.count(known.status)
@@ -92,11 +93,13 @@ class Invocations:
         return [text]
 
 
-def failed(error: Exception, request_id: str) -> RequestError:
+def failed(error: BaseException, request_id: str) -> RequestError:
     """What to tell the client: what it did wrong, or only that the model failed, with the traceback in the log."""
     if isinstance(error, RequestError):
         if error.status >= 500 or isinstance(error, ModelRefusalError):
             log.warning("request %s: %d: %s", request_id, error.status, error.message)
         return error
-    log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
+    # The cause first: the line is long, and most of it is not about the model's code.
+    cause = traceback.format_exception_only(error.__cause__ or error)[-1].strip()
+    log.error("request %s failed: %s", request_id, cause, exc_info=error, extra={"request_id": request_id})
     return RequestError(500, f"the model failed on this request; the log of the server says why ({request_id})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -313,6 +314,7 @@ class ModelServer:
     def __init__(self, servable: Servable, settings: Settings, marker: Path | None = None) -> None:
         self.failure = ""
         self.out_of_memory = False
+        self._pid = os.getpid()
         self.on_retire: Callable[[], None] = lambda: None
         self._servable = servable
         self._marker = marker
@@ -333,9 +335,12 @@ class ModelServer:
             self._servable.load()
         except BaseException as error:  # SystemExit too: the worker must stay, to answer 500
             reason = describe(error) if isinstance(error, JobError) else ""
-            self.failure = reason or f"{type(error).__name__}: {error}"
+            # By traceback, for the text of an exception may raise another one.
+            self.failure = reason or traceback.format_exception_only(error)[-1].strip()
             self.out_of_memory = isinstance(error, MemoryError)
             log.error("the model cannot be loaded: %s", self.failure, exc_info=not reason)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that the model's code has made by os.fork(): it is not this worker
         self._loaded = True
         if self._marker:  # the worker's only model
             metrics.enter(metrics.FAILED if self.failure else metrics.READY)

@@ -128,7 +128,7 @@ class _Reader:
         name, text = self.text(names)
         words = {"": default, "true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
         if text.lower() not in words:
-            raise JobError(f"{name} is {text!r}; it must be true or false")
+            raise JobError(f"{name} is {text!r}; it must be true or false, or on or off")
         return words[text.lower()]
 
 

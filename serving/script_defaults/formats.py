@@ -23,8 +23,10 @@ PARQUET = "application/x-parquet"
 RECORDIO = "application/x-recordio-protobuf"
 TENSOR = "tensor/pt"
 OCTETS = "application/octet-stream"
-# What a body that packs its content may hold: 25 MB of zeros, packed, are 25 GB.
+# What a body may become that packs its content, or whose values all get the room of the widest one: 25 MB of zeros,
+# packed, are 25 GB.
 MOST_BYTES = 256 * 1024 * 1024
+BYTES_A_CHARACTER = 4  # of NumPy's texts
 UTF8_JSON = MediaType(codecs.JSON)
 LONG_INTEGER = re.compile(rb"\d{19}")
 DELIMITERS = (",", ";", "\t", "|", " ")
@@ -66,12 +68,35 @@ def json_value(data: Data, media: MediaType) -> Any:
 
 
 def json_array(data: Data, media: MediaType) -> Any:
-    numpy = codecs.import_numpy(415)
-    array = numpy.array(_json(data, media))
+    array = _array_of(_json(data, media), data)
     # Integers above 64 bits have become floats. To look for them in all bodies would cost more than to read them does.
     if len(data) >= 19 and _may_be_inexact(array, data):
-        return numpy.array(_json_exactly(data, media))
+        return _array_of(_json_exactly(data, media), data)
     return array
+
+
+def _array_of(values: Any, data: Data) -> Any:
+    """The array of what `data` holds. Raises RequestError 413 where it would be too large: NumPy gives every text the
+    room of the longest one."""
+    body = bytes_of(data)
+    most_values = body.count(b",") + body.count(b"\n") + 1
+    if most_values * len(body) * BYTES_A_CHARACTER > MOST_BYTES:  # else no text can be too long for it
+        number, longest = _texts_in(values)
+        check_size(number * longest * BYTES_A_CHARACTER)
+    return codecs.import_numpy(415).array(values)
+
+
+def _texts_in(values: Any) -> tuple[int, int]:
+    """How many values lists hold, and the length of the longest text among them."""
+    number, longest, waiting = 0, 0, [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        else:
+            number += 1
+            longest = max(longest, len(value) if isinstance(value, str) else 0)
+    return number, longest
 
 
 def _may_be_inexact(array: Any, data: Data) -> bool:
@@ -105,6 +130,8 @@ def csv_columns(data: Data, media: MediaType) -> Any:
     for number, dtype in ((int, numpy.int64), (_float, numpy.float64)):
         with contextlib.suppress(ValueError, OverflowError):
             return numpy.array([[number(cell) for cell in row] for row in rows], dtype).squeeze()
+    longest = max(len(cell) for row in rows for cell in row)
+    check_size(sum(map(len, rows)) * longest * BYTES_A_CHARACTER)
     return numpy.genfromtxt(io.StringIO(text), dtype=None, delimiter=",", encoding=None)
 
 
@@ -136,7 +163,7 @@ def npy_array(data: Data, media: MediaType) -> Any:
 
 def records(data: Data, media: MediaType) -> Any:
     """The array of what the lines of a body hold: JSON lines, texts."""
-    return codecs.import_numpy(415).array(codecs.decode(bytes_of(data), media)[0])
+    return _array_of(codecs.decode(bytes_of(data), media)[0], data)
 
 
 def sparse_matrix(data: Data, media: MediaType) -> Any:

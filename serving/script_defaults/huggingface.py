@@ -41,6 +41,9 @@ TASKS = {
 }
 IMAGES = {"image/png": "PNG", "image/jpeg": "JPEG"}
 
+# What a cell of CSV takes in the dict of its row.
+BYTES_A_CELL = 100
+
 
 def model_fn(model_dir: str, context: Any) -> Any:
     """A pipeline of the task in HF_TASK, else of the one that config.json tells. Raises JobError."""
@@ -73,7 +76,12 @@ def task_of(config: Path) -> str:
 
 def _csv(data: formats.Data, media: MediaType) -> dict[str, Any]:
     """The column `inputs`, else all columns, such as `question` and `context`: a dict a row."""
-    rows = list(csv.DictReader(io.StringIO(formats.text_of(data, media), newline=""), strict=True))
+    text = formats.text_of(data, media)
+    formats.check_weight(text)
+    header = next(csv.reader(io.StringIO(text, newline=""), strict=True), [])
+    # Each row has all names, however short it is.
+    formats.check_size(len(header) * (text.count("\n") + text.count("\r") + 1) * BYTES_A_CELL)
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     names = {str(name).lower() for name in (rows[0] if rows else ())}
     if not names & {"inputs", "question", "context"}:
         raise ValueError("its first line must name the columns: inputs, or question and context")

@@ -220,6 +220,16 @@ def test_an_archive_without_room_is_told_and_leaves_nothing(shared: Server) -> N
     assert left(shared) == []
 
 
+def test_an_error_that_cannot_say_what_it_is_is_told_all_the_same(shared: Server) -> None:
+    code = shared.base / "models" / "unspeakable" / "code"
+    code.mkdir(parents=True)
+    script = "class E(Exception):\n    def __str__(self): raise ValueError\ndef model_fn(model_dir): raise E()\n"
+    (code / "inference.py").write_text(script)
+    for _ in range(2):  # the name is free again
+        told = load(shared, {"model_name": "a", "url": str(code.parent)}, 500)
+        assert "E: <exception str() failed>" in told["message"]
+
+
 def left(server: Server) -> list[str]:
     """What there is in the run's folder of models, locks and unpacked archives."""
     (run,) = (server.base / "tmp").glob("byo-serve-*")

@@ -153,3 +153,19 @@ def test_a_second_one_in_the_middle_starts_over(start: Start, base: Path) -> Non
     server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
     server.until(lambda: len(server.workers()) == 2, "none is left over")
     assert {server.ask({"ask": "version"}) for _ in range(20)} == {"3"}
+
+
+def test_a_model_that_forks_while_it_is_loaded_leaves_no_copy(start: Start, base: Path) -> None:
+    code = "class Forks:\n    def load(self, model_dir):{}\n    def predict(self, model, inputs): return inputs\n"
+    (base / "code/forks.py").write_text(code.format(" return 1"))
+    server = start(base, MODEL_HANDLER="forks:Forks").ready()
+    before = server.processes().keys()
+    broken = (
+        "\n        import os\n        if os.fork() == 0:\n            return 1\n        raise RuntimeError('no model')"
+    )
+    (base / "code/forks.py").write_text(code.format(broken))
+    os.kill(server.process.pid, signal.SIGHUP)
+    server.until(lambda: "cannot take over" in server.log(), "the new worker has failed")
+    server.until(lambda: server.processes().keys() == before, "its copies are gone")
+    assert server.ask("x") == "x"
+    assert "the model is loaded" not in server.log().partition("replacing")[2]

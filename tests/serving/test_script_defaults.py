@@ -434,3 +434,30 @@ def test_recordio_that_is_none_is_the_clients_fault(body: bytes) -> None:
     with pytest.raises(RequestError) as caught:
         formats.read({formats.RECORDIO: recordio.matrix}, body, formats.RECORDIO)
     assert caught.value.status == 400
+
+
+WIDE_CSV = ",".join(f"c{number}" for number in range(3000)).encode() + b"\n" + b"1\n" * 8000
+ONE_LONG = b"[" + b'"x",' * 10_000 + b'"' + b"y" * 20_000 + b'"]'
+
+
+@pytest.mark.parametrize(
+    ("family", "content_type", "body"),
+    [
+        ("huggingface", "text/csv", WIDE_CSV),  # each row has all names
+        ("huggingface", "text/csv", b"1," * 100_000 + b"1\n" + b"2\n" * 40_000),
+        ("generic", "application/json", ONE_LONG),  # each text gets the room of the longest
+        ("sklearn", "application/json", b'["' + b"1" * 50_000_000 + b'","1"]'),
+        ("pytorch", "application/json", ONE_LONG),
+        ("sklearn", "application/jsonlines", b'"x"\n' * 10_000 + b'"' + b"y" * 20_000 + b'"'),
+        ("generic", "text/csv", b"x," * 10_000 + b"y" * 20_000),
+    ],
+)
+def test_a_body_that_would_fill_the_memory_is_refused(family: str, content_type: str, body: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        defaults.load(family).input_fn(body, content_type, None)
+    assert caught.value.status == 413
+
+
+def test_texts_of_any_length_pass_where_there_is_room() -> None:
+    texts = ["x" * 10_000, *["y"] * 500]
+    assert formats.json_array(json.dumps(texts).encode(), MediaType("application/json")).tolist() == texts

@@ -186,3 +186,15 @@ def test_answers_of_clients_that_have_left_are_not_computed(start: Start, base: 
     assert server.ask(0.0, timeout=60) == 0.0
     assert measured(server)["byo_batch_inputs_count"] < 15
     server.until(lambda: measured(server).get('byo_requests_total{status="499"}', 0) >= 6, "they are counted")
+
+
+def test_what_a_model_raises_beside_predict_is_answered(start: Start, base: Path) -> None:
+    """`cost` runs in the event loop, where SystemExit would end the connection's greenlet without an answer."""
+    code = (
+        "class Exits:\n    def load(self, model_dir): return 1\n    def cost(self, value): raise SystemExit(0)\n"
+        "    def predict(self, model, inputs): return inputs\n"
+    )
+    (base / "code/exits.py").write_text(code)
+    server = start(base, MODEL_HANDLER="exits:Exits", MODEL_SERVER_NGINX="off").ready()
+    assert server.post(json="x", timeout=20).status_code == 500
+    assert "failed: SystemExit: 0" in server.log()
