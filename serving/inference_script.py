@@ -21,12 +21,13 @@ from werkzeug.http import parse_accept_header
 from container.failure import JobError
 from container.handler import Conversation
 from container.log import log
-from serving import batch_transform, codecs, stand_in
+from serving import batch_transform, codecs, stand_ins
 from serving.errors import RequestError
 from serving.headers import MEDIA_TYPE
 from serving.mms_context import Context, RequestProcessor
 from serving.models import Reply, Request, as_request
 from serving.script_answers import Parts, answer, refused
+from serving.script_defaults.choose import imports_of
 from serving.script_defaults.defaults import Defaults
 from serving.script_defaults.loading import load_model
 from serving.script_functions import explain_thread, functions_of, import_script, provide_event_loop
@@ -85,10 +86,8 @@ class ScriptModel:
         self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
         if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
             import asyncio  # noqa: F401
-        if stand_in.PACKAGE.encode() in source:
-            stand_in.provide()
-        if stand_in.XGBOOST.encode() in source:
-            stand_in.provide_xgboost()
+        self._imports = imports_of(path)
+        stand_ins.provide(self._imports)
         provide_event_loop()
         module = import_script(path, self._module)
         self._functions = functions_of(module, path)

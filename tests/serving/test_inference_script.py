@@ -657,5 +657,5 @@ def test_a_script_for_sagemaker_containers(load: Any) -> None:
     assert np.load(io.BytesIO(npy_body)).tolist() == [2, 4]
     assert answer(model, b"1", "application/json", "text/plain") == Reply(b"x", "application/json", 202)
     assert "the media type 'a/b' is not supported" in str(outcome(model, b"1", "a/b"))
-    with pytest.raises(AttributeError, match=r"framework\.env\.ServingEnv is no part of byo-container's stand-in"):
+    with pytest.raises(NotImplementedError, match=r"framework\.env\.ServingEnv is no part of byo-container's stand-in"):
         sys.modules["sagemaker_containers.beta.framework"].env.ServingEnv()
