@@ -20,6 +20,7 @@ from container.handler import (
     InferenceScript,
     InputError,
     code_folders,
+    export_path,
     find_for_serving,
     put_on_path,
 )
@@ -250,7 +251,9 @@ def _beside_loop(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def find(paths: Paths, settings: Settings) -> Servable:
     """What serves the model below `paths.root`, not loaded yet, its code made importable. Raises JobError."""
-    put_on_path(code_folders(paths))
+    folders = code_folders(paths)
+    put_on_path(folders)
+    export_path(folders)
     return find_servable(paths, settings)
 
 
