@@ -433,6 +433,13 @@ def test_a_status_that_is_none_is_the_scripts_fault(load: Any, status: object) -
     ("code", "words"),
     [
         ("x = 1", "defines none of model_fn"),
+        ("def handle(data, context): return data", "handle is a handler of multi-model-server's and TorchServe's: "),
+        ("class H:\n    def handle(self, d, c): pass\n    def initialize(self, c): pass", "H.handle is a handler of "),
+        (
+            "def input_handler(d, c): pass\ndef output_handler(d, c): pass",
+            "input_handler and output_handler are ",
+        ),
+        ("def handler(d, c): return d", "write model_fn and predict_fn, or a handler class: docs/handlers.md"),
         ("def predict_fn(data, model): return 1", "must define model_fn"),
         (LOAD, "must define predict_fn"),
         (LOAD + "def predict_fn(data): return 1", "predict_fn takes 1 arguments; it must take 2, or 3 with context"),
