@@ -31,6 +31,7 @@ from serving.batches import MANY, ONE, Form
 from serving.batching import Engine
 from serving.budget import LARGE_BODY, Share, of_worker
 from serving.errors import RequestError
+from serving.handler_class import made
 from serving.headers import check_media_type
 from serving.large import is_large
 from serving.predicting import Asked, Predicting, batching_of
@@ -123,11 +124,7 @@ class HandlerModel:
         return {"handler": self._reference.target, "told by": self._reference.told_by, "model": str(self._model_dir)}
 
     def load(self) -> None:
-        handler_class = self._reference.load()
-        for method in ("load", "predict"):
-            if not hasattr(handler_class, method):
-                raise JobError(f"{self._reference.target} has no method {method}, so it cannot be served")
-        handler = handler_class()
+        handler = made(self._reference.load(), self._reference.target)
         self.batching = batching_of(handler, self._settings)
         self._batched = batches.wanted(handler, self._reference.target)
         own = getattr(handler, "execution_parameters", {})
