@@ -21,12 +21,13 @@ from werkzeug.http import parse_accept_header
 from container.failure import JobError
 from container.handler import Conversation
 from container.log import log
-from serving import batch_transform, codecs, stand_in
+from serving import batch_transform, codecs, stand_ins
 from serving.errors import RequestError
 from serving.headers import MEDIA_TYPE
 from serving.mms_context import Context, RequestProcessor
 from serving.models import Reply, Request, as_request
 from serving.script_answers import Parts, answer, refused
+from serving.script_defaults.choose import imports_of
 from serving.script_defaults.defaults import Defaults
 from serving.script_defaults.loading import load_model
 from serving.script_functions import explain_thread, functions_of, import_script, provide_event_loop
@@ -53,6 +54,8 @@ class ScriptModel:
         self._setting = settings.defaults
         self._defaults: Defaults
         self._in_flask = False
+        self._imports: frozenset[str] = frozenset()
+        self._binary: type[bytes] | type[bytearray] = bytearray
 
     @property
     def description(self) -> dict[str, Any]:
@@ -78,6 +81,7 @@ class ScriptModel:
         folder = str(self._model_dir)
         self._call("pre_model_fn", _nothing, folder, context)
         self._model, self._defaults = load_model(self._functions, self._path, self._model_dir, self._setting, context)
+        self._binary = bytes if "sagemaker_containers" in self._imports else self._defaults.binary
         self._call("model_warmup_fn", _nothing, folder, self._model, context)
 
     def _import(self, path: Path) -> None:
@@ -85,10 +89,8 @@ class ScriptModel:
         self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
         if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
             import asyncio  # noqa: F401
-        if stand_in.PACKAGE.encode() in source:
-            stand_in.provide()
-        if stand_in.XGBOOST.encode() in source:
-            stand_in.provide_xgboost()
+        self._imports = imports_of(path)
+        stand_ins.provide(self._imports)
         provide_event_loop()
         module = import_script(path, self._module)
         self._functions = functions_of(module, path)
@@ -156,7 +158,7 @@ class ScriptModel:
 
     def _payload(self, request: Request) -> tuple[Any, str]:
         """The body and its media type. A user's function gets them as the toolkits hand them over: the header as it
-        was sent, and a text for JSON and CSV by these very names, else a bytearray."""
+        was sent, and a text for JSON and CSV by these very names, else bytes or a bytearray."""
         # Some clients spell the header so.
         sent = request.variables.get("HTTP_CONTENTTYPE") or request.content_type or codecs.JSON
         if not self._decodes_itself:
@@ -164,7 +166,7 @@ class ScriptModel:
         media = codecs.content_type(sent)
         if sent in TEXT_TYPES:
             return codecs.decode_text(request.body, media), sent
-        return bytearray(request.body), sent
+        return self._binary(request.body), sent
 
     def _wanted(self, accept: str) -> str:
         """The one media type that a user's output_fn is asked for: the client's favourite. Without one, the best

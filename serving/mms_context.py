@@ -45,10 +45,18 @@ class RequestHeaders(dict[str, str]):
             return default
 
 
+def alias(name: str) -> Any:
+    """Another name for an attribute: scripts also use those that are private in multi-model-server and TorchServe."""
+    return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value))
+
+
 class RequestProcessor:
     """One request and what a script has said of its answer."""
 
     __slots__ = ("_phrase", "_reply_headers", "_request", "status")
+
+    _status_code = alias("status")
+    _reason_phrase = alias("_phrase")
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -89,6 +97,9 @@ class RequestProcessor:
     def get_response_header(self, key: str) -> Any:
         return self.get_response_headers().get(key)
 
+    _request_header = property(get_request_properties)
+    _response_header = property(get_response_headers)
+
 
 class Metrics:
     """What a script measures goes to the log, a line each."""
@@ -122,6 +133,13 @@ class Context:
     """What a function gets as its last argument where it asks for it. Shows the request that the calling thread works
     on; to threads that a script starts itself, the one that came last. Outside of requests, as in `model_fn`, there
     are no headers to read, and none to set."""
+
+    _model_name = alias("model_name")
+    _manifest = alias("manifest")
+    _system_properties = alias("system_properties")
+    _metrics = alias("metrics")
+    _request_processor = alias("request_processor")
+    _request_ids = alias("request_ids")
 
     def __init__(self, model_dir: Path) -> None:
         """Raises JobError for a manifest that is no JSON."""

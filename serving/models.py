@@ -21,6 +21,7 @@ from container.handler import (
     InferenceScript,
     InputError,
     code_folders,
+    export_path,
     find_for_serving,
     put_on_path,
 )
@@ -31,6 +32,7 @@ from serving.batches import MANY, ONE, Form
 from serving.batching import Engine
 from serving.budget import LARGE_BODY, Share, of_worker
 from serving.errors import RequestError
+from serving.handler_class import made
 from serving.headers import check_media_type
 from serving.large import is_large
 from serving.predicting import Asked, Predicting, batching_of
@@ -123,11 +125,7 @@ class HandlerModel:
         return {"handler": self._reference.target, "told by": self._reference.told_by, "model": str(self._model_dir)}
 
     def load(self) -> None:
-        handler_class = self._reference.load()
-        for method in ("load", "predict"):
-            if not hasattr(handler_class, method):
-                raise JobError(f"{self._reference.target} has no method {method}, so it cannot be served")
-        handler = handler_class()
+        handler = made(self._reference.load(), self._reference.target)
         self.batching = batching_of(handler, self._settings)
         self._batched = batches.wanted(handler, self._reference.target)
         own = getattr(handler, "execution_parameters", {})
@@ -251,7 +249,9 @@ def _beside_loop(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def find(paths: Paths, settings: Settings) -> Servable:
     """What serves the model below `paths.root`, not loaded yet, its code made importable. Raises JobError."""
-    put_on_path(code_folders(paths))
+    folders = code_folders(paths)
+    put_on_path(folders)
+    export_path(folders)
     return find_servable(paths, settings)
 
 

@@ -57,11 +57,24 @@ def functions_of(module: ModuleType, path: Path) -> dict[str, Callable[..., Any]
     """The functions that a module defines, each made to take the context. Raises JobError."""
     found = {name: getattr(module, name) for name in ARGUMENTS if callable(getattr(module, name, None))}
     if not found:
-        raise JobError(f"{path} defines none of {', '.join(ARGUMENTS)}")
+        raise JobError(f"{path} defines none of {', '.join(ARGUMENTS)}{_other_server(module)}")
     parts = sorted({"input_fn", "predict_fn", "output_fn"} & found.keys())
     if "transform_fn" in found and parts:
         raise JobError(f"{path} defines transform_fn, which takes the place of {', '.join(parts)}: leave one out")
     return {name: _with_context(function, name, path) for name, function in found.items()}
+
+
+def _other_server(module: ModuleType) -> str:
+    """What to do about a file that was written for another server."""
+    own = [thing for thing in vars(module).values() if isinstance(thing, type) and thing.__module__ == module.__name__]
+    handles = [name for name in ("handle", "handler") if callable(getattr(module, name, None))]
+    handles += [f"{one.__name__}.handle" for one in own if callable(getattr(one, "handle", None))]
+    tensorflow = [name for name in ("input_handler", "output_handler") if callable(getattr(module, name, None))]
+    if not handles and not tensorflow:
+        return ""
+    what = f"{handles[0]} is a handler of multi-model-server's and TorchServe's" if handles else ""
+    what = what or f"{' and '.join(tensorflow)} {'are' if tensorflow[1:] else 'is'} TensorFlow Serving's"
+    return f"; {what}: write model_fn and predict_fn, or a handler class: docs/handlers.md"
 
 
 def _with_context(function: Callable[..., Any], name: str, path: Path) -> Callable[..., Any]:

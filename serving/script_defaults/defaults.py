@@ -33,6 +33,9 @@ class Defaults:
     """What is done once with a model that the default predict_fn will be asked with."""
     can_predict: Callable[[Any], bool] = callable
     """Whether the default predict_fn can do anything with a model."""
+    binary: type[bytes] | type[bytearray] = bytearray
+    """What a script's own input_fn gets for a body that is no text: bytes in the containers that are Flask
+    applications, a bytearray in those that stand on multi-model-server."""
     answer_type: Callable[[str, str], str] = streaming.accepted
     """(accept, default) -> the media type that output_fn is asked for. Raises RequestError 406."""
 

@@ -39,7 +39,9 @@ TASKS = {
     "EncoderDecoderModel": "text2text-generation",
     "T5WithLMHeadModel": "text2text-generation",
 }
-IMAGES = {"image/png": "PNG", "image/jpeg": "JPEG"}
+PNG = "image/png"
+# By media type, what Pillow calls the format.
+IMAGES = {f"image/{name.lower()}": name for name in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")}
 
 # What a cell of CSV takes in the dict of its row.
 BYTES_A_CELL = 100
@@ -136,7 +138,7 @@ def answer_type(accept: str, default: str) -> str:
         found = next((name for name in codecs.preferences(accept) if name in IMAGES or name == "image/*"), "")
         if not found:
             raise
-        return found if found in IMAGES else "image/png"
+        return found if found in IMAGES else PNG
 
 
 def _image_bytes(prediction: Any, name: str) -> bytes:
@@ -155,7 +157,7 @@ def _with_images(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_images(item) for item in value]
     if hasattr(value, "getbands"):  # an image of Pillow's
-        return base64.b64encode(_image_bytes(value, "image/png")).decode()
+        return base64.b64encode(_image_bytes(value, PNG)).decode()
     return value
 
 

@@ -21,10 +21,9 @@ STEPS = ("input_fn", "predict_fn", "output_fn")
 def load_model(
     functions: Mapping[str, Callable[..., Any]], script: Path | None, model_dir: Path, setting: str, context: Any
 ) -> tuple[Any, Defaults]:
-    """What model_fn returned, the script's own or a default one, and the defaults to go on with. Raises JobError."""
+    """What model_fn returned, the script's own or a default one, and the defaults to go on with: of a script that
+    leaves nothing out, they tell what its input_fn expects. Raises JobError."""
     missing = left_out(functions)
-    if not missing:
-        return functions["model_fn"](str(model_dir), context), defaults.load("generic")
     evidence = evidence_of(script, model_dir, setting)
     if "model_fn" in functions:
         model = functions["model_fn"](str(model_dir), context)
@@ -39,6 +38,8 @@ def load_model(
                 f"default for it ({found.owner}, because {because}; {VARIABLE} may be one of {', '.join(FAMILIES)})"
             )
         model = found.model_fn(str(model_dir), context)
+    if not missing:
+        return model, found
     log.info("%s", told(script, missing, found.owner, because))
     if "predict_fn" not in missing:
         return model, found

@@ -47,4 +47,4 @@ def can_predict(model: Any) -> bool:
     return callable(getattr(model, "predict", None))
 
 
-DEFAULTS = Defaults("scikit-learn", input_fn, predict_fn, output_fn, can_predict=can_predict)
+DEFAULTS = Defaults("scikit-learn", input_fn, predict_fn, output_fn, can_predict=can_predict, binary=bytes)

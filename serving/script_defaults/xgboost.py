@@ -62,4 +62,4 @@ def predict_fn(data: Any, model: Any, context: Any) -> Any:
     return model.predict(data, validate_features=False)
 
 
-DEFAULTS = Defaults("XGBoost", input_fn, predict_fn, output_fn, can_predict=can_predict)
+DEFAULTS = Defaults("XGBoost", input_fn, predict_fn, output_fn, can_predict=can_predict, binary=bytes)

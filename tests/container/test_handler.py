@@ -312,3 +312,14 @@ def test_an_inference_script_outside_its_folder_is_not_read(ml: MakeTree, progra
     (tree.paths.code / "link.py").symlink_to(tree.root / "secret.py")
     with pytest.raises(JobError, match="which is not in"):
         find_for_serving(tree.paths, {"SAGEMAKER_PROGRAM": program})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, "/a:/b"), ("", "/a:/b"), ("/x:/y", "/a:/b:/x:/y"), ("/a:/b:/x", "/a:/b:/x"), ("/x:/b", "/a:/b:/x")],
+)
+def test_subprocesses_find_the_users_code_first(before: str | None, after: str) -> None:
+    environ = {} if before is None else {"PYTHONPATH": before}
+    handler.export_path([Path("/a"), Path("/b")], environ)
+    handler.export_path([], environ)
+    assert environ == {"PYTHONPATH": after}

@@ -433,6 +433,13 @@ def test_a_status_that_is_none_is_the_scripts_fault(load: Any, status: object) -
     ("code", "words"),
     [
         ("x = 1", "defines none of model_fn"),
+        ("def handle(data, context): return data", "handle is a handler of multi-model-server's and TorchServe's: "),
+        ("class H:\n    def handle(self, d, c): pass\n    def initialize(self, c): pass", "H.handle is a handler of "),
+        (
+            "def input_handler(d, c): pass\ndef output_handler(d, c): pass",
+            "input_handler and output_handler are ",
+        ),
+        ("def handler(d, c): return d", "write model_fn and predict_fn, or a handler class: docs/handlers.md"),
         ("def predict_fn(data, model): return 1", "must define model_fn"),
         (LOAD, "must define predict_fn"),
         (LOAD + "def predict_fn(data): return 1", "predict_fn takes 1 arguments; it must take 2, or 3 with context"),
@@ -657,5 +664,39 @@ def test_a_script_for_sagemaker_containers(load: Any) -> None:
     assert np.load(io.BytesIO(npy_body)).tolist() == [2, 4]
     assert answer(model, b"1", "application/json", "text/plain") == Reply(b"x", "application/json", 202)
     assert "the media type 'a/b' is not supported" in str(outcome(model, b"1", "a/b"))
-    with pytest.raises(AttributeError, match=r"framework\.env\.ServingEnv is no part of byo-container's stand-in"):
+    with pytest.raises(NotImplementedError, match=r"framework\.env\.ServingEnv is no part of byo-container's stand-in"):
         sys.modules["sagemaker_containers.beta.framework"].env.ServingEnv()
+
+
+@pytest.mark.parametrize(
+    ("imports", "settings", "kind"),
+    [
+        ("import sklearn", {}, "bytes"),
+        ("import xgboost", {}, "bytes"),
+        ("from sagemaker_containers.beta.framework import worker", {}, "bytes"),
+        ("", {"defaults": "sklearn"}, "bytes"),
+        ("import torch", {}, "bytearray"),
+        ("import sklearn, transformers", {}, "bytearray"),
+        ("", {}, "bytearray"),
+    ],
+)
+@pytest.mark.parametrize("form", ["functions", "transform_fn", "input_fn"])
+def test_the_body_is_bytes_where_the_container_is_flasks(
+    load: Any, imports: str, settings: Any, kind: str, form: str
+) -> None:
+    """Scripts ask for it: isinstance(request_body, bytes)."""
+    code = f"""
+def model_fn(model_dir): return print
+def never_called():
+    {imports or "pass"}
+"""
+    if form == "transform_fn":
+        code += "def transform_fn(model, data, content_type, accept): return type(data).__name__\n"
+    else:
+        code += "def input_fn(data, content_type): return type(data).__name__\n"
+        code += "def predict_fn(data, model): return data\n"
+    if form == "functions":
+        code += "def output_fn(prediction, accept): return prediction\n"
+    reply = answer(load(code, **settings), b"1,2", "text/csv; charset=utf-8")
+    assert reply.body.strip(b'"') == kind.encode()
+    assert answer(load(code, **settings), b"1,2", "text/csv").body.strip(b'"') == b"str"

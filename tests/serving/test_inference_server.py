@@ -8,6 +8,8 @@ from tests.serving.conftest import Server, Start, make_base
 
 SCRIPT = """
 import json
+import subprocess
+import sys
 from container.handler import InputError
 
 class ClientError(Exception):
@@ -26,6 +28,8 @@ def predict_fn(data, model):
         raise InputError("send something else")
     if wish == "toolkit":
         raise ClientError(1, 2, 3)
+    if wish == "subprocess":
+        return {"said": subprocess.check_output([sys.executable, "-m", "beside_the_script"], text=True)}
     if wish == "exit":
         raise KeyboardInterrupt
     if isinstance(wish, dict):
@@ -45,6 +49,7 @@ def served(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) ->
     base = make_base(tmp_path_factory.mktemp("script") / "ml")
     (base / "model" / "code").mkdir()
     (base / "model" / "code" / "inference.py").write_text(SCRIPT)
+    (base / "model" / "code" / "beside_the_script.py").write_text("print('by itself')")
     return start_for_module(base, MODEL_HANDLER="").ready()
 
 
@@ -91,3 +96,8 @@ def test_what_a_script_refuses_is_a_line_of_the_log(served: Server, wish: str, s
 def test_an_interrupt_in_a_script_is_a_fault_of_one_request(served: Server) -> None:
     assert served.post(json="exit").status_code == 500
     assert served.post(json=1).json()["accept"] == "application/json"
+
+
+def test_a_subprocess_of_the_script_finds_the_code_beside_it(served: Server) -> None:
+    answer = served.post(data=b'"subprocess"', headers={"Content-Type": "application/json"})
+    assert answer.json()["said"] == "by itself\n"

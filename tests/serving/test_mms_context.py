@@ -136,3 +136,18 @@ def test_metrics_are_lines_of_the_log(
         "fault = bad",
         "any = 5 apples, Level:Model",
     ]
+
+
+def test_private_names_of_multi_model_server_and_torchserve(context: Context) -> None:
+    """Public handlers read them."""
+    for name in ("system_properties", "manifest", "metrics", "request_processor", "request_ids", "model_name"):
+        assert getattr(context, f"_{name}") == getattr(context, name)
+    mine: Any = object()
+    context._metrics = mine
+    assert context.metrics is mine
+    (processor,) = context._request_processor
+    assert processor._request_header["Content-Type"] == "a/b"
+    processor._response_header["X-One"] = "1"
+    processor._status_code, processor._reason_phrase = 201, "Made"
+    assert context.get_response_headers(0) == {"X-One": "1"}
+    assert context.get_response_status(0) == (201, "Made")

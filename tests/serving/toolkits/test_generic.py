@@ -119,3 +119,38 @@ def test_a_script_that_asks_for_its_context(tmp_path: Path) -> None:
     script = Script.write(tmp_path, code)
     theirs, ours = script.theirs(None, b"[1, 2]", JSON, JSON), script.ours(b"[1, 2]", JSON, JSON)
     assert value(theirs[1], JSON) == value(ours[1], JSON) == [3, str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        ("[[1, 2.5], [3, 4]]", JSON),
+        (b'["a"]', JSON),
+        ("1,2\n3,4\n", CSV),
+        ("1.5,2.5\n", CSV),
+        (npy([[1]]), NPY),
+        (bytearray(npy([0.5])), NPY),
+    ],
+)
+def test_the_stand_in_decodes_and_encodes_as_the_toolkit_does(data: Any, content_type: str) -> None:
+    from sagemaker_inference import decoder, encoder
+
+    from serving.stand_ins import inference
+
+    theirs, ours = decoder.decode(data, content_type), inference.decode(data, content_type)
+    assert ours.tolist() == theirs.tolist()
+    for accept in (JSON, CSV, NPY):
+        assert inference.encode(ours, accept) == encoder.encode(ours, accept)
+
+
+def test_the_stand_in_has_the_toolkits_names() -> None:
+    import importlib
+
+    from serving.stand_ins import inference
+
+    for module, content in inference.modules().items():
+        theirs = importlib.import_module(module)
+        for name, value_of_ours in content.items():
+            constant = isinstance(value_of_ours, str | list)
+            assert hasattr(theirs, name)
+            assert not constant or getattr(theirs, name) == value_of_ours

@@ -157,3 +157,28 @@ def test_answers_are_those_of_the_toolkit(prediction: Any, accept: str) -> None:
 def test_an_image_in_json_is_that_of_the_toolkit() -> None:
     image = defaults.input_fn(png(), "image/png", None)["inputs"]
     assert defaults.output_fn([image], JSON, None)[0].decode() == theirs.encode([image], JSON)
+
+
+def test_the_stand_in_has_the_toolkits_names() -> None:
+    import importlib
+
+    from serving.stand_ins import huggingface
+
+    for module, content in huggingface.modules().items():
+        theirs = importlib.import_module(module)
+        for name, ours in content.items():
+            constant = isinstance(ours, str | list)
+            assert hasattr(theirs, name)
+            assert not constant or getattr(theirs, name) == ours
+
+
+def test_the_stand_in_decodes_and_encodes_as_the_toolkit_does() -> None:
+    from sagemaker_huggingface_inference_toolkit import decoder_encoder
+
+    from serving.stand_ins import huggingface
+
+    for data, name in [('{"inputs": "a"}', JSON), ("inputs\na\nb\n", CSV), ("question,context\na,b\n", CSV)]:
+        assert huggingface.decode(data, name) == decoder_encoder.decode(data, name)
+    prediction = [{"label": "é", "score": np.float32(0.5)}, {"label": "b", "score": np.float32(2)}]
+    assert huggingface.encode(prediction, JSON) == decoder_encoder.encode(prediction, JSON)
+    assert huggingface.encode(prediction, CSV) == decoder_encoder.encode(prediction, CSV)

@@ -1,7 +1,7 @@
-"""`sagemaker_containers.beta.framework` for an inference.py that imports it, where the package itself cannot be.
+"""`sagemaker_containers.beta.framework`, on which SageMaker's containers for scikit-learn and XGBoost stand.
 
 The package needs Python 3.9 or older and a Flask of 2019, so no image of ours can have it. Scripts for the containers
-of scikit-learn and XGBoost import a few names of it. Those are here; any other says on use that it is not.
+of scikit-learn and XGBoost import a few names of it. Those are here.
 Source of what they do: https://github.com/aws/sagemaker-containers/tree/master/src/sagemaker_containers
 """
 
@@ -10,84 +10,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
-from collections.abc import Callable, Sequence
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
-from container.log import log
-
-PACKAGE = "sagemaker_containers"
-XGBOOST = "sagemaker_xgboost_container"
-FRAMEWORK = f"{PACKAGE}.beta.framework"
+FRAMEWORK = "sagemaker_containers.beta.framework"
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
-MODULES = ("content_types", "encoders", "errors", "worker")
-OTHERS = ("env", "files", "functions", "logging", "mapping", "modules", "params", "server", "transformer")
 
 
-def provide() -> None:
-    """Makes the package importable, unless the real one is."""
-    try:
-        __import__(FRAMEWORK)
-        return
-    except Exception:  # what is installed for another Python fails in many ways
-        for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
-            del sys.modules[name]
-    log.info("%s cannot be imported; byo-container stands in for its %s", PACKAGE, ", ".join(MODULES))
-    for name in (PACKAGE, f"{PACKAGE}.beta", FRAMEWORK):
-        _module(name)
+def modules() -> dict[str, dict[str, Any]]:
     content_types = {"JSON": JSON, "CSV": CSV, "NPY": NPY, "OCTET_STREAM": "application/octet-stream", "ANY": "*/*"}
-    _module(f"{FRAMEWORK}.content_types", **content_types, UTF8_TYPES=[JSON, CSV])
-    errors = {"ClientError": ClientError, "UnsupportedFormatError": UnsupportedFormatError}
-    _module(f"{FRAMEWORK}.errors", **errors)
-    _module(f"{FRAMEWORK}.encoders", encode=encode, decode=decode, **CONVERTERS)
-    _module(f"{FRAMEWORK}.worker", Response=_response())
-    for name in OTHERS:
-        _module(f"{FRAMEWORK}.{name}")
-
-
-def provide_xgboost() -> None:
-    """Makes `sagemaker_xgboost_container.encoder` importable, unless the real one is: by it the scripts for XGBoost's
-    container read CSV and libsvm in their input_fn. It is on no index of packages.
-    Source: https://github.com/aws/sagemaker-xgboost-container/blob/master/src/sagemaker_xgboost_container/encoder.py"""
-    try:
-        __import__(f"{XGBOOST}.encoder")
-        return
-    except ImportError:
-        log.info("%s cannot be imported; byo-container stands in for its encoder", XGBOOST)
-    from serving.script_defaults import formats, xgboost
-
-    def reads(content_type: str) -> Callable[..., Any]:
-        return lambda data, dtype=None: xgboost.input_fn(data, content_type, None)
-
-    _module(XGBOOST)
-    _module(
-        f"{XGBOOST}.encoder",
-        csv_to_dmatrix=reads(CSV),
-        libsvm_to_dmatrix=reads(formats.LIBSVM),
-        recordio_protobuf_to_dmatrix=reads(formats.RECORDIO),
-        decode=lambda data, content_type: xgboost.input_fn(data, content_type, None),
-    )
-
-
-def _module(name: str, **content: Any) -> None:
-    module = ModuleType(name, f"byo-container's stand-in for {name}")
-    module.__path__ = []  # so that an import looks below it
-    module.__dict__.update(content, __getattr__=_missing(name, tuple(content) or MODULES))
-    sys.modules[name] = module
-    parent, _, last = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], last, module)
-
-
-def _missing(name: str, known: Sequence[str]) -> Callable[[str], Any]:
-    def missing(attribute: str) -> Any:
-        package = name.partition(".")[0]
-        raise AttributeError(
-            f"{name}.{attribute} is no part of byo-container's stand-in for {package}, which has {', '.join(known)}"
-        )
-
-    return missing
+    return {
+        f"{FRAMEWORK}.content_types": {**content_types, "UTF8_TYPES": [JSON, CSV]},
+        f"{FRAMEWORK}.encoders": {"encode": encode, "decode": decode, **CONVERTERS},
+        f"{FRAMEWORK}.errors": {"ClientError": ClientError, "UnsupportedFormatError": UnsupportedFormatError},
+        f"{FRAMEWORK}.worker": {"Response": _response()},
+    }
 
 
 class ClientError(Exception):

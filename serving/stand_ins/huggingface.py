@@ -1,0 +1,73 @@
+"""`sagemaker_huggingface_inference_toolkit`: its media types, and what reads and writes them.
+
+Source: https://github.com/aws/sagemaker-huggingface-inference-toolkit (content_types.py, decoder_encoder.py)
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from serving import codecs
+from serving.script_defaults import formats, huggingface
+from serving.stand_ins.inference import UnsupportedFormatError
+
+PACKAGE = "sagemaker_huggingface_inference_toolkit"
+IMAGES = {name: f"image/{name.lower()}" for name in ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")}
+X_IMAGE = "image/x-image"
+VISION = [*IMAGES.values(), X_IMAGE]
+SOUNDS = {
+    "FLAC": "audio/x-flac",
+    "MP3": "audio/mpeg",
+    "WAV": "audio/wave",
+    "OGG": "audio/ogg",
+    "X_AUDIO": "audio/x-audio",
+}
+CONTENT_TYPES = {
+    "JSON": codecs.JSON,
+    "CSV": codecs.CSV,
+    "OCTET_STREAM": formats.OCTETS,
+    "ANY": "*/*",
+    "NPY": codecs.NPY,
+    "UTF8_TYPES": [codecs.JSON, codecs.CSV],
+    **IMAGES,
+    "X_IMAGE": X_IMAGE,
+    "VISION_TYPES": VISION,
+    **SOUNDS,
+    "AUDIO_TYPES": list(SOUNDS.values()),
+}
+
+
+def decode(content: Any, content_type: str = codecs.JSON) -> Any:
+    """What JSON says, an array of npy, else a dict of `inputs`. Raises UnsupportedFormatError, and RequestError 400."""
+    name = codecs.content_type(content_type).name
+    if name not in (codecs.JSON, codecs.CSV, codecs.NPY) and not name.startswith(("image/", "audio/")):
+        raise UnsupportedFormatError(content_type)
+    return huggingface.input_fn(content, content_type, None)
+
+
+def encode(content: Any, accept_type: str = codecs.JSON) -> Any:
+    """JSON and CSV as a text; npy and images as bytes. Raises UnsupportedFormatError."""
+    if accept_type == X_IMAGE:
+        accept_type = huggingface.PNG
+    if accept_type not in (codecs.JSON, codecs.CSV, codecs.NPY, *huggingface.IMAGES):
+        raise UnsupportedFormatError(accept_type, 406)
+    body, _ = huggingface.output_fn(content, accept_type, None)
+    return body.decode() if accept_type in (codecs.JSON, codecs.CSV) and isinstance(body, bytes) else body
+
+
+def modules() -> dict[str, dict[str, Any]]:
+    return {
+        f"{PACKAGE}.content_types": CONTENT_TYPES,
+        f"{PACKAGE}.decoder_encoder": {
+            "decode": decode,
+            "encode": encode,
+            "decode_json": decode,
+            "decode_csv": partial(decode, content_type=codecs.CSV),
+            "decode_image": partial(decode, content_type=X_IMAGE),
+            "decode_audio": partial(decode, content_type="audio/x-audio"),
+            "encode_json": lambda content, accept_type=None: encode(content),
+            "encode_csv": lambda content, accept_type=None: encode(content, codecs.CSV),
+            "encode_image": lambda image, accept_type=huggingface.PNG: encode(image, accept_type),
+        },
+    }

@@ -1,0 +1,111 @@
+"""Classes that are no handlers yet, some of them written for other servers: what is said when they are loaded."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from container.failure import JobError
+from container.handler import HandlerReference
+from serving.models import HandlerModel
+from serving.settings import Settings
+
+
+def load(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> HandlerModel:
+    name = f"classes_{abs(hash(folder))}"
+    (folder / f"{name}.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(str(folder))
+    model = HandlerModel(HandlerReference(f"{name}:H", "a test"), folder, Settings())
+    model.load()
+    return model
+
+
+LITSERVE = """
+    class H:
+        def setup(self, device): pass
+        def predict(self, x): return x
+        def decode_request(self, request): return request
+"""
+RAY = """
+    class H:
+        async def __call__(self, request): return 1
+"""
+KSERVE = """
+    class H:
+        def __init__(self, name): self.name = name
+        def load(self): return True
+        def predict(self, payload, headers=None): return payload
+"""
+KEYWORD = """
+    class H:
+        def __init__(self, *, name, size=1): pass
+        def load(self, model_dir): return 1
+        def predict(self, model, inputs): return inputs
+"""
+ASYNC = """
+    class H:
+        def load(self, model_dir): return 1
+        async def predict(self, model, inputs): return inputs
+"""
+ASYNC_LOAD = """
+    class H:
+        async def load(self, model_dir): return 1
+        def predict(self, model, inputs): return inputs
+"""
+LOAD_ALONE = """
+    class H:
+        def load(self): return 1
+        def predict(self, model, inputs): return inputs
+"""
+PREDICT_ALONE = """
+    class H:
+        def load(self, model_dir): return 1
+        def predict(self, inputs): return inputs
+"""
+NO_FUNCTION = """
+    class H:
+        def load(self, model_dir): return 1
+        predict = None
+"""
+BOTH = "a handler has load(self, model_dir) and predict(self, model, inputs), see docs/handlers.md"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (LITSERVE, f":H has no method load, so it cannot be served; it has setup, predict, decode_request: {BOTH}"),
+        (RAY, f":H has no method load, so it cannot be served; it has __call__: {BOTH}"),
+        (KSERVE, f":H is made without arguments, but its __init__ needs name; {BOTH}"),
+        (KEYWORD, ":H is made without arguments, but its __init__ needs name;"),
+        (
+            ASYNC,
+            ":H: predict must not be async: it computes in a thread of its own, ",
+        ),
+        (ASYNC_LOAD, ":H: load must not be async: "),
+        (LOAD_ALONE, f":H: load(self) cannot be called with model_dir; {BOTH}"),
+        (PREDICT_ALONE, f":H: predict(self, inputs) cannot be called with model, inputs; {BOTH}"),
+        (NO_FUNCTION, ":H has no method predict, so it cannot be served; it has load: "),
+    ],
+)
+def test_what_is_wrong_with_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
+    with pytest.raises(JobError) as caught:
+        load(tmp_path, monkeypatch, code)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [
+        "def predict(self, model, inputs, requests): return inputs",
+        "def predict(self, *arguments): return arguments[1]",
+        "def predict(self, model, inputs, *, requests=()): return inputs",
+        "@staticmethod\n    def predict(model, inputs): return inputs",
+        "@classmethod\n    def predict(cls, model, inputs): return inputs",
+        "def __init__(self): self.predict = lambda model, inputs: inputs\n    def predict(self): pass",
+        "def __init__(self, size=1, *more, **names): pass\n    def predict(self, model, inputs, k=1): return inputs",
+    ],
+)
+def test_classes_that_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predict: str) -> None:
+    load(tmp_path, monkeypatch, f"class H:\n    def load(self, model_dir): return 1\n    {predict}\n")
