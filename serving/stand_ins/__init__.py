@@ -40,7 +40,9 @@ def provide(imported: Collection[str]) -> None:
 def _works(package: str, probe: str) -> bool:
     try:
         importlib.import_module(f"{package}.{probe}")
-    except Exception:  # what is installed for another Python fails in many ways
+    except Exception as error:  # what is installed for another Python fails in many ways
+        if isinstance(error, ModuleNotFoundError) and str(error.name).startswith(f"{package}."):
+            return True  # the script's own, of that name, with what it needs
         for name in [name for name in sys.modules if name.partition(".")[0] == package]:
             del sys.modules[name]
         return False

@@ -189,7 +189,7 @@ def test_a_package_that_is_installed_is_used(tmp_path: Path, monkeypatch: pytest
     (package / "encoder.py").write_text("REAL = True\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     stand_ins.provide(["sagemaker_inference"])
-    assert importlib.import_module("sagemaker_inference.encoder").REAL
+    assert importlib.import_module("sagemaker_inference.encoder").REAL is True
 
 
 def test_a_package_that_cannot_be_imported_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,3 +201,29 @@ def test_a_package_that_cannot_be_imported_is_replaced(tmp_path: Path, monkeypat
     stand_ins.provide(["sagemaker_inference"])
     encoder: Any = importlib.import_module("sagemaker_inference.encoder")
     assert encoder.encode(1, "application/json") == "1"
+
+
+@pytest.mark.parametrize("name", ["sagemaker_inference.py", "sagemaker_inference/__init__.py"])
+def test_a_module_of_that_name_of_the_scripts_own_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("OWN = True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    stand_ins.provide(["sagemaker_inference"])
+    assert importlib.import_module("sagemaker_inference").OWN is True
+
+
+def test_one_of_many_models_may_import_them(tmp_path: Path) -> None:
+    from serving.isolation import ModelCode
+
+    (tmp_path / "inference.py").write_text(textwrap.dedent(TOOLKIT))
+    code = ModelCode([tmp_path])
+    try:
+        with code.active():
+            model = ScriptModel(tmp_path / "inference.py", tmp_path, Settings())
+            model.load()
+            (reply,) = model.compute([Request(b"[1]", "application/json", "", lambda name: "", variables={})])
+        assert reply.body == b"[2]"
+    finally:
+        code.forget()
