@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Latin-1 without control characters: what one line of a head can hold.
-VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# Latin-1 without control characters: what one line of a head can hold. U+0085 is a line's end to some clients.
+VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 # Not more than that it stays on its line: scripts answer with types of their own making, which toolkits pass on.
 MEDIA_TYPE = re.compile(r"[\x20-\x7e]+")
 # These belong to the connection, or say where the answer ends: the server writes them itself. nginx obeys X-Accel-*.
