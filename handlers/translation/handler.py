@@ -16,8 +16,8 @@ class Translation:
     """Sentences of one language to sentences of another, by any translation architecture of fairseq's."""
 
     # What one call of `predict` may have, so that a large request lets small ones pass between its calls.
-    batch_size = 32
-    batch_cost = 3_000
+    batch_size = 64
+    batch_cost = 6_000
 
     def train(self, job: TrainingJob[Any]) -> None:
         """Trains one rank; see handlers/translation/learning/training.py."""
