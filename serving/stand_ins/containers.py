@@ -15,12 +15,20 @@ from typing import Any
 
 FRAMEWORK = "sagemaker_containers.beta.framework"
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+# Of all toolkits; some have more.
+CONTENT_TYPES = {
+    "JSON": JSON,
+    "CSV": CSV,
+    "NPY": NPY,
+    "OCTET_STREAM": "application/octet-stream",
+    "ANY": "*/*",
+    "UTF8_TYPES": [JSON, CSV],
+}
 
 
 def modules() -> dict[str, dict[str, Any]]:
-    content_types = {"JSON": JSON, "CSV": CSV, "NPY": NPY, "OCTET_STREAM": "application/octet-stream", "ANY": "*/*"}
     return {
-        f"{FRAMEWORK}.content_types": {**content_types, "UTF8_TYPES": [JSON, CSV]},
+        f"{FRAMEWORK}.content_types": CONTENT_TYPES,
         f"{FRAMEWORK}.encoders": {"encode": encode, "decode": decode, **CONVERTERS},
         f"{FRAMEWORK}.errors": {"ClientError": ClientError, "UnsupportedFormatError": UnsupportedFormatError},
         f"{FRAMEWORK}.worker": {"Response": _response()},

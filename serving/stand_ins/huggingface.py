@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from serving import codecs
-from serving.script_defaults import formats, huggingface
+from serving.script_defaults import huggingface
+from serving.stand_ins import containers
 from serving.stand_ins.inference import UnsupportedFormatError
 
 PACKAGE = "sagemaker_huggingface_inference_toolkit"
@@ -24,12 +25,7 @@ SOUNDS = {
     "X_AUDIO": "audio/x-audio",
 }
 CONTENT_TYPES = {
-    "JSON": codecs.JSON,
-    "CSV": codecs.CSV,
-    "OCTET_STREAM": formats.OCTETS,
-    "ANY": "*/*",
-    "NPY": codecs.NPY,
-    "UTF8_TYPES": [codecs.JSON, codecs.CSV],
+    **containers.CONTENT_TYPES,
     **IMAGES,
     "X_IMAGE": X_IMAGE,
     "VISION_TYPES": VISION,

@@ -11,18 +11,11 @@ from typing import Any
 
 from serving import codecs
 from serving.script_defaults import formats, generic
+from serving.stand_ins import containers
 from serving.stand_ins.containers import CONVERTERS
 
 PACKAGE = "sagemaker_inference"
-CONTENT_TYPES = {
-    "JSON": codecs.JSON,
-    "CSV": codecs.CSV,
-    "OCTET_STREAM": formats.OCTETS,
-    "ANY": "*/*",
-    "NPY": codecs.NPY,
-    "NPZ": formats.NPZ,
-    "UTF8_TYPES": [codecs.JSON, codecs.CSV],
-}
+CONTENT_TYPES = {**containers.CONTENT_TYPES, "NPZ": formats.NPZ}
 DECODERS = {name: generic.READERS[name] for name in (codecs.JSON, codecs.CSV, codecs.NPY, formats.NPZ)}
 ENCODERS = {codecs.JSON: "array_to_json", codecs.CSV: "array_to_csv", codecs.NPY: "array_to_npy"}
 
