@@ -35,7 +35,6 @@ def create_app(model: ModelServer | ManyModels, settings: Settings) -> Flask:
     app.url_map.merge_slashes = False  # a model's name may hold any
     app.url_map.converters["opaque"] = OpaqueName
     app.extensions[ENGINE] = model.engine
-    app.extensions[CONVERSE] = model.converse
     app.extensions[LIMIT] = settings.max_payload
     many = app.extensions[MANY] = isinstance(model, ManyModels)
     if settings.page:
@@ -45,6 +44,7 @@ def create_app(model: ModelServer | ManyModels, settings: Settings) -> Flask:
         app.register_blueprint(models_api(model))
     else:
         respond = lambda _, request: model.respond(request)  # noqa: E731
+        app.extensions[CONVERSE] = model.converse
     invocations = app.extensions[INVOCATIONS] = Invocations(respond, settings)
 
     @app.route("/ping", methods=["GET", "POST"])

@@ -13,7 +13,7 @@ import ctypes
 import gc
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from container.failure import JobError
-from container.handler import Conversation
 from container.log import log
 from container.paths import Paths
 from serving import metrics
@@ -124,10 +123,6 @@ class ManyModels:
         else:
             loaded.users -= 1
         return reply
-
-    def converse(self, message: str | bytes, conversation: Conversation) -> Iterator[Any]:
-        """No contract says which model a WebSocket of such a server would mean. Raises RequestError 404."""
-        raise RequestError(404, "a server of many models has no conversations; POST /models/NAME/invoke")
 
     # --- what is in memory ------------------------------------------------------------------------
 
