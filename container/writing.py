@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,6 @@ def check_writable(folder: Path) -> None:
     """JobError now, rather than after an hour of training, where `folder` cannot be written to."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f"{UNFINISHED}probe"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        # A name of its own: the ranks of a host try the same folder at the same moment.
+        with tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=folder) as probe:
+            probe.write(b"x")

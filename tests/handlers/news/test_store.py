@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,12 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JobError, match=r"cannot write to .*file/model: .*; it should be a folder"):
         check_writable(tmp_path / "file" / "model")
+
+
+def test_the_ranks_of_a_host_may_try_a_folder_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as ranks:
+        list(ranks.map(lambda _: check_writable(tmp_path), range(400)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_model_is_told(tmp_path: Path) -> None:
