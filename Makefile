@@ -52,4 +52,4 @@ setup: .venv/.ready
 
 clean:
 	rm -rf .venv build *.egg-info local_test/test_dir/model* local_test/test_dir/output local_test/test_dir/hosts \
-		local_test/test_dir/uploaded
+		local_test/test_dir/uploaded local_test/test_dir/checkpoints

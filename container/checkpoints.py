@@ -10,12 +10,28 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from container.failure import JobError
 from container.log import log
 
 NAME = "checkpoint"
+
+
+def refuse_others(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
+    """Raises JobError where the checkpoints in `folder` were made by another job, whose model this one would report as
+    its own. `before` and `now` are what identifies the two, by the keys of `meanings`, which says for each what it
+    means that they differ, such as `were made from other data`."""
+    for key, meaning in meanings.items():
+        if key not in before or before[key] != now[key]:
+            noted = repr(before[key]) if key in before else "not noted"
+            raise JobError(
+                f"the checkpoints in {folder} {meaning} ({key} was {noted}, now {now[key]!r}); "
+                "empty the folder to train from the beginning (on SageMaker, also by another checkpoint_s3_uri), "
+                "or run the job as it was"
+            )
 
 
 class Checkpoints:

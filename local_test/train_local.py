@@ -104,6 +104,8 @@ def make_hosts(root: Path, place: AnyPlace) -> list[Host]:
         upload.remove(root / "model.old")
         (root / MODEL).rename(root / "model.old")
         print(f"the older model is kept in {root / 'model.old'}", flush=True)
+    if not upload.is_empty(root / CHECKPOINTS):
+        print(f"{root / CHECKPOINTS} has checkpoints to go on from; without that folder it begins anew", flush=True)
     upload.remove(root / "hosts")
     (root / FAILURE).unlink(missing_ok=True)
     for folder in (MODEL, FAILURE.parent, CHECKPOINTS):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from container import digest
 from container.channels import Channel
 from container.failure import JobError
 from handlers.news.categories import CATEGORIES
@@ -41,6 +42,10 @@ class Headlines:
 
     def __len__(self) -> int:
         return len(self.titles)
+
+    def fingerprint(self) -> str:
+        """The same for the same headlines with the same categories in the same order, whatever files they come in."""
+        return digest.of_bytes(b"\n".join(self.titles), self.labels.tobytes())
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ class Journal:
         self.epochs: list[Measures] = []
         self._begun = time.monotonic()
 
-    def note(self, measures: Measures) -> None:
-        """The next epoch's measures."""
+    def note(self, measures: Measures, restored: bool = False) -> None:
+        """The next epoch's measures; `restored` where a checkpoint tells of them, and the line says so."""
         self.epochs.append(measures)
         # Names are such that `loss=(.*?);` and `val_acc=(.*?);` find one figure each: no name ends in another.
         figures = {
@@ -44,7 +44,8 @@ class Journal:
             "val_entropy": measures.val_loss,
             "seconds": time.monotonic() - self._begun,
         }
-        say(metrics.line(f"epoch {len(self.epochs)}/{self.planned}", figures))
+        at = f"epoch {len(self.epochs)}/{self.planned}"
+        say(metrics.line(f"{at} (from the checkpoint)" if restored else at, figures))
 
 
 def measure(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> tuple[float, float]:

@@ -13,41 +13,71 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from container.checkpoints import Checkpoints
+from container import digest
+from container.checkpoints import Checkpoints, refuse_others
 from container.progress import say
-from handlers.news.examples import Task
+from handlers.news.data import Headlines
 from handlers.news.journal import Journal, Measures
+from handlers.news.settings import Settings
+
+SUFFIX = ".npz"
+MEANINGS = {
+    "data": "were made from other headlines or categories",
+    "vectors": "were made with other vectors in the channel (glove*.txt)",
+    "code": "were made by other code of the news handler",
+}
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+
+
+def identify(settings: Settings, headlines: Headlines, vectors: npt.NDArray[np.float32] | None) -> dict[str, Any]:
+    """What a training is, by which its checkpoints are known: what goes in, how, and the code that learns of it."""
+    return {
+        "data": headlines.fingerprint(),
+        "vectors": None if vectors is None else digest.of_bytes(repr(vectors.shape).encode(), vectors.tobytes()),
+        "code": digest.of_files(sorted(Path(__file__).parent.glob("*.py"))),
+        **asdict(settings),
+    }
+
+
+def refuse_others_in(folder: Path, run: dict[str, Any]) -> None:
+    """Raises JobError where the checkpoints in `folder` are not of `run`, which `identify` gave."""
+    meanings = {name: MEANINGS.get(name, f"were made with another {name}") for name in run}
+    for _, path in Checkpoints(folder, SUFFIX).newest_first():
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                before = json.loads(str(archive["told"])).get("run", {})
+        except UNREADABLE:
+            continue  # of which `restore` tells
+        refuse_others(folder, before, run, meanings)
+        return
 
 
 class Resuming:
-    """Keeps a training's checkpoints in `folder`, if there is one."""
+    """Keeps the checkpoints of a training, which `run` identifies, in `folder`, if there is one."""
 
-    def __init__(self, folder: Path, task: Task, journal: Journal) -> None:
-        self._checkpoints = Checkpoints(folder, ".npz") if folder.is_dir() else None
+    def __init__(self, folder: Path, run: dict[str, Any], journal: Journal) -> None:
+        self._checkpoints = Checkpoints(folder, SUFFIX) if folder.is_dir() else None
         self._journal = journal
-        # What is of another job, or of other data, is nothing to go on from.
-        self._of = {**asdict(task.settings), "headlines": len(task.training), "network": task.network.name}
+        self._run = run
 
     def restore(self, variables: Sequence[Any], random: np.random.Generator | None = None) -> int:
-        """Puts the newest checkpoint that fits into `variables` and `random`, its measures into the journal, and
+        """Puts the newest checkpoint that can be read into `variables` and `random`, its measures into the journal, and
         gives back the number of epochs that it has seen; 0 where there is none."""
         for epoch, path in self._checkpoints.newest_first() if self._checkpoints else ():
             try:
                 told, arrays = _read(path)
-                if told["of"] != self._of or len(arrays) != len(variables):
-                    say(f"{path} is of another job (settings or data differ) and is not used")
-                    continue
                 for variable, array in zip(variables, arrays, strict=True):
                     variable.assign(array)
-            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            except UNREADABLE as error:
                 say(f"{path} cannot be read and is not used: {error}")
                 continue
             if random is not None:
                 random.bit_generator.state = told["random"]
             say(f"going on after epoch {epoch}, from {path}")
             for measures in told["epochs"]:
-                self._journal.note(Measures(**measures))
+                self._journal.note(Measures(**measures), restored=True)
             return epoch
         return 0
 
@@ -56,7 +86,7 @@ class Resuming:
         if self._checkpoints is None:
             return
         told = {
-            "of": self._of,
+            "run": self._run,
             "epochs": [asdict(measures) for measures in self._journal.epochs],
             "random": random.bit_generator.state if random else None,
         }

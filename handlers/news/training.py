@@ -14,7 +14,7 @@ from container.job import TrainingJob
 from container.process import StopFlag
 from container.progress import Progress, say
 from container.writing import check_writable
-from handlers.news import data, glove, store
+from handlers.news import data, glove, resuming, store
 from handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures
 from handlers.news.settings import Hyperparameters, Settings
 
@@ -47,7 +47,9 @@ def _run(job: TrainingJob[Hyperparameters], stop: StopFlag) -> None:
     if stop.requested:
         raise JobStopped("before the first epoch; nothing was saved")
     settings = settings if vectors is None else replace(settings, embedding_size=vectors.shape[1])
-    _train(job, settings, features, vectors, encoded, headlines.labels, split, stop)
+    run = resuming.identify(settings, headlines, vectors)
+    resuming.refuse_others_in(job.checkpoint_dir, run)
+    _train(job, settings, features, vectors, encoded, headlines.labels, split, stop, run)
 
 
 def _train(
@@ -59,12 +61,12 @@ def _train(
     labels: npt.NDArray[np.int32],
     split: data.Split,
     stop: StopFlag,
+    run: dict[str, Any],
 ) -> None:
     # Only here is TensorFlow imported: bad data have been refused long before.
     from handlers.news import bag_training, fit_training, networks
     from handlers.news.examples import Answerer, Examples, Task
     from handlers.news.journal import Journal
-    from handlers.news.resuming import Resuming
 
     network = networks.build(settings, features, store.network_name(settings.architecture, features), vectors)
     examples = Examples(encoded, labels)
@@ -77,7 +79,7 @@ def _train(
     )
     loop = bag_training.train if settings.architecture == "bag" else fit_training.train
     journal = Journal(settings.epochs)
-    loop(task, journal, stop, Resuming(job.checkpoint_dir, task, journal))
+    loop(task, journal, stop, resuming.Resuming(job.checkpoint_dir, run, journal))
     store.save(network, features, job.model_dir)
     say(f"saved {job.model_dir / store.NETWORK}")
     if len(journal.epochs) < settings.epochs:
@@ -103,9 +105,11 @@ def _encode(headlines: data.Headlines, features: Features) -> Ragged:
 
 def _vectors(channel: Channel, features: Features, settings: Settings) -> Any:
     """GloVe's vectors for the vocabulary, where the channel has a file of them and the network takes them."""
-    if not isinstance(features, WordFeatures):
-        return None
     path = glove.find(channel)
+    if not isinstance(features, WordFeatures):
+        if path is not None:
+            say(f"{path} is not used: architecture {settings.architecture} learns its own vectors; mlp and rnn take it")
+        return None
     if path is None:
         say(f"no {glove.PATTERN} in the channel: the table of vectors is random, {settings.embedding_size} wide")
         return None

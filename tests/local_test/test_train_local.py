@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from local_test import network, places
+from local_test import network, places, train_local
 from tests.support import OURS, make_tree, runs, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -391,3 +391,13 @@ def test_torch_ddp(play: Play, fails: bool) -> None:
     assert len(set(re.findall(r"rank \d of 4 ends with weights (\S+)", result.stdout))) == 1
     assert names_in(play.root / "uploaded/model.tar.gz") == ["model.pt"]
     assert (play.root / "uploaded/checkpoints/last.pt").is_file()
+
+
+def test_checkpoints_of_an_older_run_are_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job of another kind would be refused because of them."""
+    place = places.Loopback(1, places.free_ports())
+    train_local.make_hosts(tmp_path, place)
+    assert "checkpoints" not in capsys.readouterr().out
+    (tmp_path / "checkpoints/checkpoint-000001.npz").touch()
+    train_local.make_hosts(tmp_path, place)
+    assert f"{tmp_path / 'checkpoints'} has checkpoints to go on from" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from container.failure import JobError
+from container.checkpoints import refuse_others
 from container.handler import write_atomically
 from container.job import read_object
 from container.log import log
@@ -36,13 +36,7 @@ def claim(folder: Path, run: dict[str, Any]) -> None:
     _mend(folder)
     note = folder / RUN
     if (folder / LAST).exists() and note.exists():
-        before = read_object(note)
-        for key, meaning in MEANINGS.items():
-            if key in before and before[key] != run[key]:
-                raise JobError(
-                    f"the checkpoints in {folder} {meaning} ({key} was {before[key]!r}, now {run[key]!r}); "
-                    "empty the folder to train from the beginning, or run the job as it was"
-                )
+        refuse_others(folder, {**run, **read_object(note)}, run, MEANINGS)
     write_atomically(note, json.dumps(run, indent=2) + "\n")
 
 

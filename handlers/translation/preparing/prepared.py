@@ -8,13 +8,13 @@ valid.de  valid.en  prepared.json                     plain text to measure with
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from container import digest
 from container.failure import JobError
 from container.job import read_object
 from handlers.translation.preparing.corpus import Direction
@@ -52,14 +52,10 @@ class Prepared:
 
     def fingerprint(self) -> str:
         """What is the same on two hosts only where they train on the same data."""
-        digest = hashlib.sha256()
-        for path in sorted(self.folder.iterdir()):
-            if path.suffix in (".bin", ".idx", ".txt") or path == self.codes:
-                digest.update(path.name.encode())
-                with path.open("rb") as stream:
-                    while block := stream.read(1 << 20):
-                        digest.update(block)
-        return digest.hexdigest()[:16]
+        read = (".bin", ".idx", ".txt")
+        return digest.of_files(
+            path for path in sorted(self.folder.iterdir()) if path.suffix in read or path == self.codes
+        )
 
 
 def find(files: Sequence[Path], source: str | None, target: str | None) -> Prepared | None:

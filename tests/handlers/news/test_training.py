@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from container.failure import JobError
 from container.job import TrainingJob
-from handlers.news import NewsClassifier
+from handlers.news import NewsClassifier, data, resuming
 from handlers.news.categories import NAMES
+from handlers.news.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = "Why Exercise Alone May Not Be the Key to Weight Loss"
@@ -141,12 +143,66 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(
         assert NewsClassifier().load(job.model_dir).classify(HEADLINES) == whole
 
 
-def test_a_checkpoint_of_other_settings_is_not_used(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_checkpoints_of_another_job_are_refused(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the job would report the other one's model, and its figures, as its own."""
     job = make_job(epochs=1)
     job.checkpoint_dir.mkdir()
     NewsClassifier().train(job)
-    NewsClassifier().train(make_job(epochs=2))
-    assert "is of another job (settings or data differ)" in capsys.readouterr().out
+    table = job.channel("training").path / "newsCorpora.csv"
+    text = table.read_bytes()
+    there = rf"the checkpoints in {job.checkpoint_dir} were made "
+    with pytest.raises(JobError, match=rf"{there}from other headlines or categories \(data was .*empty the folder"):
+        NewsClassifier().train(make_job(rotated(text), epochs=1))
+    with pytest.raises(JobError, match=rf"{there}with another learning_rate \(learning_rate was 0.4, now 0.2\); empty"):
+        NewsClassifier().train(make_job(text, epochs=1, learning_rate=0.2))
+    with monkeypatch.context() as edited:
+        edited.setattr(resuming, "__file__", str(job.paths.root / "edited/networks.py"))
+        with pytest.raises(JobError, match=rf"{there}by other code of the news handler"):
+            NewsClassifier().train(make_job(text, epochs=1))
+    # What decides nothing may differ: the file's name, and the columns that nobody reads.
+    job = make_job(text.replace(b"http", b"https"), epochs=1, batch_size=16)
+    table.rename(table.with_name("other.csv"))
+    NewsClassifier().train(job)
+
+
+NEXT = {b"b": b"t", b"t": b"e", b"e": b"m", b"m": b"b"}
+
+
+def rotated(text: bytes) -> bytes:
+    """The same headlines, every one of them in another category."""
+    lines = [line.split(b"\t") for line in text.splitlines(keepends=True)]
+    return b"".join(b"\t".join([*line[:4], NEXT[line[4]], *line[5:]]) for line in lines)
+
+
+def test_other_vectors_make_another_job(make_job: MakeJob) -> None:
+    headlines = data.Headlines([b"a", b"b"], np.array([0, 1], np.int32))
+    settings = Settings.of(make_job(architecture="mlp").hyperparameters, 2)
+    vectors = np.ones((3, 2), np.float32)
+    runs = [resuming.identify(settings, headlines, given) for given in (None, vectors, vectors * 2)]
+    assert len({str(run["vectors"]) for run in runs}) == 3
+    assert len({run["data"] for run in runs}) == 1
+
+
+def test_measures_from_a_checkpoint_are_told_from_new_ones(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(epochs=1)
+    job.checkpoint_dir.mkdir()
+    for at in ("epoch 1/1: loss=", "epoch 1/1 (from the checkpoint): loss="):
+        NewsClassifier().train(job)
+        assert [line for line in capsys.readouterr().out.splitlines() if "loss=" in line and line.startswith(at)]
+
+
+def test_vectors_that_the_architecture_does_not_take_are_mentioned(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job(epochs=1)
+    path = job.channel("training").path / "glove.6B.100d.txt"
+    path.write_text("stocks 1 2 3\n")
+    NewsClassifier().train(job)
+    assert (
+        f"{path} is not used: architecture bag learns its own vectors; mlp and rnn take it" in capsys.readouterr().out
+    )
 
 
 RUN = """
