@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -25,14 +23,12 @@ from container.artifacts import need_no_code
 from container.failure import JobError
 from container.hyperparameters import nearest
 from container.job import TrainingJob, read_object
-from container.log import log
 from container.paths import Paths
 
 ENTRY_POINTS = "byo_container.handlers"
 LAUNCHER_ENTRY_POINTS = "byo_container.launchers"
 VARIABLE = "MODEL_HANDLER"
 MANIFEST = "handler.json"
-KEPT = ".kept-by-byo-container"
 PREFIX = "X-Amzn-SageMaker-"
 ROOMS = ("container", "training", "serving", "handlers")
 
@@ -319,36 +315,6 @@ def refuse_our_names(folders: Iterable[Path]) -> None:
                         f"{theirs} and {ours / room} have the same name, and an import could find either; "
                         f"rename the first (the names {', '.join(ROOMS)} belong to byo-container)"
                     )
-
-
-def remember(reference: HandlerReference, paths: Paths) -> None:
-    """Leaves in the model folder what `serve` needs to find the handler again: its name, and its code where
-    that came from outside the image."""
-    keep_code(paths)
-    write_atomically(paths.model / MANIFEST, json.dumps({"handler": reference.target}, indent=2) + "\n")
-
-
-def keep_code(paths: Paths) -> None:
-    """A copy of /opt/ml/code in the model folder, unless the training code has put one there itself.
-
-    Built beside it and renamed, so that a model folder never holds half of it; an older run's gives way to it.
-    """
-    target, building, old = (paths.model / name for name in ("code", ".code.new", ".code.old"))
-    theirs = target.exists() and not (target / KEPT).exists()
-    if theirs or not paths.code.is_dir() or not any(paths.code.iterdir()):
-        return
-    try:
-        shutil.rmtree(building, ignore_errors=True)
-        unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
-        shutil.copytree(paths.code, building, symlinks=True, ignore=unwanted)
-        (building / KEPT).touch()
-        if target.exists():
-            target.rename(old)
-        building.rename(target)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-    log.info("kept the code of the model in %s", target)
 
 
 def write_atomically(path: Path, text: str) -> None:

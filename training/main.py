@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from container import handler, log
+from container import handler, keeping, log
 from container import hyperparameters as hp
 from container.child import Child, Command
 from container.environment import count_gpus
@@ -65,6 +65,7 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     if len(job.hosts.all) > 1:
         allow_many_files()
     company = company_of(job, Ranks(scratch), grace_s)
+    before = keeping.changes(job.paths.model)
     try:
         stages, reference = plan(job, company)
         outcome = conclude(run(stages, grace_s, company), company.ranks, job.paths)
@@ -73,11 +74,11 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     if outcome.status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
         records.report(job, 0, company)
     status = company.part(outcome, job.paths.failure)
+    if job.hosts.is_master and (status == 0 or keeping.changes(job.paths.model) != before):
+        keep(reference, job.paths, status)
     if status:
         records.report(job, status)
         return status
-    if job.hosts.is_master:
-        keep(reference, job.paths)
     with contextlib.suppress(OSError):  # a full disk takes nothing from the model
         job.paths.success.touch()
     return 0
@@ -160,14 +161,12 @@ def _reason(child: Child, status: int) -> str:
     return describe_child(child.command.name, status, child.tail())
 
 
-def keep(reference: handler.HandlerReference | None, paths: Paths) -> None:
-    """Leaves beside the model what `serve` needs to find its code. Training has finished: SIGTERM comes late."""
+def keep(reference: handler.HandlerReference | None, paths: Paths, status: int) -> None:
+    """Leaves beside the model what `serve` needs to find its code. Training has ended: SIGTERM comes late."""
     with _on_stop(signal.SIG_IGN):
-        if reference:
-            handler.remember(reference, paths)
-        elif script.brings_inference(paths):
-            handler.keep_code(paths)
-    log.log.info("finished; the model is in %s", paths.model)
+        if reference or script.brings_inference(paths):
+            keeping.keep(reference, paths)
+    log.log.info("%s; the model is in %s", "not finished" if status else "finished", paths.model)
 
 
 def prepare_output(paths: Paths) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,54 +120,6 @@ def test_code_with_the_name_of_a_room_is_refused_naming_both(ml: MakeTree, room:
     assert str(code / form.format(room).removesuffix("/__init__.py").removesuffix("/x.py")) in str(refused.value)
     assert str(ours) in str(refused.value)
     assert str(code) not in sys.path
-
-
-def test_a_model_remembers_its_handler_and_its_code(ml: MakeTree) -> None:
-    tree = ml(code={"mine.py": "1", "sub/data.txt": "2", "__pycache__/mine.pyc": "3", ".git/config": "4"})
-    tree.paths.model.mkdir()
-    handler.remember(HandlerReference("mine:Mine", "me"), tree.paths)
-    model = tree.paths.model
-    assert json.loads((model / "handler.json").read_text()) == {"handler": "mine:Mine"}
-    assert files_below(model / "code") == {"mine.py": "1", "sub/data.txt": "2"}
-    found = find_for_serving(tree.paths, {})
-    assert found == HandlerReference("mine:Mine", str(model / "handler.json"))
-    assert find_for_serving(tree.paths, {"MODEL_HANDLER": "their:Mine"}).target == "their:Mine"  # type: ignore[union-attr]
-
-
-def files_below(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): path.read_text()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != handler.KEPT
-    }
-
-
-def test_the_next_runs_code_replaces_what_an_older_run_kept(ml: MakeTree) -> None:
-    tree = ml(code={"old.py": "1"})
-    tree.paths.model.mkdir()
-    handler.keep_code(tree.paths)
-    (tree.paths.code / "old.py").unlink()
-    write_files(tree.paths.code, {"new.py": "2"})
-    handler.keep_code(tree.paths)
-    assert files_below(tree.paths.model) == {"code/new.py": "2"}
-
-
-def test_code_that_the_training_put_there_itself_stays(ml: MakeTree) -> None:
-    tree = ml(code={"train.py": "1"})
-    write_files(tree.paths.model / "code", {"inference.py": "theirs"})
-    handler.keep_code(tree.paths)
-    assert files_below(tree.paths.model) == {"code/inference.py": "theirs"}
-
-
-def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, mount: Callable[..., None]) -> None:
-    tree = ml(code={"a.py": "1"})
-    mount(tree.paths.model, "size=64k")
-    handler.keep_code(tree.paths)
-    write_files(tree.paths.code, {"b.bin": "x" * 100_000})
-    with pytest.raises(OSError, match="No space left"):
-        handler.keep_code(tree.paths)
-    assert files_below(tree.paths.model) == {"code/a.py": "1"}
-    assert [path.name for path in tree.paths.model.iterdir()] == ["code"]
 
 
 def test_who_has_the_old_file_open_reads_it_to_its_end(tmp_path: Path) -> None:

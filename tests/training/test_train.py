@@ -339,6 +339,18 @@ raise ValueError('y')
     assert done.reason.startswith("ValueError: y")
 
 
+def test_code_that_cannot_be_copied_fails_no_job_that_has_finished(ml: MakeTree, mount: Callable[..., None]) -> None:
+    tree = ml(hyperparameters=MINE, code={**handler(SAVES), "table.bin": "x" * 1_000_000})
+    mount(tree.paths.model, "size=128k")
+    done = tree.train()
+    assert (done.status, done.failure) == (0, None), done.err
+    assert sorted(path.name for path in tree.paths.model.iterdir()) == ["handler.json", "model.json"]
+    assert (
+        f"the code in {tree.paths.code} cannot be copied to {tree.paths.model / 'code'}: [Errno 28] No space"
+        in done.err
+    )
+
+
 def test_nobody_reading_the_output_does_not_end_the_training(ml: MakeTree) -> None:
     tree = ml(hyperparameters=MINE, code=handler("for _ in range(20_000): print('x' * 100)\n" + SAVES))
     process = tree.start()
@@ -350,12 +362,12 @@ def test_nobody_reading_the_output_does_not_end_the_training(ml: MakeTree) -> No
 
 
 def test_nobody_reading_the_log_does_not_hide_the_failure(ml: MakeTree) -> None:
-    tree = ml(code={"train.py": "", "inference.py": ""})
-    os.mkfifo(tree.paths.code / "fifo")  # no file to keep with the model: the error is in `train` itself
+    tree = ml(code={"train.py": ""})
+    tree.paths.report.mkdir(parents=True)  # no older report to be removed: the error is in `train` itself
     process = tree.start()
     assert process.stderr
     process.stderr.close()
     assert process.wait(30) == 1
     process.communicate()
     assert tree.failure
-    assert "is a named pipe" in tree.failure
+    assert "Is a directory" in tree.failure

@@ -1,0 +1,94 @@
+"""What is left beside a model: handler.json and the code, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from container import keeping
+from container.handler import HandlerReference, find_for_serving
+from tests.support import Tree, write_files
+
+MakeTree = Callable[..., Tree]
+
+
+def test_a_model_remembers_its_handler_and_its_code(ml: MakeTree) -> None:
+    tree = ml(code={"mine.py": "1", "sub/data.txt": "2", "__pycache__/mine.pyc": "3", ".git/config": "4"})
+    tree.paths.model.mkdir()
+    keeping.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    model = tree.paths.model
+    assert json.loads((model / "handler.json").read_text()) == {"handler": "mine:Mine"}
+    assert files_below(model / "code") == {"mine.py": "1", "sub/data.txt": "2"}
+    found = find_for_serving(tree.paths, {})
+    assert found == HandlerReference("mine:Mine", str(model / "handler.json"))
+    assert find_for_serving(tree.paths, {"MODEL_HANDLER": "their:Mine"}).target == "their:Mine"  # type: ignore[union-attr]
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != keeping.KEPT
+    }
+
+
+def test_the_next_runs_code_replaces_what_an_older_run_kept(ml: MakeTree) -> None:
+    tree = ml(code={"old.py": "1"})
+    tree.paths.model.mkdir()
+    keeping.keep_code(tree.paths)
+    (tree.paths.code / "old.py").unlink()
+    write_files(tree.paths.code, {"new.py": "2"})
+    keeping.keep_code(tree.paths)
+    assert files_below(tree.paths.model) == {"code/new.py": "2"}
+
+
+def test_code_that_the_training_put_there_itself_stays(ml: MakeTree) -> None:
+    tree = ml(code={"train.py": "1"})
+    write_files(tree.paths.model / "code", {"inference.py": "theirs"})
+    keeping.keep_code(tree.paths)
+    assert files_below(tree.paths.model) == {"code/inference.py": "theirs"}
+
+
+def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, mount: Callable[..., None]) -> None:
+    tree = ml(code={"a.py": "1"})
+    mount(tree.paths.model, "size=64k")
+    keeping.keep_code(tree.paths)
+    write_files(tree.paths.code, {"b.bin": "x" * 100_000})
+    with pytest.raises(OSError, match="No space left"):
+        keeping.keep_code(tree.paths)
+    assert files_below(tree.paths.model) == {"code/a.py": "1"}
+    assert [path.name for path in tree.paths.model.iterdir()] == ["code"]
+
+
+def test_a_full_disk_is_no_reason_to_fail_but_is_told(
+    ml: MakeTree, mount: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = ml(code={"mine.py": "1", "b.bin": "x" * 100_000})
+    mount(tree.paths.model, "size=64k")
+    keeping.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    assert [path.name for path in tree.paths.model.iterdir()] == ["handler.json"]
+    place = tree.paths.model / "code"
+    assert f"cannot be copied to {place}: [Errno 28] No space left on device" in caplog.text
+    (tree.paths.model / "handler.json").unlink()
+    (tree.paths.model / "model.bin").write_bytes(b"x" * (64 * 1024))
+    keeping.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    assert "handler.json cannot be written: No space left on device" in caplog.text
+    assert "served with MODEL_HANDLER=mine:Mine in the environment" in caplog.text
+
+
+def test_what_was_written_below_a_folder_is_noticed(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a/model.bin": "1", "b": "2"})
+    before = keeping.changes(tmp_path)
+    assert keeping.changes(tmp_path) == before
+    (tmp_path / "empty").mkdir()
+    assert keeping.changes(tmp_path) == before
+    # As `cp -p` leaves it: as long and as old as the last one.
+    kept = (tmp_path / "b").stat()
+    (tmp_path / "b").write_text("3")
+    os.utime(tmp_path / "b", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert keeping.changes(tmp_path) != before
+    assert keeping.changes(tmp_path / "nowhere") == {}
