@@ -92,6 +92,7 @@ class Handler(Protocol):
 
         batched = True          # a list in JSON, {"instances": […]}, {"inputs": …} and the rows of an npy are inputs;
                                 # else JSON and npy hold one input, whatever it is
+        csv_squeeze = True      # a row of CSV that has one cell is a text, as a line of text/plain is
         batch_size = 16         # never more inputs in one call; without it 32, and a larger request in one call
         batch_delay_ms = 5      # how long a request waits for company while nothing is computed; else 0
         def cost(self, input):  # such as its length, in the event loop, so cheap: alike goes with alike, cheapest first

@@ -57,14 +57,23 @@ class Form:
 ONE, MANY = Form(many=False), Form(many=True)
 
 
-def wanted(handler: object, name: str) -> bool:
-    """What a handler says by its attribute `batched`. Raises JobError."""
-    value = getattr(handler, "batched", False)
+MEANINGS = {
+    "batched": "a list in JSON and the rows of an npy are inputs",
+    "csv_squeeze": "a row of CSV that has one cell is a text",
+}
+
+
+def wanted(handler: object, name: str, attribute: str = "batched") -> bool:
+    """What a handler says by one of the attributes in MEANINGS. Raises JobError."""
+    value = getattr(handler, attribute, False)
     if not isinstance(value, bool):
-        raise JobError(
-            f"{name}.batched is {value!r}; it must be True (a list in JSON and the rows of an npy are inputs) or False"
-        )
+        raise JobError(f"{name}.{attribute} is {value!r}; it must be True ({MEANINGS[attribute]}) or False")
     return value
+
+
+def squeezed(rows: list[list[str]]) -> list[Any]:
+    """The rows of CSV, of one cell that cell: a column of texts is then what the same lines of text/plain are."""
+    return [row[0] if len(row) == 1 else row for row in rows]
 
 
 def split(value: Any) -> tuple[list[Any], Form]:

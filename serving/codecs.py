@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import sys
 from codecs import BOM_UTF8
@@ -135,7 +136,15 @@ def decode_text(body: bytes, media: MediaType) -> str:
     try:
         return body.decode(codec)
     except UnicodeDecodeError as error:
-        raise RequestError(400, f"the body is not {media.charset} (byte {error.start})") from None
+        raise RequestError(400, f"the body is not {media.charset} (byte {error.start}){_likely(body, media)}") from None
+
+
+def _likely(body: bytes, media: MediaType) -> str:
+    """What to do about a text that begins as UTF-16 or UTF-32 does, where the client says that it is in UTF-8."""
+    found = json.detect_encoding(body)
+    if charsets.codec(media.charset) == "utf_8_sig" and not found.startswith("utf-8"):
+        return f"; it looks like {found}: send utf-8, or name the charset in the Content-Type"
+    return ""
 
 
 def _decode_json(body: bytes, media: MediaType) -> list[Any]:
@@ -143,7 +152,9 @@ def _decode_json(body: bytes, media: MediaType) -> list[Any]:
     try:
         return [orjson.loads(body if plain else decode_text(body, media))]
     except orjson.JSONDecodeError as error:
-        raise RequestError(400, f"the body is not valid JSON: {error}") from None
+        if plain:
+            decode_text(body, media)  # orjson tells bytes that are no UTF-8 as half surrogates
+        raise RequestError(400, f"the body is not valid JSON: {error}{_likely(body, media)}") from None
 
 
 def _decode_json_lines(body: bytes, media: MediaType) -> list[Any]:

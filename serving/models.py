@@ -128,6 +128,7 @@ class HandlerModel:
         handler = made(self._reference.load(), self._reference.target)
         self.batching = batching_of(handler, self._settings)
         self._batched = batches.wanted(handler, self._reference.target)
+        self._squeezes = batches.wanted(handler, self._reference.target, "csv_squeeze")
         own = getattr(handler, "execution_parameters", {})
         self.execution_parameters = batch_transform.checked(own, self._reference.target)
         self._predicting = Predicting(handler, handler.load(self._model_dir), self._reference.target, self._settings)
@@ -148,6 +149,8 @@ class HandlerModel:
         form = MANY if many else ONE
         if self._batched and not many:
             inputs, form = beside(batches.split, inputs[0])
+        if self._squeezes and media.name == codecs.CSV:
+            inputs = beside(batches.squeezed, inputs)
         work = beside(self._predicting.work, inputs)
         metrics.stages["decode"].observe(time.perf_counter() - began)
         if self._predicting.asks:

@@ -17,6 +17,7 @@ class NewsClassifier:
     """Headlines → Business, Science & Technology, Entertainment, or Health & Medicine."""
 
     Hyperparameters = settings.Hyperparameters
+    csv_squeeze = True
 
     def train(self, job: TrainingJob[settings.Hyperparameters]) -> None:
         """Trains on newsCorpora.csv in the channel `training`; see training.run."""

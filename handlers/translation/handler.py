@@ -18,6 +18,7 @@ class Translation:
     # What one call of `predict` may have, so that a large request lets small ones pass between its calls.
     batch_size = 64
     batch_cost = 6_000
+    csv_squeeze = True
 
     def train(self, job: TrainingJob[Any]) -> None:
         """Trains one rank; see handlers/translation/learning/training.py."""

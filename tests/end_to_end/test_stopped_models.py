@@ -99,7 +99,11 @@ def test_of_the_news_handler(ml: MakeTree, start: Start, tmp_path: Path) -> None
     assert done.status == 143, done.err
     shutil.copytree(tree.paths.model, tmp_path / "endpoint/model")
     server = start(tmp_path / "endpoint", MODEL_HANDLER="").ready(timeout_s=120)
-    assert server.ask("Stocks fall on inflation fears") == {"result": "Business"}
+    question = "Stocks fall on inflation fears"
+    assert server.ask(question) == {"result": "Business"}
+    for kind in ("text/plain", "text/csv"):  # a column of texts is no table
+        answer = server.post(data=f"{question}\n", headers={"Content-Type": kind})
+        assert answer.json() == [{"result": "Business"}]
 
 
 def epochs(tree: Tree) -> int:

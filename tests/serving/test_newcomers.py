@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from container.failure import JobError
+from container.handler import HandlerReference
 from serving import batches
+from serving.models import HandlerModel, Request
+from serving.settings import Settings
 from tests.serving.test_conversation import Client
 
 if TYPE_CHECKING:
@@ -140,6 +144,26 @@ def test_batched_is_true_or_false() -> None:
     with pytest.raises(JobError, match=r"shout:Shout.batched is 'instances'; it must be True \(.*\) or False"):
         batches.wanted(Wrong(), "shout:Shout")
     assert not batches.wanted(object(), "shout:Shout")
+    with pytest.raises(JobError, match=r"shout:Shout.csv_squeeze is 'yes'; it must be True \(.*one cell.*\) or False"):
+        batches.wanted(SimpleNamespace(csv_squeeze="yes"), "shout:Shout", "csv_squeeze")
+
+
+def test_one_column_of_csv_is_texts_where_the_handler_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "class {}:\n    csv_squeeze = {}\n    def load(self, d): pass\n    def predict(self, m, i): return i\n"
+    (tmp_path / "echoes.py").write_text(code.format("Texts", True) + code.format("Rows", False))
+    monkeypatch.syspath_prepend(tmp_path)
+    body = b'a\n"b,c"\nd,e\n'
+    answers = [answer_of(f"echoes:{name}", tmp_path, body, CSV) for name in ("Texts", "Rows")]
+    assert answers == [["a", "b,c", ["d", "e"]], [["a"], ["b,c"], ["d", "e"]]]
+    assert answer_of("echoes:Texts", tmp_path, b'["a"]', JSON) == ["a"]
+
+
+def answer_of(handler: str, model_dir: Path, body: bytes, kind: str) -> Any:
+    """The answer in JSON, without a server."""
+    model = HandlerModel(HandlerReference(handler, "the test"), model_dir, Settings())
+    model.load()
+    request = Request(body, kind, JSON, lambda header: "")
+    return json.loads(model.respond(request, lambda item, *_: model.compute([item])[0]).body)
 
 
 def test_a_server_does_not_start_with_another_word_for_it(start: Start, base: Path) -> None:

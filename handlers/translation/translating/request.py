@@ -136,10 +136,10 @@ def _taken_apart(value: dict[Any, Any]) -> tuple[Any, dict[Any, Any]]:
             raise InputError(f"unknown key {str(key)[:SHOWN]!r}; {nearest(str(key), KEYS)}")
     if "inputs" not in value:
         raise InputError(f"the object has no 'inputs'; it should be {RIGHT}")
-    given = value.get("parameters") or {}
-    if not isinstance(given, dict):
+    given = value.get("parameters")
+    if not isinstance(given, dict | None):
         raise InputError(f"'parameters' is {_show(given)}; it should be an object such as {{\"beam\": 5}}")
-    return value["inputs"], given
+    return value["inputs"], given or {}
 
 
 def read_parameters(given: Mapping[Any, Any], defaults: Parameters) -> Parameters:

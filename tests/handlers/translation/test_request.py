@@ -81,6 +81,8 @@ def test_parameters_reach_the_search_and_the_rest_is_as_the_model_has_it() -> No
         ({}, "the object has no 'inputs'"),
         ({"inputs": {"inputs": "a"}}, "the input is an object"),
         ({"inputs": "a", "parameters": [5]}, "'parameters' is a list; it should be an object"),
+        ({"inputs": "a", "parameters": []}, "'parameters' is a list; it should be an object"),
+        ({"inputs": "a", "parameters": False}, "'parameters' is false; it should be an object"),
         ({"inputs": "a", "parameters": {"beem": 5}}, "unknown parameter 'beem'; did you mean 'beam'"),
         (
             {"inputs": "a", "parameters": {"beam": 0}},

@@ -68,8 +68,9 @@ def test_a_line_a_sentence(server: Server) -> None:
     assert text.content.decode() == f"{ANSWER}\n{SECONDS}\n"
     lines = post(server, f'"{QUESTION}"\n["{SECOND}"]\n', "application/jsonlines", "application/jsonlines")
     assert [json.loads(line) for line in lines.content.decode().splitlines()] == [ANSWER, [SECONDS]]
-    table = post(server, f'"{QUESTION}"\n"{SECOND}","{QUESTION}"\n', "text/csv", "text/csv")
-    assert table.content.decode() == f"{ANSWER}\n{SECONDS},{ANSWER}\n"
+    table = f'"{QUESTION}"\n"{SECOND}","{QUESTION}"\n'
+    assert post(server, table, "text/csv", "text/csv").content.decode() == f"{ANSWER}\n{SECONDS},{ANSWER}\n"
+    assert post(server, table, "text/csv").json() == [ANSWER, [SECONDS, ANSWER]]
 
 
 @pytest.mark.parametrize(
