@@ -1,0 +1,32 @@
+"""The vectors that the benchmark makes for the workshop's networks, in a file that the handler reads as GloVe's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import headline_vectors
+from handlers.news import glove, sample
+
+MARKETS, MUSIC = (["stocks", "fall", "bonds", "rise", "inflation"], ["band", "drops", "album", "tour", "song"])
+
+
+def test_words_that_stand_with_the_same_words_are_alike() -> None:
+    random = np.random.default_rng(0)
+    texts = [random.permutation(topic).tolist()[:4] for topic in (MARKETS, MUSIC) for _ in range(50)]
+    words, vectors = headline_vectors.make(texts)
+    assert sorted(words) == sorted(MARKETS + MUSIC)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    of = {word: vectors[words.index(word)] for word in words}
+    assert of["stocks"] @ of["bonds"] > of["stocks"] @ of["album"] + 0.2
+
+
+def test_the_handler_reads_the_file(tmp_path: Path) -> None:
+    path = tmp_path / headline_vectors.FILE
+    sample.write(tmp_path / "newsCorpora.csv", rows=2000)
+    headline_vectors.write(tmp_path / "newsCorpora.csv", path)
+    words = [line.split()[0] for line in path.read_text().splitlines()]
+    vectors, found = glove.read(path, words)
+    assert (found, vectors.shape) == (len(words), (len(words) + 1, headline_vectors.DIMENSIONS))
+    assert "stocks" in words
