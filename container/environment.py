@@ -17,6 +17,7 @@ from container.groups import distribution_groups, distribution_hosts
 from container.hyperparameters import PLATFORM_NAMES
 from container.job import TrainingJob
 from container.log import level_number, log
+from container.script_path.byo_container_words import to_arguments, to_text
 
 # These are the toolkit's own settings; the other sagemaker_* go to the script as framework parameters.
 _TOOLKIT_SETTINGS = frozenset(
@@ -31,30 +32,8 @@ _TOOLKIT_SETTINGS = frozenset(
         *PLATFORM_NAMES,
     }
 )
+__all__ = ["sm_variables", "to_arguments", "to_text"]
 LISTING_S = 60.0  # a driver that hangs would hold the job for ever
-
-
-def to_text(value: Any) -> str:
-    """A value in an environment variable: text as it is, nothing for None, else compact sorted JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def to_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """Hyperparameters as a command line: sorted, always two words, `--key value` or `-k value`."""
-    words = []
-    for key, value in sorted(hyperparameters.items()):
-        words += [f"--{key}" if len(key) > 1 else f"-{key}", _argument(value)]
-    return words
-
-
-def _argument(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Mapping):
-        return ",".join(f"{key}={item}" for key, item in sorted(value.items()))
-    return str(value)
 
 
 def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) -> dict[str, str]:
