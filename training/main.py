@@ -29,7 +29,7 @@ from container.failure import JobError, JobStopped, describe, describe_child, re
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Stage, Supervisor, run
-from training import records, script
+from training import notices, records, script
 from training.company import Company, allow_many_files
 from training.launchers import Launcher, Place
 from training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
@@ -64,6 +64,7 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     grace_s, reference = stop_grace_s(), None
     if len(job.hosts.all) > 1:
         allow_many_files()
+    notices.warn(job)
     company = company_of(job, Ranks(scratch), grace_s)
     try:
         stages, reference = plan(job, company)

@@ -8,10 +8,13 @@ import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import Tree
+from tests.training.launchers.support import job
+from training import notices
 from training.network import free_port
 
 MakeTree = Callable[..., Tree]
@@ -35,6 +38,13 @@ if os.environ["RANK"] == "0":
 def test_a_process_group_of_one_can_be_made_without_a_launcher(ml: MakeTree) -> None:
     done = ml(code={"train.py": MEET}).train()
     assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize(("given", "warnings"), [({}, 0), ({"sagemaker_s3_output": "s3://bucket/out"}, 1)])
+def test_intermediate_output_that_nobody_copies_is_told(given: dict[str, Any], warnings: int) -> None:
+    found = notices.intermediate(job(**given))
+    assert len(found) == warnings
+    assert all("/opt/ml/output/intermediate is lost" in text and "/opt/ml/checkpoints" in text for text in found)
 
 
 def test_a_host_that_is_alone_takes_another_port_where_its_own_is_taken() -> None:

@@ -96,6 +96,8 @@ def test_a_script_finds_its_job_by_the_toolkits_names(ml: MakeTree) -> None:
     tree = ml(hyperparameters=given, channels={"train": {}}, code={"train.py": SCRIPT})
     done = tree.train()
     assert done.status == 0, done.err
+    assert "WARNING" in done.err
+    assert "sagemaker_s3_output is s3://bucket/out, and nothing is copied there" in done.err
     found = json.loads((tree.paths.model / "found.json").read_text())
     assert (found["lr"], found["hosts"], found["data"]) == (0.1, ["algo-1"], str(tree.paths.data / "train"))
     assert found["workers"] == os.cpu_count()
