@@ -138,6 +138,7 @@ print(json.dumps({
     found = json.loads(python(code % list(TOOLKIT), tmp_path, SAGEMAKER_BASE_DIR="ROOT"))
     for module, names in TOOLKIT.items():
         expected = {name: value for name, value in names.items() if name not in LACKING.get(module, ())}
+        expected |= {"Environment": None} if "Environment" in expected else {}
         assert found[module].keys() == expected.keys(), module
         for name, value in expected.items():
             same = (
@@ -146,6 +147,22 @@ print(json.dumps({
                 else found[module][name] == value
             )
             assert same, f"{module}.{name} is {found[module][name]!r}"
+
+
+@without_toolkits
+def test_an_environment_has_the_toolkits_attributes(tmp_path: Path) -> None:
+    code = """
+import json
+from sagemaker_training.environment import Environment
+job = Environment()
+print(json.dumps({name: not callable(getattr(job, name)) and job[name] for name in %r}))"""
+    lacking = "get_distribution_instance_groups_from_resource_config"
+    names = [name for name in TOOLKIT["environment"]["Environment"] if name != lacking]
+    cases = json.loads(Path(__file__).with_name("toolkit_facts.json").read_text(encoding="utf-8"))
+    of_the_machine = {"num_cpus": 1, "num_gpus": 0, "num_neurons": 0}
+    told = cases[0]["facts"]["training_env"] | of_the_machine
+    found = json.loads(python(code % names, tmp_path, SM_TRAINING_ENV=json.dumps(told)))
+    assert {name: value for name, value in found.items() if name in told} == told
 
 
 @without_toolkits

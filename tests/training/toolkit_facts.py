@@ -39,7 +39,9 @@ def main() -> None:
             os.environ.update(outside | case["given"]["environ"])
             facts = json.loads(json.dumps(ask(Path(root), case["given"])).replace(root, ROOT))
             case["facts"] = facts if case is cases[0] else unlike(cases[0]["facts"], facts)
-        found = json.dumps({name: names_in(f"sagemaker_training.{name}") for name in FOR_SCRIPTS}, indent=0)
+        modules = {name: names_in(f"sagemaker_training.{name}") for name in FOR_SCRIPTS}
+        modules["environment"]["Environment"] = attributes()
+        found = json.dumps(modules, indent=0)
         MODULES.write_text(found.replace(root, ROOT) + "\n", encoding="utf-8")
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
     FACTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
@@ -56,9 +58,16 @@ def names_in(module: str) -> dict[str, Any]:
     }
 
 
+def attributes() -> list[str]:
+    """What a script may ask of an Environment."""
+    from sagemaker_training import environment  # type: ignore[import-not-found]
+
+    return [name for name in dir(environment.Environment) if not name.startswith("_")]
+
+
 def ask(root: Path, given: dict[str, Any]) -> dict[str, Any]:
     """The toolkit's variables, arguments and commands for one input."""
-    from sagemaker_training import entry_point, environment, process  # type: ignore[import-not-found]
+    from sagemaker_training import entry_point, environment, process
 
     config, code = root / "input/config", root / "code"
     config.mkdir(parents=True, exist_ok=True)
