@@ -22,6 +22,7 @@ from container.fetch import fetch
 from container.job import TrainingJob
 from container.log import log
 from container.paths import Paths
+from container.script_path import FOLDER as STAND_INS
 
 DEFAULT_PROGRAM = "train.py"
 SERVED = "inference.py"
@@ -113,7 +114,8 @@ def variables(script: TrainingScript, job: TrainingJob[Any]) -> dict[str, str]:
                 f"{job.paths.hyperparameters}: the hyperparameters are too long together: {name}, by which a script "
                 f"gets them, would have {length} bytes, and no variable may have more than {LONGEST_STRING}"
             )
-    paths = [str(job.paths.code), os.environ.get("PYTHONPATH")]
+    # Last, and behind what is installed: see container/script_path/.
+    paths = [str(job.paths.code), os.environ.get("PYTHONPATH"), str(STAND_INS)]
     return made | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
