@@ -1,0 +1,174 @@
+"""The files of a corpus → words between spaces, or pieces where BPE has cut them already."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from container.failure import JobError
+from container.progress import say
+from handlers.translation import conventions
+from handlers.translation.conventions import Conventions
+from handlers.translation.preparing import cleaning, codes, corpus, parallel, pretokenized
+from handlers.translation.preparing.corpus import Corpus, Files, Pairs
+from handlers.translation.preparing.pretokenized import State
+from handlers.translation.text import CODES_NAMES, Text, join, unescape
+
+
+@dataclass(frozen=True)
+class Side:
+    """One language of a part of the corpus: lines as they were given, and the tokens of each."""
+
+    language: str
+    state: State
+    conventions: Conventions
+    lines: list[str]
+    tokens: list[str]
+
+    def take(self, numbers: Sequence[int]) -> Side:
+        lines, tokens = ([every[number] for number in numbers] for every in (self.lines, self.tokens))
+        return replace(self, lines=lines, tokens=tokens)
+
+    def plain(self) -> list[str]:
+        """The lines as people write them."""
+        if self.state is State.PLAIN:
+            return self.lines
+        text = Text(self.language)
+        return [text.detokenize(join(line)) for line in self.lines]
+
+    def size(self) -> int:
+        """Bytes of the lines: of their words, where they were tokenised already."""
+        lines = self.lines if self.state is State.PLAIN else [unescape(join(line)) for line in self.tokens]
+        return sum(len(line.encode()) + 1 for line in lines)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is trained on, or measured with."""
+
+    source: Side
+    target: Side
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.source, self.target
+
+    def take(self, numbers: Sequence[int]) -> Part:
+        return Part(self.source.take(numbers), self.target.take(numbers))
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """A whole corpus."""
+
+    train: Part
+    valid: Part
+    lowercase: bool
+    """Whether both languages were put in lower case here."""
+    dropped: dict[str, int]
+    """How many pairs were left out for what reason."""
+
+    @property
+    def is_cut(self) -> bool:
+        return self.train.source.state is State.CUT
+
+
+def tokenize(text: Corpus, lowercase: bool, workers: int) -> Tokenized:
+    """Reads, tokenises and cleans. Raises JobError for text that cannot be trained on."""
+    pairs = text.train.read()
+    is_cut = _check_cut(text, pairs, lowercase)
+    lowercase = lowercase or _has_lowercase_codes(text)
+    whole = _part("train", pairs, text, lowercase, workers, is_cut)
+    given = None
+    if text.valid:
+        given = _part("valid", text.valid.read(), text, lowercase, workers, is_cut, whole)
+        _refuse_empty(given, text.valid)
+    # Text that is cut was cleaned by those who cut it.
+    kept = cleaning.clean(whole.source.tokens, whole.target.tokens, only_empty=is_cut)
+    say(f"{text.train.source} and {text.train.target}: {kept}")
+    numbers, held_out = (kept.pairs, []) if given else cleaning.split(kept.pairs)
+    if not numbers or not (given or held_out):
+        raise JobError(
+            f"{text.train.source} and {text.train.target}: {kept}; that is too few to train on"
+            + ("" if given else f", for every {cleaning.VALID_EVERY}rd is needed to measure with")
+        )
+    return Tokenized(whole.take(numbers), given or whole.take(held_out), lowercase, kept.dropped)
+
+
+def _check_cut(text: Corpus, pairs: Pairs, lowercase: bool) -> bool:
+    """Whether BPE has cut the training text. Raises JobError where it cannot be used as it is."""
+    sides = ((text.train.source, pairs.source), (text.train.target, pairs.target))
+    for path, lines in sides:
+        pretokenized.refuse_sentencepiece(path, lines)
+    cut = [(path, lines) for path, lines in sides if pretokenized.state(lines) is State.CUT]
+    if not cut:
+        return False
+    path, lines = cut[0]
+    if not text.codes:
+        raise pretokenized.missing_codes(path, lines, CODES_NAMES)
+    if lowercase and not _detect(map(join, lines)).lowercase:
+        raise JobError(
+            f"lowercase is asked for, and {path} has capital letters and is cut into pieces by BPE already; take "
+            f"lowercase back, or give the text before it was cut: {pretokenized.PLAIN}"
+        )
+    valid = text.valid.read() if text.valid else None
+    others = [(text.valid.source, valid.source), (text.valid.target, valid.target)] if text.valid and valid else []
+    pretokenized.check_codes(text.codes, [*sides, *others])
+    say(f"{path} is cut into pieces by BPE already: it is used as it is, and {text.codes} cuts the endpoint's requests")
+    return True
+
+
+def _has_lowercase_codes(text: Corpus) -> bool:
+    """Whether codes that came with the text know no capital letters, so that text must have none."""
+    return text.codes is not None and conventions.detect(codes.symbols(text.codes)).lowercase
+
+
+def _part(
+    name: str, pairs: Pairs, text: Corpus, lowercase: bool, workers: int, is_cut: bool, train: Part | None = None
+) -> Part:
+    """`train`, whose conventions plain validation text must follow."""
+    direction = text.direction
+    made = []
+    for number, (language, lines) in enumerate(((direction.source, pairs.source), (direction.target, pairs.target))):
+        state = State.CUT if is_cut else pretokenized.state(lines)
+        if state is State.TOKENISED:
+            say(f"{pairs.names[number]} has spaces between words and punctuation already, and is not tokenised again")
+        known = train.sides[number].conventions if train else Conventions(lowercase=lowercase)
+        made.append(_side(name, language, lines, state, known, workers, is_known=train is not None))
+    return Part(*made)
+
+
+def _side(
+    name: str, language: str, lines: list[str], state: State, asked: Conventions, workers: int, is_known: bool
+) -> Side:
+    if state is State.PLAIN:
+        make = functools.partial(_tokenizer, language, asked)
+        tokens = parallel.transform(f"words of {name}.{language}", lines, make, workers)
+    else:
+        tokens = [" ".join(line.split()) for line in lines]
+        tokens = [line.lower() for line in tokens] if asked.lowercase and state is State.TOKENISED else tokens
+    if is_known:
+        return Side(language, state, asked, lines, tokens)
+    found = _detect(map(join, tokens) if state is State.CUT else tokens)
+    if found.lowercase and not asked.lowercase:
+        say(f"{name}.{language} has no capital letters: the endpoint puts requests in that language in lower case")
+    # Plain text was preprocessed by us; that it is in lower case may have been so before.
+    found = replace(asked, lowercase=asked.lowercase or found.lowercase) if state is State.PLAIN else found
+    return Side(language, state, found, lines, tokens)
+
+
+def _tokenizer(language: str, asked: Conventions) -> parallel.Transform:
+    return Text(language, asked).tokenize
+
+
+def _detect(lines: Iterable[str]) -> Conventions:
+    return conventions.detect(codes.count([lines]))
+
+
+def _refuse_empty(valid: Part, files: Files) -> None:
+    """Validation text is taken whole, as its measure is that of the whole; so it must be whole."""
+    for path, side in ((files.source, valid.source), (files.target, valid.target)):
+        empty = [number for number, line in enumerate(side.tokens, 1) if not line]
+        if empty:
+            raise JobError(f"{path}: these lines have no words: {corpus.numbers(empty)}; take them out of both files")
