@@ -69,7 +69,7 @@ def read_dictionary(path: Path) -> dict[str, int]:
     form are left out: whoever loads the dictionary refuses them."""
     counts = {}
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        piece, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
+        piece, _, count = line.rstrip().removesuffix(" #fairseq:overwrite").rpartition(" ")
         if piece and count.isdecimal() and not piece.startswith("madeupword"):
             counts[piece] = int(count)
     return counts

@@ -117,6 +117,8 @@ def find(
     right = "two files of sentences whose names end in their languages, such as train.de and train.en"
     if not texts:
         raise JobError(f"{where} needs {right}; it holds {names}")
+    if len(languages) == 1:
+        raise JobError(f"{where} has text in {languages[0]!r} only; it needs {right}, and holds {names}")
     direction = direction_of(languages, source, target, architecture, where)
     for language in (direction.source, direction.target):
         if language not in languages:

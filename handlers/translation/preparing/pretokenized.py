@@ -24,12 +24,18 @@ CUT = 0.05
 # Of the punctuation. Moses leaves a full stop at an abbreviation, so that those within a line tell nothing.
 APART = 0.8
 ATTACHED = re.compile(r"""\w[,?!"]$|^["„(]\w|\w'\w""")
+LOOKED_AT = 20_000  # lines of a file, from all parts of it: a corpus may have millions
 CHECKED = 1000  # lines, by which codes are compared with text
 SAME = (
     0.5  # of those with pieces, at least: BPE-dropout, or a vocabulary given to subword-nmt, cuts some words otherwise
 )
 SHOWN = 60  # characters of a line
 PLAIN = "plain text is best: it is preprocessed here, and requests in the same way"
+
+
+def some(lines: Sequence[str]) -> Sequence[str]:
+    """Enough of the lines to tell what has been done to all."""
+    return lines[:: 1 + len(lines) // LOOKED_AT]
 
 
 class State(Enum):
@@ -42,6 +48,7 @@ class State(Enum):
 
 def state(lines: Sequence[str]) -> State:
     """Whether words and punctuation have spaces between them, and whether BPE has cut words into pieces."""
+    lines = some(lines)
     if _share(lines, _has_pieces) > CUT:
         return State.CUT
     apart = attached = 0
@@ -55,7 +62,7 @@ def state(lines: Sequence[str]) -> State:
 
 def refuse_sentencepiece(path: Path, lines: Sequence[str]) -> None:
     """Raises JobError, which names the line, where SentencePiece has cut the text."""
-    if _share(lines, lambda line: line.startswith(SENTENCEPIECE)) > CUT:
+    if _share(some(lines), lambda line: line.startswith(SENTENCEPIECE)) > CUT:
         number, line = next((n, line) for n, line in enumerate(lines, 1) if line.startswith(SENTENCEPIECE))
         raise JobError(
             f"{path}, line {number:,}, is cut into pieces of SentencePiece's ({line[:SHOWN]!r}); {PLAIN}. Pieces of "

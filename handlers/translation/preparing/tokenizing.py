@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from container.failure import JobError
@@ -107,7 +107,7 @@ def _check_cut(text: Corpus, pairs: Pairs, lowercase: bool) -> bool:
     path, lines = cut[0]
     if not text.codes:
         raise pretokenized.missing_codes(path, lines, CODES_NAMES)
-    if lowercase and not _detect(map(join, lines)).lowercase:
+    if lowercase and not _detect(lines, State.CUT).lowercase:
         raise JobError(
             f"lowercase is asked for, and {path} has capital letters and is cut into pieces by BPE already; take "
             f"lowercase back, or give the text before it was cut: {pretokenized.PLAIN}"
@@ -150,7 +150,7 @@ def _side(
         tokens = [line.lower() for line in tokens] if asked.lowercase and state is State.TOKENISED else tokens
     if is_known:
         return Side(language, state, asked, lines, tokens)
-    found = _detect(map(join, tokens) if state is State.CUT else tokens)
+    found = _detect(tokens, state)
     if found.lowercase and not asked.lowercase:
         say(f"{name}.{language} has no capital letters: the endpoint puts requests in that language in lower case")
     # Plain text was preprocessed by us; that it is in lower case may have been so before.
@@ -162,8 +162,9 @@ def _tokenizer(language: str, asked: Conventions) -> parallel.Transform:
     return Text(language, asked).tokenize
 
 
-def _detect(lines: Iterable[str]) -> Conventions:
-    return conventions.detect(codes.count([lines]))
+def _detect(tokens: Sequence[str], state: State) -> Conventions:
+    lines = pretokenized.some(tokens)
+    return conventions.detect(codes.count([map(join, lines) if state is State.CUT else lines]))
 
 
 def _refuse_empty(valid: Part, files: Files) -> None:

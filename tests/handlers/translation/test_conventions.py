@@ -55,7 +55,7 @@ def test_pieces_tell_what_words_do() -> None:
 
 def test_a_dictionary(tmp_path: Path) -> None:
     path = tmp_path / "dict.de.txt"
-    path.write_text(", 12\nder 9\nmadeupword0000 0\n\nodd\nviel@@ 3 #fairseq:overwrite\n")
+    path.write_text(", 12\nder 9\r\nmadeupword0000 0\n\nodd\nviel@@ 3 #fairseq:overwrite\n")
     found = conventions.read_dictionary(path)
     assert found == {",": 12, "der": 9, "viel@@": 3}
     assert conventions.is_cut(found, path)
