@@ -4,7 +4,8 @@
 
 FOLDER holds train.de and train.en, and may hold valid.de and valid.en. The words are Moses' (see text.py); pairs that
 are too long or too unlike in length are left out; the pieces are learned on both sides of the training text; where
-there is no validation text, every 23rd pair becomes it. `train` does the same with a channel of plain text.
+there is no validation text, every 23rd pair becomes it. Text that was tokenised or cut before is taken as it is (see
+preparing/pretokenized.py). `train` does the same with a channel of text.
 
 All cores are used, and the same text gives the same bytes on any number of them.
 """

@@ -21,6 +21,7 @@ from container.failure import JobError
 from handlers.translation.conventions import OURS, SEPARATOR, Conventions
 
 CODES = "codes"
+VERSION = "#version:"  # how subword-nmt's files begin since 2017
 # Under which names files with codes are found, the usual ones first: fairseq's scripts write `code`.
 CODES_NAMES = (CODES, "code", "bpecodes", "bpe.codes", "*.codes", "codes.*", "code.*", "bpecodes.*", "bpe.[0-9]*")
 # With the semicolon only: Python unescapes `&copy=2` too, which in text is no entity.
@@ -82,15 +83,21 @@ def unescape(text: str) -> str:
 
 
 def find_codes(files: Iterable[Path]) -> Path | None:
-    """The file with BPE codes among `files`, by its name, the one in the uppermost folder. Raises JobError where there
-    are several."""
+    """The file with BPE codes among `files`, by its name, the one in the uppermost folder. Under a name such as
+    `code.*` only what begins as subword-nmt begins it. Raises JobError where there are several."""
     for pattern in CODES_NAMES:
-        found = uppermost([path for path in files if fnmatch.fnmatchcase(path.name, pattern)])
+        named = [path for path in files if fnmatch.fnmatchcase(path.name, pattern)]
+        found = uppermost([path for path in named if path.name == pattern or _begins_as_codes(path)])
         if len(found) > 1:
             raise JobError(f"there are several files with BPE codes: {', '.join(map(str, found))}; leave the right one")
         if found:
             return found[0]
     return None
+
+
+def _begins_as_codes(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(VERSION)) == VERSION.encode()
 
 
 def uppermost(paths: Sequence[Path]) -> list[Path]:
@@ -135,7 +142,7 @@ def _check(codes: Path) -> None:
     except UnicodeDecodeError as error:
         raise JobError(f"{codes} is not UTF-8 (byte {error.start}); {right}") from None
     first = 1
-    if lines[0].startswith("#version:"):
+    if lines[0].startswith(VERSION):
         if lines[0].split()[-1] not in ("0.1", "0.2"):
             raise JobError(f"{codes} says {lines[0]!r}; versions 0.1 and 0.2 are known")
         first = 2

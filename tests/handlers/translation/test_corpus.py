@@ -38,11 +38,11 @@ def test_what_scripts_keep_in_folders_below_is_left_aside(tmp_path: Path, capsys
     found = corpus.find(sorted(path for path in tmp_path.rglob("*") if path.is_file()), "de", "en")
     assert (found.train.source, found.codes) == (tmp_path / "train.de", tmp_path / "code")
     assert f"{tmp_path / 'tmp' / 'train.de'} is left aside" in capsys.readouterr().out
-    folder_of(tmp_path, bpe__codes="")
+    folder_of(tmp_path, bpe__codes="", code__py="print()")
     assert corpus.find(sorted(tmp_path.glob("*.*")), "de", "en").codes == tmp_path / "bpe.codes"
-    (tmp_path / "bpe.codes").rename(tmp_path / "x.codes")
+    (tmp_path / "bpe.codes").unlink()
     with pytest.raises(JobError, match=r"several files with BPE codes: .*x\.codes, .*y\.codes"):
-        corpus.find(folder_of(tmp_path, y__codes="")[1:], "de", "en")
+        corpus.find(folder_of(tmp_path, x__codes="#version: 0.2", y__codes="#version: 0.2")[1:], "de", "en")
 
 
 def test_any_name_will_do_for_the_only_pair(tmp_path: Path) -> None:
