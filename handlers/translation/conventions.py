@@ -17,6 +17,8 @@ from container.failure import JobError
 
 SEPARATOR = "@@"  # subword-nmt's, after each piece of a word but the last
 SENTENCEPIECE = "\u2581"  # which SentencePiece puts before each word
+# Of the pieces of such text; text from the web has the sign a few times, too, as a picture of a bar.
+MARKED = 0.05
 # Of the words with letters that have a case, in text that has capital letters: some 30% in German, 12% in English.
 CAPITALISED = 0.01
 # Plain and typographic ones. An entity may have been cut into pieces itself, such as &@@ quot@@ ;
@@ -78,9 +80,10 @@ def read_dictionary(path: Path) -> dict[str, int]:
 def is_cut(counts: Mapping[str, int], dictionary: Path) -> bool:
     """Whether a dictionary holds pieces of subword-nmt's; else it holds whole words. Raises JobError for another
     program's pieces."""
-    if any(piece.startswith(SENTENCEPIECE) for piece in counts):
+    marked = sum(count for piece, count in counts.items() if piece.startswith(SENTENCEPIECE))
+    if marked > MARKED * sum(counts.values()):
         raise JobError(
             f"{dictionary} has pieces of SentencePiece's ({SENTENCEPIECE}…); only those of subword-nmt (…{SEPARATOR}) "
             "are known here, and plain text, of which they are made"
         )
-    return any(piece.endswith(SEPARATOR) for piece in counts)
+    return any(piece.endswith(SEPARATOR) and piece != SEPARATOR for piece in counts)

@@ -41,7 +41,7 @@ class Prepared:
 
     @property
     def lowercase(self) -> bool:
-        """Whether prepare.py put both languages in lower case, but not the references."""
+        """Whether prepare.py put both languages in lower case."""
         return bool(self.facts.get("lowercase"))
 
     @property

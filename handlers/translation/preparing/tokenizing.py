@@ -31,11 +31,12 @@ class Side:
         return replace(self, lines=lines, tokens=tokens)
 
     def plain(self) -> list[str]:
-        """The lines as people write them."""
-        if self.state is State.PLAIN:
-            return self.lines
-        text = Text(self.language)
-        return [text.detokenize(join(line)) for line in self.lines]
+        """The lines as people write them, but in lower case where the network cannot write otherwise."""
+        lines = self.lines
+        if self.state is not State.PLAIN:
+            text = Text(self.language)
+            lines = [text.detokenize(join(line)) for line in lines]
+        return [line.lower() for line in lines] if self.conventions.lowercase else lines
 
     def size(self) -> int:
         """Bytes of the lines: of their words, where they were tokenised already."""

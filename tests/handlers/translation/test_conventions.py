@@ -59,6 +59,6 @@ def test_a_dictionary(tmp_path: Path) -> None:
     found = conventions.read_dictionary(path)
     assert found == {",": 12, "der": 9, "viel@@": 3}
     assert conventions.is_cut(found, path)
-    assert not conventions.is_cut({"der": 9}, path)
+    assert not conventions.is_cut({"der": 90, "@@": 1, "\u2581": 1}, path)
     with pytest.raises(JobError, match=r"dict.de.txt has pieces of SentencePiece's"):
         conventions.is_cut({"\u2581der": 9}, path)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from container.failure import JobError
 from container.job import TrainingJob
 from handlers.translation import Translation, sample
 from tests.handlers.translation import iwslt14
-from tests.handlers.translation.conftest import ABLE, SMALL, finish, make_tree_below
+from tests.handlers.translation.conftest import ABLE, SMALL, MakeJob, finish, make_tree_below
 from tests.serving.conftest import servers_below
 
 PAIRS = 1200
@@ -37,10 +38,10 @@ def manifest_of(model: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def binary_job(text: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingJob[Any]:
-    """A short job on the binary text."""
+    """A short job on the binary text, with the text that it was made of beside it."""
     folder = tmp_path_factory.mktemp("binary")
+    shutil.copytree(text, folder / "data-bin", ignore=shutil.ignore_patterns("tmp"))
     iwslt14.binarise(text, folder / "data-bin")
-    shutil.copy(text / "code", folder / "data-bin")
     return finish(folder / "ml", folder / "data-bin", **{**SMALL, "eval_bleu": "false"})
 
 
@@ -70,6 +71,11 @@ def test_capital_letters_are_served_as_small_ones(binary_job: TrainingJob[Any]) 
     model = handler.load(binary_job.model_dir)
     shouted, spoken = handler.predict(model, [SHOUTED, SPOKEN])
     assert shouted == spoken
+
+
+def test_lower_case_cannot_be_asked_for_binary_text(make_job: MakeJob) -> None:
+    with pytest.raises(JobError, match=r"lowercase is asked for, and .*dict.de.txt has capital letters: binary text"):
+        Translation().train(make_job(lowercase=True))
 
 
 @pytest.mark.slow

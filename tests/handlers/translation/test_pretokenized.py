@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from container.failure import JobError
+from handlers.translation import conventions, sample
 from handlers.translation import prepare as command
-from handlers.translation import sample
 from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import corpus, prepared, pretokenized
+from handlers.translation.preparing import binary, corpus, prepared, pretokenized
 from handlers.translation.preparing.prepared import Prepared
 from handlers.translation.preparing.pretokenized import State
-from handlers.translation.text import Text
+from handlers.translation.text import Text, unescape
 from tests.handlers.translation import iwslt14
 
 PLAIN = [german for german, _ in sample.pairs(50)]
@@ -143,6 +143,25 @@ def test_words_of_moses_stay_as_they_are(upload: Path, tmp_path: Path) -> None:
     assert made.conventions == cut.conventions
     for name in ("dict.de.txt", "train.de-en.en.bin", "valid.en"):
         assert (made.folder / name).read_bytes() == (cut.folder / name).read_bytes(), name
+
+
+def test_plain_validation_text_beside_tokenised_training_text(upload: Path, tmp_path: Path) -> None:
+    sample.write(tmp_path, 10, 20)
+    for language in iwslt14.LANGUAGES:
+        (tmp_path / f"train.{language}").write_bytes((upload / "tmp" / f"train.{language}").read_bytes())
+    wanted = (tmp_path / "valid.en").read_text().lower()
+    made = prepare_all(tmp_path, tmp_path / "made")
+    assert (made.folder / "valid.en").read_text() == wanted, "what the network can write"
+    figures = binary.figures(made.folder / "valid.de-en.de", conventions.read_dictionary(made.dictionary("de")))
+    assert figures
+    text = Text("de", made.conventions)
+    words = [text.tokenize(line) for line in (tmp_path / "valid.de").read_text().splitlines()]
+    assert figures.size == sum(len(unescape(line).encode()) + 1 for line in words), "no piece is unknown"
+
+
+def test_the_format_of_older_versions_of_fairseq_has_no_figures(tmp_path: Path) -> None:
+    (tmp_path / "train.de-en.de.idx").write_bytes(b"TNTIDX\x00\x00" + bytes(40))
+    assert binary.figures(tmp_path / "train.de-en.de", {}) is None
 
 
 def test_hyphens_that_were_split_off(tmp_path: Path) -> None:
