@@ -31,7 +31,7 @@ from handlers.translation import shims
 from handlers.translation.preparing import codes, corpus, parallel, prepared, tokenizing
 from handlers.translation.preparing.corpus import Corpus, Direction
 from handlers.translation.preparing.prepared import Prepared
-from handlers.translation.preparing.tokenizing import Part
+from handlers.translation.preparing.tokenizing import Part, Tokenized
 from handlers.translation.text import CODES, Bpe
 
 MERGES = 10_000
@@ -71,7 +71,7 @@ def prepare(text: Corpus, destination: Path, recipe: Recipe) -> Prepared:
 def _fill(folder: Path, text: Corpus, recipe: Recipe) -> None:
     words = tokenizing.tokenize(text, recipe.lowercase, recipe.workers)
     parts = {"train": words.train, "valid": words.valid}
-    _bring_codes(folder / CODES, text, words.train, recipe)
+    _bring_codes(folder / CODES, text, words, recipe)
     pieces = {name: _cut(folder / CODES, name, part, words.is_cut, recipe) for name, part in parts.items()}
     for name, cut in pieces.items():
         _write(folder, f"{name}.pieces", text.direction, cut)
@@ -91,13 +91,14 @@ def _fill(folder: Path, text: Corpus, recipe: Recipe) -> None:
     (folder / prepared.FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _bring_codes(path: Path, text: Corpus, train: Part, recipe: Recipe) -> None:
+def _bring_codes(path: Path, text: Corpus, words: Tokenized, recipe: Recipe) -> None:
     """The codes that came with the text, else those that it teaches."""
     if text.codes:
-        say(f"words are cut by {text.codes}; none are learned")
+        if not words.is_cut:
+            say(f"words are cut by {text.codes}; none are learned")
         shutil.copyfile(text.codes, path)
     else:
-        codes.learn(codes.count(side.tokens for side in train.sides), recipe.merges, path)
+        codes.learn(codes.count(side.tokens for side in words.train.sides), recipe.merges, path)
 
 
 def _cut(path: Path, name: str, part: Part, is_cut: bool, recipe: Recipe) -> tuple[list[str], list[str]]:

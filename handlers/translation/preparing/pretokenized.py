@@ -70,9 +70,20 @@ def refuse_sentencepiece(path: Path, lines: Sequence[str]) -> None:
         )
 
 
+def refuse_cut(valid: Iterable[tuple[Path, Sequence[str]]]) -> None:
+    """Raises JobError, which names the line, for validation text that is cut while the training text is not."""
+    for path, lines in valid:
+        if state(lines) is State.CUT:
+            number, piece = _first_piece(lines)
+            raise JobError(
+                f"{path}, line {number:,}, is cut into pieces by BPE already ({piece!r}), and the training text is "
+                f"not; {PLAIN}"
+            )
+
+
 def missing_codes(path: Path, lines: Sequence[str], names: Iterable[str]) -> JobError:
     """For text that is cut, without the file that says how."""
-    number, piece = next((n, _piece(line)) for n, line in enumerate(lines, 1) if _has_pieces(line))
+    number, piece = _first_piece(lines)
     return JobError(
         f"{path}, line {number:,}, is cut into pieces by BPE already ({piece!r}), and the codes are missing by which "
         "the endpoint could cut its requests: put the file that subword-nmt learned (`code` in fairseq's scripts) "
@@ -104,12 +115,13 @@ def _has_pieces(line: str) -> bool:
     return f"{SEPARATOR} " in line
 
 
-def _piece(line: str) -> str:
-    """The first word that was cut, as it stands there."""
+def _first_piece(lines: Sequence[str]) -> tuple[int, str]:
+    """The number of the first line with a word that was cut, and that word as it stands there."""
+    number, line = next((number, line) for number, line in enumerate(lines, 1) if _has_pieces(line))
     words = line.split()
     first = next(place for place, word in enumerate(words) if word.endswith(SEPARATOR))
     last = next((place for place in range(first, len(words)) if not words[place].endswith(SEPARATOR)), len(words))
-    return " ".join(words[first : last + 1])
+    return number, " ".join(words[first : last + 1])
 
 
 def _share(lines: Sequence[str], is_meant: Callable[[str], bool]) -> float:

@@ -77,16 +77,20 @@ class Tokenized:
 
 def tokenize(text: Corpus, lowercase: bool, workers: int) -> Tokenized:
     """Reads, tokenises and cleans. Raises JobError for text that cannot be trained on."""
-    pairs = text.train.read()
-    is_cut = _check_cut(text, pairs, lowercase)
+    pairs, valid = text.train.read(), text.valid.read() if text.valid else None
+    is_cut = _check_cut(text, pairs, valid, lowercase)
     lowercase = lowercase or _has_lowercase_codes(text)
-    whole = _part("train", pairs, text, lowercase, workers, is_cut)
-    given = None
-    if text.valid:
-        given = _part("valid", text.valid.read(), text, lowercase, workers, is_cut, whole)
+    languages = text.direction.source, text.direction.target
+    source, target = (
+        _train_side(language, name, lines, is_cut, lowercase, workers)
+        for language, name, lines in zip(languages, pairs.names, (pairs.source, pairs.target), strict=True)
+    )
+    whole, given = Part(source, target), None
+    if text.valid and valid:
+        given = Part(_valid_side(source, valid.source, workers), _valid_side(target, valid.target, workers))
         _refuse_empty(given, text.valid)
     # Text that is cut was cleaned by those who cut it.
-    kept = cleaning.clean(whole.source.tokens, whole.target.tokens, only_empty=is_cut)
+    kept = cleaning.clean(source.tokens, target.tokens, only_empty=is_cut)
     say(f"{text.train.source} and {text.train.target}: {kept}")
     numbers, held_out = (kept.pairs, []) if given else cleaning.split(kept.pairs)
     if not numbers or not (given or held_out):
@@ -97,13 +101,15 @@ def tokenize(text: Corpus, lowercase: bool, workers: int) -> Tokenized:
     return Tokenized(whole.take(numbers), given or whole.take(held_out), lowercase, kept.dropped)
 
 
-def _check_cut(text: Corpus, pairs: Pairs, lowercase: bool) -> bool:
+def _check_cut(text: Corpus, pairs: Pairs, valid: Pairs | None, lowercase: bool) -> bool:
     """Whether BPE has cut the training text. Raises JobError where it cannot be used as it is."""
-    sides = ((text.train.source, pairs.source), (text.train.target, pairs.target))
-    for path, lines in sides:
+    train = [(text.train.source, pairs.source), (text.train.target, pairs.target)]
+    others = [(text.valid.source, valid.source), (text.valid.target, valid.target)] if text.valid and valid else []
+    for path, lines in train:
         pretokenized.refuse_sentencepiece(path, lines)
-    cut = [(path, lines) for path, lines in sides if pretokenized.state(lines) is State.CUT]
+    cut = [(path, lines) for path, lines in train if pretokenized.state(lines) is State.CUT]
     if not cut:
+        pretokenized.refuse_cut(others)
         return False
     path, lines = cut[0]
     if not text.codes:
@@ -113,9 +119,7 @@ def _check_cut(text: Corpus, pairs: Pairs, lowercase: bool) -> bool:
             f"lowercase is asked for, and {path} has capital letters and is cut into pieces by BPE already; take "
             f"lowercase back, or give the text before it was cut: {pretokenized.PLAIN}"
         )
-    valid = text.valid.read() if text.valid else None
-    others = [(text.valid.source, valid.source), (text.valid.target, valid.target)] if text.valid and valid else []
-    pretokenized.check_codes(text.codes, [*sides, *others])
+    pretokenized.check_codes(text.codes, [*train, *others])
     say(f"{path} is cut into pieces by BPE already: it is used as it is, and {text.codes} cuts the endpoint's requests")
     return True
 
@@ -125,38 +129,34 @@ def _has_lowercase_codes(text: Corpus) -> bool:
     return text.codes is not None and conventions.detect(codes.symbols(text.codes)).lowercase
 
 
-def _part(
-    name: str, pairs: Pairs, text: Corpus, lowercase: bool, workers: int, is_cut: bool, train: Part | None = None
-) -> Part:
-    """`train`, whose conventions plain validation text must follow."""
-    direction = text.direction
-    made = []
-    for number, (language, lines) in enumerate(((direction.source, pairs.source), (direction.target, pairs.target))):
-        state = State.CUT if is_cut else pretokenized.state(lines)
-        if state is State.TOKENISED:
-            say(f"{pairs.names[number]} has spaces between words and punctuation already, and is not tokenised again")
-        known = train.sides[number].conventions if train else Conventions(lowercase=lowercase)
-        made.append(_side(name, language, lines, state, known, workers, is_known=train is not None))
-    return Part(*made)
-
-
-def _side(
-    name: str, language: str, lines: list[str], state: State, asked: Conventions, workers: int, is_known: bool
-) -> Side:
-    if state is State.PLAIN:
-        make = functools.partial(_tokenizer, language, asked)
-        tokens = parallel.transform(f"words of {name}.{language}", lines, make, workers)
-    else:
-        tokens = [" ".join(line.split()) for line in lines]
-        tokens = [line.lower() for line in tokens] if asked.lowercase and state is State.TOKENISED else tokens
-    if is_known:
-        return Side(language, state, asked, lines, tokens)
+def _train_side(language: str, name: str, lines: list[str], is_cut: bool, lowercase: bool, workers: int) -> Side:
+    """`name` is the file's."""
+    state = State.CUT if is_cut else pretokenized.state(lines)
+    if state is State.TOKENISED:
+        say(f"{name} has spaces between words and punctuation already, and is not tokenised again")
+    asked = Conventions(lowercase=lowercase)
+    tokens = _tokens(f"words of train.{language}", language, lines, state, asked, workers)
     found = _detect(tokens, state)
-    if found.lowercase and not asked.lowercase:
-        say(f"{name}.{language} has no capital letters: the endpoint puts requests in that language in lower case")
-    # Plain text was preprocessed by us; that it is in lower case may have been so before.
-    found = replace(asked, lowercase=asked.lowercase or found.lowercase) if state is State.PLAIN else found
+    if found.lowercase and not lowercase:
+        say(f"{name} has no capital letters: the endpoint puts requests in that language in lower case")
+    # Plain text was preprocessed here; that it is in lower case may have been so before.
+    found = replace(asked, lowercase=lowercase or found.lowercase) if state is State.PLAIN else found
     return Side(language, state, found, lines, tokens)
+
+
+def _valid_side(train: Side, lines: list[str], workers: int) -> Side:
+    """Plain text follows the conventions of the training text."""
+    state = train.state if train.state is State.CUT else pretokenized.state(lines)
+    what = f"words of valid.{train.language}"
+    tokens = _tokens(what, train.language, lines, state, train.conventions, workers)
+    return Side(train.language, state, train.conventions, lines, tokens)
+
+
+def _tokens(what: str, language: str, lines: list[str], state: State, asked: Conventions, workers: int) -> list[str]:
+    if state is State.PLAIN:
+        return parallel.transform(what, lines, functools.partial(_tokenizer, language, asked), workers)
+    words = [" ".join(line.split()) for line in lines]
+    return [line.lower() for line in words] if asked.lowercase and state is State.TOKENISED else words
 
 
 def _tokenizer(language: str, asked: Conventions) -> parallel.Transform:

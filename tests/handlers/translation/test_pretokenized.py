@@ -119,6 +119,12 @@ def test_one_file_that_is_not_cut_is_refused(text: Path, tmp_path: Path, name: s
         prepare_all(text, tmp_path / "made")
 
 
+def test_validation_text_that_alone_is_cut_is_refused(text: Path, tmp_path: Path) -> None:
+    sample.write(text, 400, 0)
+    with pytest.raises(JobError, match=r"valid\.de, line \d+, is cut into pieces .*, and the training text is not"):
+        prepare_all(text, tmp_path / "made")
+
+
 def test_lower_case_cannot_be_asked_for_what_is_cut(text: Path, tmp_path: Path) -> None:
     path = text / "train.de"
     path.write_text("\n".join(line.capitalize() for line in path.read_text().splitlines()) + "\n")
