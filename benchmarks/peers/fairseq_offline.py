@@ -44,7 +44,7 @@ class Model:
         config.max_len_a, config.max_len_b = parameters.max_len_a, parameters.max_len_b
         self._model.make_generation_fast_(beamable_mm_beam_size=config.beam)
         self._generator = self._task.build_generator([self._model], config)
-        self._texts = Text(bundle.source, bundle.lowercase, bundle.normalise), Text(bundle.target)
+        self._texts = Text(bundle.source, bundle.conventions), Text(bundle.target)
         self._bpe = Bpe(folder / bundle.codes) if bundle.codes else None
 
     def pieces(self, text: str) -> str:

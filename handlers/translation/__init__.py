@@ -8,6 +8,7 @@ learning/      one rank of a training job
 bundle.py      the model folder, between the two
 translating/   raw text → raw text
 text.py        sentence ↔ words ↔ pieces, the same in training and serving
+conventions.py how text was preprocessed, in lower case or not, told from its words
 shims.py       what fairseq 0.12.2 needs to run on today's Python and PyTorch
 """
 

@@ -22,19 +22,17 @@ from container.failure import JobError
 from container.handler import write_atomically
 from container.hyperparameters import nearest
 from container.job import read_object
-from handlers.translation.text import SEPARATOR
+from handlers.translation.conventions import Conventions, detect, is_cut, read_dictionary
+from handlers.translation.text import CODES, CODES_NAMES
 
 if TYPE_CHECKING:
     from handlers.translation.translating.network import Facts
 
 MANIFEST = "translation.json"
 CHECKPOINT = "checkpoint.pt"
-CODES = "codes"
 TOKENIZERS = ("moses",)
 CHECKPOINTS = ("checkpoint_best.pt", "checkpoint_last.pt", CHECKPOINT, "*.pt")  # fairseq's, best first
-USUAL_CODES = ("codes", "code", "bpecodes", "bpe.codes", "*.codes", "codes.*", "code.*", "bpecodes.*")
 SPECIAL = 4  # <s>, <pad>, </s> and <unk>, which a dictionary's file leaves out
-TYPOGRAPHIC = "\u201e\u201c\u201d\u2019"  # quotes that normalising replaces by plain ones
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,10 @@ class Bundle:
     lowercase: bool = False
     normalise: bool = True
     """Whether typographic quotes and dashes were made plain in the training text."""
+    escape: bool = True
+    """Whether special characters are HTML entities in the training text."""
+    split_hyphens: bool = False
+    """Whether hyphens within words are words of their own there, @-@."""
     tokenizer: str = "moses"
     architecture: str = ""
     longest_source: int | None = None
@@ -58,6 +60,11 @@ class Bundle:
     """Defaults for a request's parameters."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What a reader may want to know: updates, BLEU, versions. Nothing reads it."""
+
+    @property
+    def conventions(self) -> Conventions:
+        """How requests are preprocessed: as the training text was."""
+        return Conventions(self.lowercase, self.normalise, self.escape, self.split_hyphens)
 
     def dictionary(self, language: str) -> str:
         """The name of a language's dictionary."""
@@ -88,7 +95,7 @@ class Bundle:
 def _checked(values: dict[str, Any], path: Path) -> dict[str, Any]:
     """The manifest's values, each of the type that it must have."""
     texts = dict.fromkeys(("source", "target", "checkpoint", "tokenizer", "architecture"), (str, "a text"))
-    truths = dict.fromkeys(("lowercase", "normalise"), (bool, "true or false"))
+    truths = dict.fromkeys(("lowercase", "normalise", "escape", "split_hyphens"), (bool, "true or false"))
     objects = dict.fromkeys(("generation", "facts"), (dict, "an object"))
     kinds: dict[str, tuple[Any, str]] = {
         **texts,
@@ -119,16 +126,14 @@ def find(folder: Path) -> Bundle:
 
     told = network.facts(inside(folder, checkpoint))
     source, target = _languages(folder, told)
-    pieces = _words(inside(folder, f"dict.{source}.txt"))
+    pieces = read_dictionary(inside(folder, f"dict.{source}.txt"))
     return Bundle(
         source,
         target,
         checkpoint=checkpoint,
         codes=_codes(folder, pieces, folder / f"dict.{source}.txt"),
-        # A network that never met a capital letter must not be given one, and the same goes for quotes.
-        lowercase=not any(piece != piece.lower() for piece in pieces),
-        normalise=not any(sign in piece for piece in pieces for sign in TYPOGRAPHIC),
         architecture=told.architecture,
+        **asdict(detect(pieces)),
     )
 
 
@@ -167,15 +172,11 @@ def _size(dictionary: Path) -> int:
     return dictionary.read_bytes().rstrip(b"\n").count(b"\n") + 1 + SPECIAL
 
 
-def _codes(folder: Path, pieces: list[str], dictionary: Path) -> str | None:
+def _codes(folder: Path, pieces: dict[str, int], dictionary: Path) -> str | None:
     """The file with BPE codes; None for a model of whole words."""
-    if any(piece.startswith("\u2581") for piece in pieces):
-        raise JobError(
-            f"{dictionary} has pieces of SentencePiece's (\u2581…); only those of subword-nmt (…@@) are served"
-        )
-    if not any(piece.endswith(SEPARATOR) for piece in pieces):
+    if not is_cut(pieces, dictionary):
         return None
-    return _first(folder, USUAL_CODES, f"the BPE codes, under a name such as {', '.join(USUAL_CODES[:5])}")
+    return _first(folder, CODES_NAMES, f"the BPE codes, under a name such as {', '.join(CODES_NAMES[:5])}")
 
 
 def _first(folder: Path, patterns: Iterable[str], what: str) -> str:
@@ -191,13 +192,6 @@ def _first(folder: Path, patterns: Iterable[str], what: str) -> str:
 
 def _holds(folder: Path) -> str:
     return "it holds " + (", ".join(sorted(entry.name for entry in folder.glob("*"))) or "nothing")
-
-
-def _words(dictionary: Path) -> list[str]:
-    """The entries of a dictionary, those left out that fairseq adds to fill it up."""
-    lines = dictionary.read_text(encoding="utf-8", errors="replace").split("\n")
-    words = (line.rsplit(" ", 1)[0] for line in lines if " " in line)
-    return [word for word in words if not word.startswith("madeupword")]
 
 
 def inside(folder: Path, name: str) -> Path:

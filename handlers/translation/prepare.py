@@ -4,7 +4,8 @@
 
 FOLDER holds train.de and train.en, and may hold valid.de and valid.en. The words are Moses' (see text.py); pairs that
 are too long or too unlike in length are left out; the pieces are learned on both sides of the training text; where
-there is no validation text, every 23rd pair becomes it. `train` does the same with a channel of plain text.
+there is no validation text, every 23rd pair becomes it. Text that was tokenised or cut before is taken as it is (see
+preparing/pretokenized.py). `train` does the same with a channel of text.
 
 All cores are used, and the same text gives the same bytes on any number of them.
 """
@@ -18,7 +19,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from container.failure import JobError
 from container.progress import say
 from container.resources import cores
 from handlers.translation import shims
-from handlers.translation.preparing import cleaning, codes, corpus, parallel, prepared
-from handlers.translation.preparing.corpus import Corpus, Direction, Pairs
+from handlers.translation.preparing import codes, corpus, parallel, prepared, tokenizing
+from handlers.translation.preparing.corpus import Corpus, Direction
 from handlers.translation.preparing.prepared import Prepared
-from handlers.translation.text import Bpe, Text
+from handlers.translation.preparing.tokenizing import Part, Tokenized
+from handlers.translation.text import CODES, Bpe
 
 MERGES = 10_000
 LINES_A_WORKER = 1000  # at least, where fairseq cuts a file among workers
@@ -45,19 +47,6 @@ class Recipe:
     joined: bool = False
     """Whether both languages get one dictionary, for networks that share their table of pieces."""
     workers: int = 1
-
-
-@dataclass(frozen=True)
-class Part:
-    """What is trained on, or measured with: words with spaces between them, and the plain text that they came from."""
-
-    plain: tuple[list[str], list[str]]
-    words: tuple[list[str], list[str]]
-
-    def take(self, numbers: Sequence[int]) -> Part:
-        first, second = ([side[n] for n in numbers] for side in self.plain)
-        third, fourth = ([side[n] for n in numbers] for side in self.words)
-        return Part((first, second), (third, fourth))
 
 
 def prepare(text: Corpus, destination: Path, recipe: Recipe) -> Prepared:
@@ -80,85 +69,57 @@ def prepare(text: Corpus, destination: Path, recipe: Recipe) -> Prepared:
 
 
 def _fill(folder: Path, text: Corpus, recipe: Recipe) -> None:
-    train, valid, dropped = _parts(text, recipe)
-    words = codes.count((*train.words,))
-    codes.learn(words, recipe.merges, folder / prepared.CODES)
-    longest = {name: _write_pieces(folder, name, part, text.direction, recipe) for name, part in _named(train, valid)}
-    _write_plain(folder, valid, text.direction)
-    _binarise(folder, text.direction, recipe, len(train.words[0]))
+    words = tokenizing.tokenize(text, recipe.lowercase, recipe.workers)
+    parts = {"train": words.train, "valid": words.valid}
+    _bring_codes(folder / CODES, text, words, recipe)
+    pieces = {name: _cut(folder / CODES, name, part, words.is_cut, recipe) for name, part in parts.items()}
+    for name, cut in pieces.items():
+        _write(folder, f"{name}.pieces", text.direction, cut)
+    _write(folder, "valid", text.direction, (words.valid.source.plain(), words.valid.target.plain()))
+    _binarise(folder, text.direction, recipe, len(words.train.source.lines))
     facts = {
         "source": text.direction.source,
         "target": text.direction.target,
-        "lowercase": recipe.lowercase,
-        "train_lines": len(train.words[0]),
-        "valid_lines": len(valid.words[0]),
-        "train_megabytes": round(sum(len(line.encode()) + 1 for side in train.plain for line in side) / 1e6, 3),
-        "left_out": dropped,
-        "longest_source": longest["train"],
+        "lowercase": words.lowercase,
+        "conventions": asdict(words.train.source.conventions),
+        "train_lines": len(words.train.source.lines),
+        "valid_lines": len(words.valid.source.lines),
+        "train_megabytes": round(sum(side.size() for side in words.train.sides) / 1e6, 3),
+        "left_out": words.dropped,
+        "longest_source": max(line.count(" ") + 1 for line in pieces["train"][0]),
     }
     (folder / prepared.FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _named(train: Part, valid: Part) -> list[tuple[str, Part]]:
-    return [("train", train), ("valid", valid)]
+def _bring_codes(path: Path, text: Corpus, words: Tokenized, recipe: Recipe) -> None:
+    """The codes that came with the text, else those that it teaches."""
+    if text.codes:
+        if not words.is_cut:
+            say(f"words are cut by {text.codes}; none are learned")
+        shutil.copyfile(text.codes, path)
+    else:
+        codes.learn(codes.count(side.tokens for side in words.train.sides), recipe.merges, path)
 
 
-def _parts(text: Corpus, recipe: Recipe) -> tuple[Part, Part, dict[str, int]]:
-    """What to train on, what to measure with, and how many pairs were left out for what reason."""
-    whole = _tokenize("train", text.train.read(), text.direction, recipe)
-    given = _tokenize("valid", text.valid.read(), text.direction, recipe) if text.valid else None
-    kept = cleaning.clean(*whole.words)
-    say(f"{text.train.source} and {text.train.target}: {kept}")
-    numbers, held_out = (kept.pairs, []) if given else cleaning.split(kept.pairs)
-    if not numbers or not (given or held_out):
-        raise JobError(
-            f"{text.train.source} and {text.train.target}: {kept}; that is too few to train on"
-            + ("" if given else f", for every {cleaning.VALID_EVERY}rd is needed to measure with")
-        )
-    if given:
-        _refuse_empty(given, (str(text.valid.source), str(text.valid.target)) if text.valid else ("", ""))
-    return whole.take(numbers), given or whole.take(held_out), kept.dropped
-
-
-def _tokenize(name: str, pairs: Pairs, direction: Direction, recipe: Recipe) -> Part:
-    sides = []
-    for language, lines in ((direction.source, pairs.source), (direction.target, pairs.target)):
-        make = functools.partial(_tokenizer, language, recipe.lowercase)
-        sides.append(parallel.transform(f"words of {name}.{language}", lines, make, recipe.workers))
-    return Part((pairs.source, pairs.target), (sides[0], sides[1]))
-
-
-def _tokenizer(language: str, lowercase: bool) -> parallel.Transform:
-    return Text(language, lowercase).tokenize
-
-
-def _refuse_empty(valid: Part, names: tuple[str, str]) -> None:
-    """Validation text is taken whole, as its measure is that of the whole; so it must be whole."""
-    for name, lines in zip(names, valid.words, strict=True):
-        empty = [number for number, line in enumerate(lines, 1) if not line]
-        if empty:
-            raise JobError(f"{name}: these lines have no words: {corpus.numbers(empty)}; take them out of both files")
-
-
-def _write_pieces(folder: Path, name: str, part: Part, direction: Direction, recipe: Recipe) -> int:
-    """The text as pieces, for fairseq-preprocess; gives the number of pieces in the longest source sentence."""
-    make = functools.partial(_cutter, folder / prepared.CODES)
-    longest = 0
-    for language, lines in ((direction.source, part.words[0]), (direction.target, part.words[1])):
-        cut = parallel.transform(f"pieces of {name}.{language}", lines, make, recipe.workers)
-        (folder / f"{name}.pieces.{language}").write_text("\n".join(cut) + "\n", encoding="utf-8", newline="\n")
-        if language == direction.source:
-            longest = max(line.count(" ") + 1 for line in cut)
-    return longest
+def _cut(path: Path, name: str, part: Part, is_cut: bool, recipe: Recipe) -> tuple[list[str], list[str]]:
+    """The pieces of both sides."""
+    if is_cut:
+        return part.source.tokens, part.target.tokens
+    make = functools.partial(_cutter, path)
+    source, target = (
+        parallel.transform(f"pieces of {name}.{side.language}", side.tokens, make, recipe.workers)
+        for side in part.sides
+    )
+    return source, target
 
 
 def _cutter(path: Path) -> parallel.Transform:
     return Bpe(path).apply
 
 
-def _write_plain(folder: Path, valid: Part, direction: Direction) -> None:
-    for language, lines in ((direction.source, valid.plain[0]), (direction.target, valid.plain[1])):
-        (folder / f"valid.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+def _write(folder: Path, name: str, direction: Direction, sides: tuple[list[str], list[str]]) -> None:
+    for language, lines in zip((direction.source, direction.target), sides, strict=True):
+        (folder / f"{name}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def _binarise(folder: Path, direction: Direction, recipe: Recipe, lines: int) -> None:

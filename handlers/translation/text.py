@@ -10,14 +10,20 @@ type all kinds of quotes and dashes, and data hold few of them.
 
 from __future__ import annotations
 
+import fnmatch
 import html
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from container.failure import JobError
+from handlers.translation.conventions import OURS, SEPARATOR, Conventions
 
-SEPARATOR = "@@"  # after each piece of a word but the last
+CODES = "codes"
+VERSION = "#version:"  # how subword-nmt's files begin since 2017
+# Under which names files with codes are found, the usual ones first: fairseq's scripts write `code`.
+CODES_NAMES = (CODES, "code", "bpecodes", "bpe.codes", "*.codes", "codes.*", "code.*", "bpecodes.*", "bpe.[0-9]*")
 # With the semicolon only: Python unescapes `&copy=2` too, which in text is no entity.
 _ENTITY = re.compile(r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _PIECES = re.compile(r"@@( |$)")
@@ -27,26 +33,27 @@ CACHED_WORDS = 100_000  # some 20 MB: whoever sends words that nobody else uses 
 class Text:
     """One language's way from plain text to words, and back. Cheap to pickle; sacremoses is imported on first use."""
 
-    def __init__(self, language: str, lowercase: bool = False, normalise: bool = True) -> None:
-        """`language` is a code such as "de". `normalise=False` leaves typographic quotes and dashes as they are,
-        for models that were trained with them."""
+    def __init__(self, language: str, conventions: Conventions = OURS) -> None:
+        """`language` is a code such as "de"."""
         self.language = language
-        self.lowercase = lowercase
-        self.normalise = normalise
+        self.conventions = conventions
         self._made = False
 
     def __getstate__(self) -> dict[str, object]:
-        return {"language": self.language, "lowercase": self.lowercase, "normalise": self.normalise, "_made": False}
+        return {"language": self.language, "conventions": self.conventions, "_made": False}
 
     def tokenize(self, text: str) -> str:
         """Words between single spaces, special characters escaped. Whatever is no word becomes ''."""
         self._make()
+        asked = self.conventions
         text = unescape(unicodedata.normalize("NFC", text))
-        if self.normalise:
+        if asked.normalise:
             text = self._normaliser.normalize(text)
-        words: str = self._tokenizer.tokenize(text, return_str=True, escape=True)
+        words: str = self._tokenizer.tokenize(
+            text, return_str=True, escape=asked.escape, aggressive_dash_splits=asked.split_hyphens
+        )
         words = " ".join(words.split())  # no-break spaces, too: fairseq would split there
-        return words.lower() if self.lowercase else words
+        return words.lower() if asked.lowercase else words
 
     def detokenize(self, words: str) -> str:
         """Plain text. Entities are unescaped however often they were escaped."""
@@ -73,6 +80,30 @@ def unescape(text: str) -> str:
         if once == text:
             return text
         text = once
+
+
+def find_codes(files: Iterable[Path]) -> Path | None:
+    """The file with BPE codes among `files`, by its name, the one in the uppermost folder. Under a name such as
+    `code.*` only what begins as subword-nmt begins it. Raises JobError where there are several."""
+    for pattern in CODES_NAMES:
+        named = [path for path in files if fnmatch.fnmatchcase(path.name, pattern)]
+        found = uppermost([path for path in named if path.name == pattern or _begins_as_codes(path)])
+        if len(found) > 1:
+            raise JobError(f"there are several files with BPE codes: {', '.join(map(str, found))}; leave the right one")
+        if found:
+            return found[0]
+    return None
+
+
+def _begins_as_codes(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(VERSION)) == VERSION.encode()
+
+
+def uppermost(paths: Sequence[Path]) -> list[Path]:
+    """Those in the uppermost of their folders: scripts keep what they make on the way in a folder below."""
+    depth = min((len(path.parts) for path in paths), default=0)
+    return [path for path in paths if len(path.parts) == depth]
 
 
 class Bpe:
@@ -111,7 +142,7 @@ def _check(codes: Path) -> None:
     except UnicodeDecodeError as error:
         raise JobError(f"{codes} is not UTF-8 (byte {error.start}); {right}") from None
     first = 1
-    if lines[0].startswith("#version:"):
+    if lines[0].startswith(VERSION):
         if lines[0].split()[-1] not in ("0.1", "0.2"):
             raise JobError(f"{codes} says {lines[0]!r}; versions 0.1 and 0.2 are known")
         first = 2

@@ -44,6 +44,7 @@ def find(job: TrainingJob[Any], settings: Settings, folder: Path) -> Prepared:
     source, target = settings.direction
     ready = prepared.find(files, source, target)
     if ready:
+        _check_case(ready, settings)
         return ready
     text = corpus.find(files, source, target, settings.architecture, where)
     held_out = next((job.channels[name] for name in VALIDATION if name in job.channels), None)
@@ -52,6 +53,14 @@ def find(job: TrainingJob[Any], settings: Settings, folder: Path) -> Prepared:
         found = corpus.find(_files(held_out), *languages, where=f"channel {held_out.name!r} ({held_out.path})")
         text = replace(text, valid=found.valid or found.train)
     return _prepare_once(text, folder, settings)
+
+
+def _check_case(ready: Prepared, settings: Settings) -> None:
+    if settings.own.lowercase and not ready.conventions.lowercase:
+        raise JobError(
+            f"lowercase is asked for, and {ready.dictionary(ready.direction.source)} has capital letters: binary text "
+            "stays as it is; take lowercase back, or give plain text"
+        )
 
 
 def _prepare_once(text: corpus.Corpus, folder: Path, settings: Settings) -> Prepared:

@@ -42,7 +42,7 @@ class Evaluator:
         """`stops()` is asked before every batch, and says on all ranks the same."""
         self._prepared, self._rank, self._stops = prepared, rank, stops
         self._generation = argparse.Namespace(**generation)
-        self._text = Text(prepared.direction.target, prepared.lowercase)
+        self._text = Text(prepared.direction.target)
         self._references: list[str] | None = None
 
     def measure(self, task: Any, model: Any) -> Scores:

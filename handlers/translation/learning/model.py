@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from handlers.translation.bundle import Bundle
 from handlers.translation.learning import checkpoints
 from handlers.translation.learning.settings import Settings
 from handlers.translation.preparing.prepared import Prepared
+from handlers.translation.text import CODES
 
 KEPT = {HANDLER_MANIFEST, "code"}  # which process 1 puts there
 SERVED = ("beam", "nbest", "lenpen", "max_len_a", "max_len_b", "replace_unk")
@@ -31,8 +33,8 @@ def leave(
     made = Bundle(
         source=data.direction.source,
         target=data.direction.target,
-        codes=bundle.CODES if data.codes else None,
-        lowercase=data.lowercase,
+        codes=CODES if data.codes else None,
+        **asdict(data.conventions),
         architecture=settings.architecture,
         longest_source=data.longest_source,
         generation={name: value for name, value in settings.generation.items() if name in SERVED},
@@ -47,7 +49,7 @@ def leave(
     for language in (made.source, made.target):
         shutil.copyfile(data.dictionary(language), folder / made.dictionary(language))
     if data.codes:
-        shutil.copyfile(data.codes, folder / bundle.CODES)
+        shutil.copyfile(data.codes, folder / CODES)
     made.write(folder)
     _remove_all_but({bundle.MANIFEST, *made.files(), *KEPT}, folder)
 

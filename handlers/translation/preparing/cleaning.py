@@ -23,13 +23,13 @@ class Kept:
         return f"{len(self.pairs):,} pairs kept" + (f"; left out: {reasons}" if reasons else "")
 
 
-def clean(source: Sequence[str], target: Sequence[str]) -> Kept:
+def clean(source: Sequence[str], target: Sequence[str], only_empty: bool = False) -> Kept:
     """The pairs of which both sides have 1 to 175 words, and neither 1.5 times as many as the other. Takes words with
-    spaces between them."""
+    spaces between them. `only_empty`: those of which both sides have a word."""
     kept: list[int] = []
     dropped: Counter[str] = Counter()
     for number, (left, right) in enumerate(zip(source, target, strict=True)):
-        reason = _fault(_count(left), _count(right))
+        reason = _fault(_count(left), _count(right), only_empty)
         if reason:
             dropped[reason] += 1
         else:
@@ -41,9 +41,11 @@ def _count(words: str) -> int:
     return words.count(" ") + 1 if words else 0
 
 
-def _fault(left: int, right: int) -> str | None:
+def _fault(left: int, right: int, only_empty: bool) -> str | None:
     if min(left, right) < SHORTEST:
         return "with an empty side"
+    if only_empty:
+        return None
     if max(left, right) > LONGEST:
         return f"of more than {LONGEST} words"
     if max(left, right) / min(left, right) > RATIO:

@@ -40,6 +40,13 @@ def learn(words: Counter[str], merges: int, path: Path) -> None:
         learn_bpe.learn_bpe(dictionary, codes, merges, is_dict=True)
 
 
+def symbols(path: Path) -> Counter[str]:
+    """What the codes put together, such as `sch` and `ö`."""
+    merges = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = (line for line in merges if not line.startswith("#version"))
+    return Counter(symbol.removesuffix("</w>") for line in lines for symbol in line.split())
+
+
 def _told(steps: Any) -> Iterator[int]:
     with Progress("learning how to cut words", len(steps), "merges") as progress:
         for step in steps:

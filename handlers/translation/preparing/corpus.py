@@ -2,6 +2,7 @@
 
     train.de  train.en      what to train on (any one pair of files will do, where there is only one)
     valid.de  valid.en      what to measure with; also val.* and dev.*; cut off the training text where missing
+    codes                   the BPE codes to cut words by, or by which they were cut; learned where missing
 
 Plain UTF-8, or the same in .gz. Standard library only.
 """
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from container.failure import JobError
+from container.progress import say
+from handlers.translation.text import find_codes, uppermost
 
 BOM = b"\xef\xbb\xbf"
 PARTS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
@@ -77,6 +80,7 @@ class Corpus:
     direction: Direction
     train: Files
     valid: Files | None
+    codes: Path | None = None
 
 
 def read_lines(path: Path) -> list[str]:
@@ -113,6 +117,8 @@ def find(
     right = "two files of sentences whose names end in their languages, such as train.de and train.en"
     if not texts:
         raise JobError(f"{where} needs {right}; it holds {names}")
+    if len(languages) == 1:
+        raise JobError(f"{where} has text in {languages[0]!r} only; it needs {right}, and holds {names}")
     direction = direction_of(languages, source, target, architecture, where)
     for language in (direction.source, direction.target):
         if language not in languages:
@@ -121,7 +127,7 @@ def find(
     train = train or _only_pair(texts, direction)
     if train is None:
         raise JobError(f"{where} needs {right}, with the same name before the ending; it holds {names}")
-    return Corpus(direction, train, valid)
+    return Corpus(direction, train, valid, find_codes(files))
 
 
 def language_of(path: Path) -> str | None:
@@ -159,6 +165,10 @@ def _part(texts: dict[Path, str], direction: Direction, part: str) -> Files | No
         if language in found and _stem(path).split(".")[0].split("_")[0].split("-")[0].lower() in PARTS[part]:
             found[language].append(path)
     for language, paths in found.items():
+        upper = uppermost(paths)  # fairseq's scripts leave tmp/train.de beside train.de
+        for path in sorted(set(paths) - set(upper)):
+            say(f"{path} is left aside: {upper[0]} is in a folder above it")
+        paths[:] = upper
         if len(paths) > 1:
             raise JobError(
                 f"{part} is there more than once for {language!r}: {', '.join(str(path) for path in paths[:SHOWN])}; "

@@ -2,14 +2,14 @@
 
 dict.de.txt  dict.en.txt                              the pieces, by language
 train.de-en.{de,en}.{bin,idx}  valid.de-en.…          the text, as numbers of pieces
-codes                                                 how words are cut; may be missing in foreign data
+codes                                                 how words are cut; missing where words are whole
 valid.de  valid.en  prepared.json                     plain text to measure with, and facts: only ours
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from typing import Any
 from container import digest
 from container.failure import JobError
 from container.job import read_object
+from handlers.translation import conventions
+from handlers.translation.conventions import Conventions
+from handlers.translation.preparing import binary
 from handlers.translation.preparing.corpus import Direction
+from handlers.translation.text import CODES_NAMES, find_codes
 
 FACTS = "prepared.json"
-CODES = "codes"
-USUAL_CODES = (CODES, "code", "bpecodes", "bpe.codes")
 BINARY = re.compile(r"train\.([A-Za-z_]+)-([A-Za-z_]+)\.[A-Za-z_]+\.bin")
 
 
@@ -32,9 +34,15 @@ class Prepared:
     folder: Path
     direction: Direction
     codes: Path | None
-    lowercase: bool = False
+    conventions: Conventions = conventions.OURS
+    """Those of the source language, which requests must follow."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Lines, megabytes and the like, where they are known."""
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether prepare.py put both languages in lower case."""
+        return bool(self.facts.get("lowercase"))
 
     @property
     def references(self) -> Path | None:
@@ -76,10 +84,56 @@ def find(files: Sequence[Path], source: str | None, target: str | None) -> Prepa
     # Binary text serves both directions: fairseq looks for either name.
     source = source or next(language for language in (name[1], name[2]) if language != target)
     direction = Direction(source, target or next(language for language in (name[2], name[1]) if language != source))
-    facts = read_object(folder / FACTS) if (folder / FACTS).exists() else {}
-    codes = [folder / name for name in USUAL_CODES if (folder / name).is_file()]
-    _check_whole(folder, direction, (name[1], name[2]))
-    return Prepared(folder, direction, codes[0] if codes else None, bool(facts.get("lowercase")), facts)
+    named = (name[1], name[2])
+    _check_whole(folder, direction, named)
+    dictionaries = {
+        language: conventions.read_dictionary(folder / f"dict.{language}.txt")
+        for language in (direction.source, direction.target)
+    }
+    codes = _codes(folder, files, direction, dictionaries)
+    if (folder / FACTS).exists():
+        facts = read_object(folder / FACTS)
+        told = Conventions(**facts.get("conventions", {"lowercase": bool(facts.get("lowercase"))}))
+        return Prepared(folder, direction, codes, told, facts)
+    told = conventions.detect(dictionaries[direction.source])
+    return Prepared(folder, direction, codes, told, _facts(folder, direction, named, dictionaries))
+
+
+def _codes(
+    folder: Path, files: Sequence[Path], direction: Direction, dictionaries: Mapping[str, Mapping[str, int]]
+) -> Path | None:
+    """The codes in the folder, else those among all the files; None where the dictionaries hold whole words. Raises
+    JobError where they are missing."""
+    found = find_codes([path for path in files if path.parent == folder]) or find_codes(files)
+    for language in (direction.source, direction.target):
+        path = folder / f"dict.{language}.txt"
+        if conventions.is_cut(dictionaries[language], path) and not found:
+            raise JobError(
+                f"{path} has pieces of words (…{conventions.SEPARATOR}), and the BPE codes by which the endpoint could "
+                "cut its requests are missing: put the file that subword-nmt learned (`code` in fairseq's scripts) "
+                f"beside it, under a name such as {', '.join(CODES_NAMES[:4])}"
+            )
+    return found
+
+
+def _facts(
+    folder: Path, direction: Direction, named: tuple[str, str], dictionaries: Mapping[str, Mapping[str, int]]
+) -> dict[str, Any]:
+    """What prepared.json would tell, as far as foreign binary text tells it."""
+
+    def figures(part: str, language: str) -> binary.Figures | None:
+        return binary.figures(folder / f"{part}.{named[0]}-{named[1]}.{language}", dictionaries[language])
+
+    source, target = figures("train", direction.source), figures("train", direction.target)
+    valid = figures("valid", direction.source)
+    if not (source and target and valid):
+        return {}
+    return {
+        "train_lines": source.lines,
+        "valid_lines": valid.lines,
+        "train_megabytes": round((source.size + target.size) / 1e6, 3),
+        "longest_source": source.longest,
+    }
 
 
 def _check_whole(folder: Path, direction: Direction, named: tuple[str, str]) -> None:

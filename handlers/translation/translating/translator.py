@@ -45,7 +45,7 @@ class Translator:
             self.defaults = read_parameters(bundle.generation, Parameters())
         except InputError as error:
             raise JobError(f"{folder / MANIFEST}: in 'generation', {error}") from None
-        self._source = Text(bundle.source, bundle.lowercase, bundle.normalise)
+        self._source = Text(bundle.source, bundle.conventions)
         self._target = Text(bundle.target)
         self._bpe = Bpe(folder / bundle.codes) if bundle.codes else None
         self._network = network.load(folder, bundle)

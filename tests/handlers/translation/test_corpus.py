@@ -31,6 +31,20 @@ def test_pairs_by_their_names(tmp_path: Path) -> None:
     assert found.valid.read().source == ["a"]
 
 
+def test_what_scripts_keep_in_folders_below_is_left_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tmp").mkdir()
+    folder_of(tmp_path / "tmp", train__de="x", train__en="y", train__clean__de="z")
+    folder_of(tmp_path, train__de="a", train__en="b", code="#version: 0.2")
+    found = corpus.find(sorted(path for path in tmp_path.rglob("*") if path.is_file()), "de", "en")
+    assert (found.train.source, found.codes) == (tmp_path / "train.de", tmp_path / "code")
+    assert f"{tmp_path / 'tmp' / 'train.de'} is left aside" in capsys.readouterr().out
+    folder_of(tmp_path, bpe__codes="", code__py="print()")
+    assert corpus.find(sorted(tmp_path.glob("*.*")), "de", "en").codes == tmp_path / "bpe.codes"
+    (tmp_path / "bpe.codes").unlink()
+    with pytest.raises(JobError, match=r"several files with BPE codes: .*x\.codes, .*y\.codes"):
+        corpus.find(folder_of(tmp_path, x__codes="#version: 0.2", y__codes="#version: 0.2")[1:], "de", "en")
+
+
 def test_any_name_will_do_for_the_only_pair(tmp_path: Path) -> None:
     found = corpus.find(folder_of(tmp_path, news__de="a", news__en="b"), "en", "de")
     assert found.train.source.name == "news.en"
@@ -76,6 +90,8 @@ def test_the_direction(
         ({"train__de": "a", "train__en": "a"}, "de de", "both 'de'; they must be two languages"),
         ({"train__de": "a", "news__en": "a"}, "de en", "train.de has no partner in 'en'; there should be train.en"),
         ({"train__de": "a", "train_2__de": "a", "train__en": "a"}, "de en", "train is there more than once for 'de'"),
+        ({"train__de": "a", "valid__de": "b"}, " ", "has text in 'de' only; it needs two files of sentences"),
+        ({"train__de": "gut\n".encode("utf-16"), "train__en": "a"}, "de en", r"train.de, line 1, byte 1 is not UTF-8"),
         ({"README": "a"}, "de en", "needs two files of sentences .*; it holds README"),
     ],
 )

@@ -105,15 +105,34 @@ def test_foreign_binary_text(ready: Path, tmp_path: Path) -> None:
     theirs = [path for path in ready.iterdir() if path.name not in ("prepared.json", "valid.de", "valid.en", "codes")]
     for path in theirs:
         shutil.copy(path, tmp_path)
-    found = prepared.find(sorted(tmp_path.iterdir()), None, None)
-    assert found
-    assert (str(found.direction), found.codes, found.references) == ("de-en", None, None)
+    with pytest.raises(JobError, match=r"dict\.de\.txt has pieces of words \(…@@\), and the BPE codes .* are missing"):
+        _find(tmp_path, None, None)
+    shutil.copy(ready / "codes", tmp_path / "code")
+    found = _find(tmp_path, None, None)
+    assert (str(found.direction), found.codes, found.references) == ("de-en", tmp_path / "code", None)
     assert str(_find(tmp_path, "en", None).direction) == "en-de"
     with pytest.raises(JobError, match=r"ask for fr; .* is de-en"):
         _find(tmp_path, "fr", None)
     (tmp_path / "valid.de-en.en.idx").unlink()
     with pytest.raises(JobError, match=r"lacks valid\.de-en\.en\.idx, which fairseq-preprocess writes"):
         _find(tmp_path, None, None)
+
+
+def test_codes_beside_the_folder_of_binary_text(ready: Path, tmp_path: Path) -> None:
+    """fairseq's README binarises into data-bin/, and the script leaves `code` beside the text."""
+    names = ("prepared.json", "valid.de", "valid.en", "codes")
+    shutil.copytree(ready, tmp_path / "data-bin", ignore=lambda *_: names)
+    shutil.copy(ready / "codes", tmp_path / "code")
+    found = prepared.find(sorted(path for path in tmp_path.rglob("*") if path.is_file()), None, None)
+    assert found
+    assert found.codes == tmp_path / "code"
+
+
+def test_binary_text_of_whole_words_needs_no_codes(ready: Path, tmp_path: Path) -> None:
+    shutil.copytree(ready, tmp_path / "text", ignore=lambda *_: ("prepared.json", "valid.de", "valid.en", "codes"))
+    for path in (tmp_path / "text").glob("dict.*"):
+        path.write_text(path.read_text().replace("@@ ", "xx "))
+    assert _find(tmp_path / "text", None, None).codes is None
 
 
 def _find(folder: Path, source: str | None, target: str | None) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container.failure import JobError
+from handlers.translation.conventions import Conventions
 from handlers.translation.text import Bpe, Text, join
 
 GERMAN, ENGLISH = Text("de"), Text("en")
@@ -50,11 +51,11 @@ def test_plain_text(words: str, text: str) -> None:
 
 
 def test_lower_case_is_made_after_the_abbreviations_are_known() -> None:
-    assert Text("de", lowercase=True).tokenize("Dr. Öl & CO") == "dr. öl &amp; co"
+    assert Text("de", Conventions(lowercase=True)).tokenize("Dr. Öl & CO") == "dr. öl &amp; co"
 
 
 def test_a_model_that_knows_typographic_quotes_gets_them() -> None:
-    assert Text("de", normalise=False).tokenize("„Ja“") == "„ Ja “"
+    assert Text("de", Conventions(normalise=False)).tokenize("„Ja“") == "„ Ja “"
 
 
 sentences = st.text(st.sampled_from("aÄößé 1.,!?&\"'()-\u2013„“;:€漢"), max_size=40)
@@ -68,7 +69,7 @@ def test_there_and_back_changes_no_letter(text: str) -> None:
 
 
 def test_what_is_pickled_does_the_same() -> None:
-    text = Text("de", lowercase=True, normalise=False)
+    text = Text("de", Conventions(lowercase=True, normalise=False))
     text.tokenize("a")
     again = pickle.loads(pickle.dumps(text))  # noqa: S301  our own
     assert again.tokenize("„Öl“") == text.tokenize("„Öl“") == "„ öl “"
