@@ -51,6 +51,13 @@ def test_fairseq_itself_loads_the_model(trained: TrainingJob[Any]) -> None:
     assert sum(parameter.numel() for parameter in models[0].parameters()) > 1000
 
 
+def test_a_line_after_the_first_update_and_none_twice(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
+    Translation().train(make_job(log_interval=3, max_update=7, eval_bleu="false"))
+    out = capsys.readouterr().out
+    assert [int(update) for update, figures in METRIC.findall(out) if "words_per_second" in figures] == [3, 6]
+    assert re.findall(r"^update (\d+): train_loss", out, re.MULTILINE) == ["1", "3", "6", "7"]  # 7: the epoch's
+
+
 def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[str], plain: Path) -> None:
     job = make_job(sorted(plain.iterdir()), eval_bleu_args='{"beam": 1}')
     Translation().train(job)
