@@ -26,11 +26,7 @@ class Schedule:
 
     def is_due(self, update: int, now_s: float) -> bool:
         """Asked once after every update; `now_s` is the time on a monotonic clock."""
-        is_due = (
-            self._last_s is None
-            or update % self.interval == 0
-            or now_s - self._last_s >= MOST_SILENT_S
-        )
+        is_due = self._last_s is None or update % self.interval == 0 or now_s - self._last_s >= MOST_SILENT_S
         if is_due:
             self._last_s = now_s
         return is_due

@@ -16,7 +16,6 @@ from handlers.translation.learning.settings import Settings
 from handlers.translation.preparing.prepared import Prepared
 
 KEPT = {HANDLER_MANIFEST, "code"}  # which process 1 puts there
-SERVED = ("beam", "nbest", "lenpen", "max_len_a", "max_len_b", "replace_unk")
 
 
 def leave(
@@ -35,7 +34,7 @@ def leave(
         lowercase=data.lowercase,
         architecture=settings.architecture,
         longest_source=data.longest_source,
-        generation={name: value for name, value in settings.generation.items() if name in SERVED},
+        generation=dict(settings.generation),
         facts={
             "updates": facts["updates"],
             **{f"valid_{name}": value for name, value in figures.items()},

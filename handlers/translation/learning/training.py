@@ -58,7 +58,7 @@ def configure(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path,
         f"--source-lang={text.direction.source}",
         f"--target-lang={text.direction.target}",
         f"--save-dir={checkpoint_dir}",
-        *rank.words(has_gpu),
+        *rank.words(has_gpu, asked.backend),
     ]
     parser = options.get_training_parser(default_task="translation")
     parsed = options.parse_args_and_arch(parser, input_args=words)
@@ -74,6 +74,8 @@ def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, c
         checkpoints.claim(job.checkpoint_dir, {**run, "architecture": asked.architecture, "ranks": rank.world})
         ranks = f"{rank.world} rank{'' if rank.world == 1 else 's'}"
         say(f"{asked.architecture}, {text.direction}, {ranks}: {_told(asked)}")
+        for remark in asked.remarks:
+            say(remark)
     with StopFlag() as stop:
         loop = Loop(rank, stop, autocast=asked.autocast)
         if asked.evaluation is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import math
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -25,10 +27,10 @@ class Search:
         """For each sentence its `nbest` translations; fewer where the search ended with fewer."""
         network = self._network
         rows = [[network.source.index(piece) for piece in pieces] + [network.source.eos()] for pieces in batch]
+        width = max(map(len, rows))
         with torch.inference_mode():
             sample = {"net_input": self._filled(rows)}
-            results = self._generator(parameters).generate([network.model], sample)
-        width = max(map(len, rows))
+            results = self._generator(parameters, width).generate([network.model], sample)
         return [
             [
                 (self._symbols(hypothesis, pieces, width), float(hypothesis["score"]) / math.log(2))
@@ -47,21 +49,25 @@ class Search:
         lengths = torch.tensor([len(row) for row in rows])
         return {"src_tokens": table.to(self._network.device), "src_lengths": lengths.to(self._network.device)}
 
-    def _generator(self, parameters: Parameters) -> Any:
-        from fairseq.sequence_generator import SequenceGenerator
+    def _generator(self, parameters: Parameters, width: int) -> Any:
+        """For sentences of which the longest has `width` pieces."""
+        from fairseq.tasks import FairseqTask
 
-        model = self._network.model
+        network, model = self._network, self._network.model
         for module in model.modules():  # the weights of the attention are only needed to copy by them
             if hasattr(module, "need_attn"):
                 module.need_attn = parameters.replace_unk
-        generator = SequenceGenerator(
-            Ensemble(model, parameters.beam),
-            self._network.target,
-            beam_size=parameters.beam,
-            max_len_a=parameters.max_len_a,
-            max_len_b=parameters.max_len_b,
-            len_penalty=parameters.lenpen,
-        )
+        longest = int(parameters.max_len_a * width + parameters.max_len_b)
+        asked = asdict(parameters) | {"min_len": min(parameters.min_len, longest, model.max_decoder_positions() - 1)}
+        if parameters.sampling:
+            torch.seed()  # workers are forks of one process, and would all draw the same
+            asked["sampling_topk"] = min(parameters.sampling_topk, len(network.target))
+        else:
+            asked |= {"sampling_topk": -1, "sampling_topp": -1.0}
+        # fairseq chooses the kind of search by its own names, which are ours; all it asks of the task is a dictionary.
+        task = argparse.Namespace(target_dictionary=network.target)
+        ensemble = Ensemble(model, parameters.beam)
+        generator = FairseqTask.build_generator(task, ensemble, argparse.Namespace(**asked))
         model.decoder.set_beam_size(generator.beam_size)
         return generator
 

@@ -58,6 +58,18 @@ def test_a_line_after_the_first_update_and_none_twice(make_job: MakeJob, capsys:
     assert re.findall(r"^update (\d+): train_loss", out, re.MULTILINE) == ["1", "3", "6", "7"]  # 7: the epoch's
 
 
+def test_the_samples_era_trains_and_its_generation_options_are_left_for_the_endpoint(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"distributed-backend": "gloo", "skip-invalid-size-inputs-valid-test": "", "min-lr": "1e-9", "raw-text": ""}
+    job = make_job(max_update=3, **asked, sampling="", **{"sampling-topk": 10, "temperature": 0.8, "replace-unk": ""})
+    Translation().train(job)
+    assert "distributed_backend = 'gloo' changes nothing: ranks without a GPU" in capsys.readouterr().out
+    generation = json.loads((job.model_dir / "translation.json").read_text())["generation"]
+    wanted = {"sampling": True, "sampling_topk": 10, "temperature": 0.8, "replace_unk": True}
+    assert {name: generation[name] for name in wanted} == wanted
+
+
 def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[str], plain: Path) -> None:
     job = make_job(sorted(plain.iterdir()), eval_bleu_args='{"beam": 1}')
     Translation().train(job)
