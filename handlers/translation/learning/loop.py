@@ -27,6 +27,8 @@ STOP = "stop_requested"
 """A figure among those that the ranks add up in every update: how many of them were told to stop."""
 INNER = "train_inner"
 """What fairseq calls the figures since the last line."""
+MEASURES = ("loss", "ppl", "bleu", "chrf")
+"""What is measured with the validation text."""
 VALIDATIONS, PATIENCE = "byo_validations", "byo_patience"
 """What our checkpoints hold beside fairseq's own."""
 
@@ -93,7 +95,7 @@ class Loop:
         return validate_and_save
 
     def _lines(self, iterator: Any, **_: Any) -> Lines:
-        return Lines(iterator, self.rank.is_first)
+        return Lines(self.watch.loaded(iterator), self.rank.is_first)
 
     def _figures_by(self, train: Any) -> Any:
         plain = train.get_valid_stats
@@ -103,9 +105,11 @@ class Loop:
                 with contextlib.suppress(Stopped):
                     scores = self.evaluator.measure(trainer.task, trainer.get_model())
                     stats |= {"bleu": scores.bleu, "chrf": scores.chrf}
-            names = ("loss", "ppl", "bleu", "chrf")
-            figures: dict[str, float] = {name: float(stats[name]) for name in names if name in stats}
-            self.validations.append({"update": float(trainer.get_num_updates()), **figures})
+            figures: dict[str, float] = {name: float(stats[name]) for name in MEASURES if name in stats}
+            with contextlib.suppress(KeyError):  # before the first update there is none
+                figures["train_loss"] = float(train.metrics.get_smoothed_value("train", "loss"))
+            at = {"update": float(trainer.get_num_updates()), "seconds": float(trainer.cumulative_training_time())}
+            self.validations.append({**at, **figures})
             return plain(cfg, trainer, stats, is_tracked)
 
         return get_valid_stats

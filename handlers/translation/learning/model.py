@@ -12,6 +12,7 @@ from container.handler import MANIFEST as HANDLER_MANIFEST
 from handlers.translation import bundle
 from handlers.translation.bundle import Bundle
 from handlers.translation.learning import checkpoints
+from handlers.translation.learning.loop import MEASURES
 from handlers.translation.learning.settings import Settings
 from handlers.translation.preparing.prepared import Prepared
 
@@ -25,8 +26,7 @@ def leave(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / bundle.MANIFEST).unlink(missing_ok=True)
     facts = checkpoints.export(checkpoint, folder / bundle.CHECKPOINT)
-    figures = next((dict(found) for found in reversed(validations) if found["update"] == facts["updates"]), {})
-    figures.pop("update", None)
+    figures = next((found for found in reversed(validations) if found["update"] == facts["updates"]), {})
     made = Bundle(
         source=data.direction.source,
         target=data.direction.target,
@@ -37,7 +37,7 @@ def leave(
         generation=dict(settings.generation),
         facts={
             "updates": facts["updates"],
-            **{f"valid_{name}": value for name, value in figures.items()},
+            **{f"valid_{name}": figures[name] for name in MEASURES if name in figures},
             **{name: data.facts[name] for name in ("train_lines", "train_megabytes") if name in data.facts},
             "fairseq": version("fairseq"),
             "torch": version("torch"),

@@ -88,7 +88,17 @@ def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[st
     assert figures["share_waiting_for_the_network"] == 0
     assert figures["words_per_second"] > 10
     assert re.match(r"checkpoint_best.pt \(\d\.\d MB\), checkpoint_last.pt", figures["checkpoint_files"])
-    assert f"words_per_second               {figures['words_per_second']}" in out
+    assert re.search(rf"^  words_per_second +{figures['words_per_second']}$", out, re.MULTILINE)
+    assert 0 < figures["seconds_to_the_best_checkpoint"] <= figures["training_seconds"]
+    assert figures["preparing_seconds"] > 0
+    assert 0 < figures["cpu_utilisation"] <= 1.1
+    assert 0 <= figures["share_waiting_for_data"] < 1
+    assert figures["likely_bottleneck"] in ("cpu", "data")
+    assert (figures["validations"], figures["validations_since_the_best"]) == (2, 0)
+    assert (
+        figures["fully_trained"] == figures["overfitting"] == "unknown: 2 validations are too few to tell, 4 would do"
+    )
+    assert "network_megabytes_sent" not in figures, "a rank that is alone sends nothing"
 
 
 def test_a_finished_job_started_again_changes_nothing(make_job: MakeJob) -> None:

@@ -52,7 +52,13 @@ def test_it_translates(translator: Translator) -> None:
 def test_a_jobs_generation_options_are_the_endpoints_defaults(able: Path, tmp_path: Path) -> None:
     shutil.copytree(able, tmp_path / "model")
     path = tmp_path / "model" / "translation.json"
-    defaults: dict[str, Any] = {"sampling": True, "sampling_topk": 1_000_000, "temperature": 30, "min_len": 200, "beam": 2}
+    defaults: dict[str, Any] = {
+        "sampling": True,
+        "sampling_topk": 1_000_000,
+        "temperature": 30,
+        "min_len": 200,
+        "beam": 2,
+    }
     path.write_text(json.dumps(json.loads(path.read_text()) | {"generation": defaults}))
     changed = Translation().load(tmp_path / "model")
     assert changed.defaults == replace(changed.defaults, **defaults)
