@@ -37,10 +37,18 @@ def overfitting(validations: Sequence[Mapping[str, float]]) -> str:
     rise = last["loss"] / best["loss"] - 1
     told = f"the validation loss ends {rise:.1%} above its least, that of update {best['update']:.0f}"
     if rise == 0:
-        return "no: the last validation loss is the least"
+        return f"no: the last validation loss is the least{_beside_training(last)}"
     if rise < RISEN or not last.get("train_loss", 0) < best.get("train_loss", 0):
-        return f"no: {told}"
+        return f"no: {told}{_beside_training(last)}"
     return f"yes: {told}, while the training loss fell from {best['train_loss']:.3f} to {last['train_loss']:.3f}"
+
+
+def _beside_training(figures: Mapping[str, float]) -> str:
+    """How far a network does better on what it has seen; below 0 where dropout makes training the harder of the two."""
+    if not figures.get("train_loss"):
+        return ""
+    gap = figures["loss"] / figures["train_loss"] - 1
+    return f", {abs(gap):.1%} {'above' if gap >= 0 else 'below'} the training loss"
 
 
 def _too_few(validations: Sequence[object]) -> str:

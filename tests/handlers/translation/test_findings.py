@@ -40,7 +40,8 @@ def validations(valid: list[float], train: list[float]) -> list[dict[str, float]
     ("valid", "train", "said"),
     [
         ([5, 4], [5, 4], "unknown: 2"),
-        ([5, 4, 3, 2], [5, 4, 3, 2], "no: the last validation loss is the least"),
+        ([5, 4, 3, 2], [5, 4, 3, 1.6], "no: the last validation loss is the least, 25.0% above the training loss"),
+        ([5, 4, 3, 2], [5, 4, 3, 2.5], "no: the last validation loss is the least, 20.0% below the training loss"),
         (
             [5, 3, 3.3, 3.6],
             [5, 3, 2, 1],
@@ -57,7 +58,7 @@ def test_overfitting(valid: list[float], train: list[float], said: str) -> None:
 
 def test_validations_of_an_older_checkpoint_have_no_training_loss() -> None:
     older: list[dict[str, float]] = [{"update": 1, "loss": loss} for loss in (5, 3, 4, 6)]
-    assert findings.overfitting(older).startswith("no: the validation loss ends 100.0% above")
+    assert findings.overfitting(older) == "no: the validation loss ends 100.0% above its least, that of update 1"
     assert _validated(Run(4, 0, 0, [], older))["seconds_to_the_best_checkpoint"] is None
 
 
