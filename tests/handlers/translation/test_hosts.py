@@ -73,6 +73,9 @@ def test_the_homework(make: Make) -> None:
     assert figures["network_megabytes_received"] == pytest.approx(figures["network_megabytes_sent"], rel=0.5)
     assert figures["checkpoint_megabytes"] > 0.1
     assert "checkpoint_last.pt" in figures["checkpoint_files"]
+    report = hosts[1].tree.paths.report.read_text()
+    assert 'alt="learning_rate"' in report
+    assert all(name in report for name in ("fully_trained", "overfitting", "likely_bottleneck", "training_seconds"))
     assert {path.name for path in hosts[1].tree.paths.model.iterdir()} == {*MODEL, "handler.json"}
     for number in (2, 3, 4):
         assert not list(hosts[number].tree.paths.model.iterdir())
