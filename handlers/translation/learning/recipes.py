@@ -53,9 +53,20 @@ def complete(given: Mapping[str, str]) -> dict[str, str]:
     scheduler = settle("lr_scheduler", "fixed")
     if scheduler == "inverse_sqrt":
         settle("warmup_updates", WARMUP_UPDATES)
+        if least := _positive(given.get("stop_min_lr", "")):
+            settle("warmup_init_lr", f"{2 * least:g}")  # it would begin at 0, and fairseq end before the first update
     if "batch_size" not in given:
         settle("max_tokens", MAX_TOKENS)
     return found | _ending(given, scheduler) | _keeping(given)
+
+
+def _positive(text: str) -> float | None:
+    """The number, where it is one above 0; what else is wrong with it fairseq's parser tells."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if number > 0 else None
 
 
 def _ending(given: Mapping[str, str], scheduler: str) -> dict[str, str]:

@@ -151,7 +151,8 @@ def _check_trained(loop: Loop) -> None:
     for number, (updates, own, batches, _) in enumerate(everyone):
         if updates == 0:
             raise JobError(
-                f"rank {number} has trained nothing: no update was done; are max_epoch and max_update right?"
+                f"rank {number} has trained nothing: no update was done; are max_epoch, max_update and stop_min_lr "
+                "right?"
             )
         if own and not batches:
             raise JobError(

@@ -195,6 +195,8 @@ def test_the_names_of_the_samples_era() -> None:
     ("texts", "name", "value"),
     [
         ({"force-anneal": "10", "optimizer": "adam"}, "lr_scheduler", "fixed"),
+        ({"min-lr": "1e-9"}, "warmup_init_lr", 2e-9),
+        ({"min-lr": "1e-9", "warmup-init-lr": "1e-7"}, "warmup_init_lr", 1e-7),
         ({"ddp-backend": "c10d"}, "find_unused_parameters", True),
         ({"lr-scheduler": "cosine", "min-lr": "1e-5"}, "min_lr", 1e-5),
         ({"lr-scheduler": "cosine", "lr-period-updates": "100"}, "lr_period_updates", 100.0),

@@ -123,6 +123,15 @@ def test_a_transformer_from_english_chosen_by_bleu(ready: Path, tmp_path: Path) 
     assert len(list(job.checkpoint_dir.glob("checkpoint_*_*.pt"))) == 1
 
 
+def test_a_transformer_with_the_flags_of_fairseqs_old_examples(ready: Path, tmp_path: Path) -> None:
+    """Of which min-lr, above the 0 that warm-up begins at, would end training before the first update."""
+    asked = {"min-lr": "1e-9", "optimizer": "adam", "lr-scheduler": "inverse_sqrt", "max_update": 2, "raw-text": ""}
+    tree = make_tree_below(tmp_path, sorted(ready.iterdir()), **TRANSFORMER, **asked, eval_bleu="false")
+    job = TrainingJob.read(tree.paths)
+    Translation().train(job)
+    assert json.loads((job.output_data_dir / "summary.json").read_text())["updates"] == 2
+
+
 def test_embeddings_that_are_shared_get_one_dictionary(plain: Path, tmp_path: Path) -> None:
     asked = {"share_all_embeddings": "", "max_update": 1, "eval_bleu": "false"}
     job = TrainingJob.read(make_tree_below(tmp_path, sorted(plain.iterdir()), **TRANSFORMER, **asked).paths)
