@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NoReturn
 
@@ -142,10 +142,12 @@ def _is_alike(name: str, other: str, ratio: float) -> bool:
     return all(SequenceMatcher(None, *pair).ratio() >= LIKE_WORD for pair in zip(ours, theirs, strict=True))
 
 
-def check_choice(name: str, value: str, choices: list[str]) -> None:
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raises ValueError where `value` is none of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} = {value!r} is not right: {hp.nearest(value, choices)}")
+        close = misspelt(value, choices)
+        meant = f"did you mean {close!r}? " if close else ""
+        raise ValueError(f"{name} = {value!r} is not right: {meant}known are: {', '.join(sorted(choices))}")
 
 
 def _add_options(parser: Any, kind: Any) -> None:

@@ -30,7 +30,7 @@ RENAMED = {"min_lr": "stop_min_lr", "sampling_temperature": "temperature"}
 itself still knows by their old name (max_sentences, relu_dropout, c10d and no_c10d) are not among them."""
 
 GONE = {
-    "max_lr": "since fairseq 0.10 lr_scheduler = 'cosine' takes 'lr' as the highest learning rate, and 'min_lr'",
+    "max_lr": "since fairseq 0.10 lr_scheduler = 'cosine' has 'lr' for the highest and 'min_lr' for the lowest",
     "tbmf_wrapper": "fairseq has dropped it",
     "sample_without_replacement": "fairseq has dropped it",
     "buffer_size": "a request's sentences are translated in batches anyway",

@@ -8,7 +8,7 @@ that would be checked in no time would be one more thing to be wrong.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from container.handler import InputError
 from container.hyperparameters import Range
 from container.log import log
 from handlers.translation.learning import names, recipes
-from handlers.translation.learning.arguments import CHOICES, Parser
+from handlers.translation.learning.arguments import CHOICES, Parser, check_choice
 from handlers.translation.learning.names import FALSE, TRUE
 from handlers.translation.translating.request import Parameters, parameter_names, read_parameters
 
@@ -137,9 +137,16 @@ def _take_settled(rest: dict[str, str], has_gpu: bool, faults: list[str]) -> lis
 
 def _take_backend(rest: dict[str, str], faults: list[str]) -> str:
     backend = rest.pop("distributed_backend", "").strip()
-    if backend and backend not in BACKENDS:
-        faults.append(f"distributed_backend = {backend!r} is not right: {hp.nearest(backend, BACKENDS)}")
+    if backend:
+        _check_choice("distributed_backend", backend, BACKENDS, faults)
     return backend
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str], faults: list[str]) -> None:
+    try:
+        check_choice(name, value, choices)
+    except ValueError as error:
+        faults.append(str(error))
 
 
 def _training(parser: Parser) -> set[str]:
@@ -214,7 +221,7 @@ def _evaluation(asked: Mapping[str, str], parser: Parser, faults: list[str]) -> 
 def _check_metric(chosen: Mapping[str, str], evaluation: Mapping[str, str], faults: list[str]) -> None:
     metric = chosen.get("best_checkpoint_metric", METRICS[0])
     if metric not in METRICS:
-        faults.append(f"best_checkpoint_metric = {metric!r} is not right: {hp.nearest(metric, METRICS)}")
+        _check_choice("best_checkpoint_metric", metric, METRICS, faults)
     elif metric in recipes.HIGHER_IS_BETTER and evaluation.get("eval_bleu", "true").lower() in FALSE:
         faults.append(f"best_checkpoint_metric = {metric!r} needs eval_bleu, which is turned off")
 

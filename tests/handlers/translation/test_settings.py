@@ -233,6 +233,8 @@ def test_a_suggestion_is_never_nonsense(name: str) -> None:
     with pytest.raises(JobError) as error:
         read(**{name: "1"})
     assert "did you mean" not in str(error.value)
+    with pytest.raises(JobError, match=r"criterion = 'mse' is not right: known are: ") as error:
+        read(criterion="mse")
 
 
 def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
@@ -273,7 +275,7 @@ def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
         ({"momentum": "0.9"}, "'momentum': it belongs to optimizer = 'nag', 'sgd'"),
         ({"decoder_attention": "True"}, "'decoder_attention': it belongs to arch = "),
         ({"replace-unk": "words.txt"}, "replace_unk = 'words.txt' is not right: it must be true or false"),
-        ({"max-lr": "1", "lr-scheduler": "cosine"}, "'max_lr': since fairseq 0.10 lr_scheduler = 'cosine' takes"),
+        ({"max-lr": "1", "lr-scheduler": "cosine"}, "'max_lr': since fairseq 0.10 lr_scheduler = 'cosine' has"),
         ({"maxtokens": "1"}, "did you mean 'max_tokens'"),
         ({"fp16_no_flatten_grads": "perhaps"}, "it is a flag, and must be true or false"),
         ({"beam": "wide"}, "beam = 'wide' is not right: --beam: invalid int value"),
