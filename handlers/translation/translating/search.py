@@ -16,6 +16,15 @@ from handlers.translation.translating.speed import Ensemble, prepare
 Found = list[tuple[list[str], float]]  # the pieces of a translation and its score, best first
 
 
+def fit(generator: Any, width: int, min_len: int) -> None:
+    """Limits what was asked of fairseq's generator to what there can be, where it would fail: the least length, for
+    sources of which the longest has `width` pieces, and the number of pieces to draw from."""
+    longest = int(generator.max_len_a * width + generator.max_len_b)
+    generator.min_len = min(min_len, longest, generator.max_len - 1)
+    if hasattr(generator.search, "sampling_topk"):
+        generator.search.sampling_topk = min(generator.search.sampling_topk, generator.vocab_size)
+
+
 class Search:
     """Searches with one network. Not to be called from two threads at once: the beam's width is set in the network."""
 
@@ -57,11 +66,9 @@ class Search:
         for module in model.modules():  # the weights of the attention are only needed to copy by them
             if hasattr(module, "need_attn"):
                 module.need_attn = parameters.replace_unk
-        longest = int(parameters.max_len_a * width + parameters.max_len_b)
-        asked = asdict(parameters) | {"min_len": min(parameters.min_len, longest, model.max_decoder_positions() - 1)}
+        asked = asdict(parameters)
         if parameters.sampling:
             torch.seed()  # workers are forks of one process, and would all draw the same
-            asked["sampling_topk"] = min(parameters.sampling_topk, len(network.target))
         else:
             asked |= {"sampling_topk": -1, "sampling_topp": -1.0}
         # fairseq chooses the kind of search by its own names, which are ours; all it asks of the task is a dictionary.
@@ -69,6 +76,7 @@ class Search:
         ensemble = Ensemble(model, parameters.beam)
         generator = FairseqTask.build_generator(task, ensemble, argparse.Namespace(**asked))
         model.decoder.set_beam_size(generator.beam_size)
+        fit(generator, width, parameters.min_len)
         return generator
 
     def _symbols(self, hypothesis: dict[str, Any], source: list[str], width: int) -> list[str]:

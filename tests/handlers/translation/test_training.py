@@ -62,11 +62,12 @@ def test_the_samples_era_trains_and_its_generation_options_are_left_for_the_endp
     make_job: MakeJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = {"distributed-backend": "gloo", "skip-invalid-size-inputs-valid-test": "", "min-lr": "1e-9", "raw-text": ""}
-    job = make_job(max_update=3, **asked, sampling="", **{"sampling-topk": 10, "temperature": 0.8, "replace-unk": ""})
+    search = {"sampling": "", "sampling-topk": 9999, "temperature": 0.8, "replace-unk": "", "min-len": 100}
+    job = make_job(max_update=3, **asked, **search)
     Translation().train(job)
     assert "distributed_backend = 'gloo' changes nothing: ranks without a GPU" in capsys.readouterr().out
     generation = json.loads((job.model_dir / "translation.json").read_text())["generation"]
-    wanted = {"sampling": True, "sampling_topk": 10, "temperature": 0.8, "replace_unk": True}
+    wanted = {"sampling": True, "sampling_topk": 9999, "temperature": 0.8, "replace_unk": True, "min_len": 100}
     assert {name: generation[name] for name in wanted} == wanted
 
 
