@@ -11,19 +11,23 @@ Which names there are depends on the architecture, the criterion, the optimizer 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Any, NoReturn
 
 from container import hyperparameters as hp
 from handlers.translation import shims
+from handlers.translation.learning.names import FALSE, GONE, TRUE
 
-TRUE, FALSE = ("true", "1", "yes", ""), ("false", "0", "no")
 CHOICES = ("arch", "criterion", "optimizer", "lr_scheduler")
 """Whose values bring options of their own."""
 TRANSLATORS = ("fconv", "lightconv", "lstm", "transformer")
 """The modules of fairseq.models whose networks translate text and are trained by the task `translation`."""
+
+LIKE_NAME, LIKE_WORD, ONE_SEPARATOR_LESS = 0.75, 0.6, 0.9
+"""Ratios of difflib's, from which on names, words of them, and names of a different number of words are alike."""
+MOST_SHOWN = 4
 
 
 class Parser:
@@ -58,7 +62,6 @@ class Parser:
 
     def _add_options_of(self, chosen: Mapping[str, str]) -> None:
         """As fairseq.options.parse_args_and_arch does before it parses for the second time."""
-        from fairseq.dataclass.utils import gen_parser_from_dataclass
         from fairseq.models import ARCH_MODEL_REGISTRY
         from fairseq.registry import REGISTRIES
         from fairseq.tasks import TASK_REGISTRY
@@ -68,11 +71,7 @@ class Parser:
         TASK_REGISTRY["translation"].add_args(self._parser)
         for name, registry in REGISTRIES.items():
             default = self._parser.get_default(name)
-            choice = registry["registry"].get(chosen.get(name, default))
-            if hasattr(choice, "add_args"):
-                choice.add_args(self._parser)
-            elif hasattr(choice, "__dataclass"):
-                gen_parser_from_dataclass(self._parser, getattr(choice, "__dataclass")())
+            _add_options(self._parser, registry["registry"].get(chosen.get(name, default)))
 
     def canonical(self, name: str) -> str | None:
         """fairseq's own name for an option or an alias of it (max_sentences → batch_size); None where unknown."""
@@ -97,16 +96,74 @@ class Parser:
         except (ValueError, TypeError, SyntaxError, NameError) as error:
             raise ValueError(str(error)) from None
 
-    def nearest(self, name: str) -> str:
-        """The known name that is most like an unknown one, as a sentence; empty where none is."""
-        close = difflib.get_close_matches(name, [*self.actions, *self.generation], n=1, cutoff=0.5)
-        return f"; did you mean {close[0]!r}?" if close else ""
+    def explain(self, name: str, others: Iterable[str] = ()) -> str:
+        """What to say of an unknown name: what has become of it, what it belongs to, or which known name (of `others`
+        too) it may be a misspelling of. Empty where there is nothing to say."""
+        if name in GONE:
+            return f": {GONE[name]}"
+        if owners := self._owners(name):
+            return f": it belongs to {' and '.join(owners)}"
+        close = misspelt(name, [*self.actions, *self.generation, *others])
+        return f"; did you mean {close!r}?" if close else ""
+
+    def _owners(self, name: str) -> list[str]:
+        """What has an option of this name, such as "lr_scheduler = 'fixed', 'polynomial_decay'"."""
+        from fairseq.models import ARCH_MODEL_REGISTRY
+        from fairseq.registry import REGISTRIES
+
+        kinds = {
+            choice: {value: kind for value, kind in REGISTRIES[choice]["registry"].items() if value in known}
+            for choice in CHOICES[1:]
+            if (known := self._choices(choice))
+        }
+        kinds["arch"] = {arch: ARCH_MODEL_REGISTRY[arch] for arch in self._choices("arch")}
+        found = []
+        for choice, by_value in kinds.items():
+            has = {kind: name in _options_of(kind) for kind in set(by_value.values())}
+            values = [value for value, kind in by_value.items() if has[kind]]
+            if values:
+                more = f" and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else ""
+                found.append(f"{choice} = {', '.join(map(repr, values[:MOST_SHOWN]))}{more}")
+        return found
 
 
-def check_choice(name: str, value: str, choices: list[str]) -> None:
+def misspelt(name: str, known: Iterable[str]) -> str | None:
+    """The name among `known` that `name` was probably meant to be. Every word of it must resemble one there: `min_lr`
+    is not `min_len`, though most of its letters are."""
+    candidates = [(SequenceMatcher(None, name, other).ratio(), other) for other in known]
+    likely = [(ratio, other) for ratio, other in candidates if ratio >= LIKE_NAME and _is_alike(name, other, ratio)]
+    return max(likely)[1] if likely else None
+
+
+def _is_alike(name: str, other: str, ratio: float) -> bool:
+    ours, theirs = name.split("_"), other.split("_")
+    if len(ours) != len(theirs):
+        return ratio >= ONE_SEPARATOR_LESS
+    return all(SequenceMatcher(None, *pair).ratio() >= LIKE_WORD for pair in zip(ours, theirs, strict=True))
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raises ValueError where `value` is none of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} = {value!r} is not right: {hp.nearest(value, choices)}")
+        close = misspelt(value, choices)
+        meant = f"did you mean {close!r}? " if close else ""
+        raise ValueError(f"{name} = {value!r} is not right: {meant}known are: {', '.join(sorted(choices))}")
+
+
+def _add_options(parser: Any, kind: Any) -> None:
+    """The options of one of fairseq's registered classes."""
+    from fairseq.dataclass.utils import gen_parser_from_dataclass
+
+    if hasattr(kind, "add_args"):
+        kind.add_args(parser)
+    elif hasattr(kind, "__dataclass"):
+        gen_parser_from_dataclass(parser, getattr(kind, "__dataclass")())
+
+
+def _options_of(kind: Any) -> set[str]:
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    _add_options(parser, kind)
+    return set(_by_name(parser))
 
 
 def _by_name(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:

@@ -43,14 +43,15 @@ class Rank:
     def is_first(self) -> bool:
         return self.number == 0
 
-    def words(self, has_gpu: bool) -> list[str]:
-        """What fairseq's command line must say, or it trains nothing: it would start min(GPUs, world) processes."""
+    def words(self, has_gpu: bool, backend: str = "") -> list[str]:
+        """What fairseq's command line must say, or it trains nothing: it would start min(GPUs, world) processes.
+        `backend` exchanges the gradients, nccl between GPUs and else gloo where it is empty."""
         if self.world == 1:
             return ["--distributed-world-size=1", "--distributed-no-spawn"]
         return [
             f"--distributed-world-size={self.world}",
             f"--distributed-rank={self.number}",
-            f"--distributed-backend={'nccl' if has_gpu else 'gloo'}",
+            f"--distributed-backend={backend or ('nccl' if has_gpu else 'gloo')}",
             "--distributed-init-method=env://",
             "--distributed-no-spawn",
             f"--device-id={self.local}",

@@ -63,8 +63,11 @@ class Evaluator:
         import torch
         from fairseq import utils
 
+        from handlers.translation.translating.search import fit
+
         dataset = task.dataset(SUBSET)
         generator = task.build_generator([model], self._generation)
+        min_len = generator.min_len
         with torch.no_grad():
             for numbers in self._batches(dataset):
                 if self._stops():
@@ -74,6 +77,7 @@ class Evaluator:
                 sample = dataset.collater([dataset[number] for number in numbers])
                 if next(model.parameters()).is_cuda:
                     sample = utils.move_to_cuda(sample)
+                fit(generator, sample["net_input"]["src_tokens"].size(1), min_len)
                 found = generator.generate([model], sample)
                 for number, hypotheses in zip(sample["id"].tolist(), found, strict=True):
                     yield number, self._plain(task.target_dictionary, hypotheses[0]["tokens"])

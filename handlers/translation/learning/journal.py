@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from container.metrics import line
@@ -12,11 +13,31 @@ TRAINING = {"loss": "train_loss", "ppl": "train_perplexity", "lr": "learning_rat
 EPOCH = {name: TRAINING[name] for name in ("loss", "ppl", "lr")}
 VALIDATION = {"loss": "valid_loss", "ppl": "valid_perplexity", "bleu": "valid_bleu", "chrf": "valid_chrf"}
 
+MOST_SILENT_S = 10.0
+
+
+@dataclass
+class Schedule:
+    """When a line of training figures is due: after the first update of this process, then after every `interval`
+    updates or when MOST_SILENT_S have passed since the last line, whichever comes first."""
+
+    interval: int
+    _last_s: float | None = None
+
+    def is_due(self, update: int, now_s: float) -> bool:
+        """Asked once after every update; `now_s` is the time on a monotonic clock."""
+        is_due = self._last_s is None or update % self.interval == 0 or now_s - self._last_s >= MOST_SILENT_S
+        if is_due:
+            self._last_s = now_s
+        return is_due
+
 
 def tell(update: int, stats: Mapping[str, Any], names: Mapping[str, str]) -> None:
     """`update 120: train_loss=3.4121; learning_rate=0.25;` of those of fairseq's `stats` that `names` names."""
     found = {name: _number(stats[key]) for key, name in names.items() if key in stats}
     values = {name: value for name, value in found.items() if value is not None}
+    if values.get(TRAINING["wps"]) == 0:
+        del values[TRAINING["wps"]]  # fairseq begins to measure it with the first update
     if values:
         say(line(f"update {update}", values))
 

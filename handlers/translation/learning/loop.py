@@ -11,6 +11,7 @@ Everything else, and so the meaning of every hyperparameter, is fairseq's.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,10 @@ from handlers.translation.learning.watch import Watch
 
 STOP = "stop_requested"
 """A figure among those that the ranks add up in every update: how many of them were told to stop."""
+INNER = "train_inner"
+"""What fairseq calls the figures since the last line."""
+MEASURES = ("loss", "ppl", "bleu", "chrf")
+"""What is measured with the validation text."""
 VALIDATIONS, PATIENCE = "byo_validations", "byo_patience"
 """What our checkpoints hold beside fairseq's own."""
 
@@ -90,7 +95,7 @@ class Loop:
         return validate_and_save
 
     def _lines(self, iterator: Any, **_: Any) -> Lines:
-        return Lines(iterator, self.rank.is_first)
+        return Lines(self.watch.loaded(iterator), self.rank.is_first)
 
     def _figures_by(self, train: Any) -> Any:
         plain = train.get_valid_stats
@@ -100,9 +105,11 @@ class Loop:
                 with contextlib.suppress(Stopped):
                     scores = self.evaluator.measure(trainer.task, trainer.get_model())
                     stats |= {"bleu": scores.bleu, "chrf": scores.chrf}
-            names = ("loss", "ppl", "bleu", "chrf")
-            figures: dict[str, float] = {name: float(stats[name]) for name in names if name in stats}
-            self.validations.append({"update": float(trainer.get_num_updates()), **figures})
+            figures: dict[str, float] = {name: float(stats[name]) for name in MEASURES if name in stats}
+            with contextlib.suppress(KeyError):  # before the first update there is none
+                figures["train_loss"] = float(train.metrics.get_smoothed_value("train", "loss"))
+            at = {"update": float(trainer.get_num_updates()), "seconds": float(trainer.cumulative_training_time())}
+            self.validations.append({**at, **figures})
             return plain(cfg, trainer, stats, is_tracked)
 
         return get_valid_stats
@@ -118,9 +125,7 @@ class Lines:
         return iter(self._iterator)
 
     def log(self, stats: Mapping[str, Any], tag: str | None = None, step: int | None = None) -> None:
-        """Now and then, while training."""
-        if self._speaks:
-            journal.tell(step or 0, stats, journal.TRAINING)
+        """At every log_interval-th update, of which the trainer has already told."""
 
     def print(self, stats: Mapping[str, Any], tag: str | None = None, step: int | None = None) -> None:
         """At the end of an epoch, and of a validation."""
@@ -134,6 +139,7 @@ class Lines:
 
 def trainer_class(loop: Loop) -> Any:
     """fairseq's Trainer for `loop`. A class made late, for fairseq is imported late."""
+    from fairseq.logging import metrics
     from fairseq.trainer import Trainer
     from fairseq_cli import train
 
@@ -142,6 +148,7 @@ def trainer_class(loop: Loop) -> Any:
             super().__init__(cfg, task, *parts)
             loop.trainer = self
             self._in_update = self._agreed = False
+            self._lines = journal.Schedule(cfg.common.log_interval)
             if loop.autocast:
                 compute_in_bfloat16(self._criterion)
 
@@ -165,6 +172,10 @@ def trainer_class(loop: Loop) -> Any:
                 self._in_update = False
             loop.watch.updates += output is not None
             loop.watch.batches += sum(1 for sample in samples if sample)
+            if output is not None and self._lines.is_due(self.get_num_updates(), time.monotonic()):
+                if loop.rank.is_first:
+                    journal.tell(self.get_num_updates(), metrics.get_smoothed_values(INNER), journal.TRAINING)
+                metrics.reset_meters(INNER)
             return output
 
         def _aggregate_logging_outputs(self, outputs: Any, *sums: Any, ignore: bool = False) -> Any:

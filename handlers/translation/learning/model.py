@@ -13,12 +13,12 @@ from container.handler import MANIFEST as HANDLER_MANIFEST
 from handlers.translation import bundle
 from handlers.translation.bundle import Bundle
 from handlers.translation.learning import checkpoints
+from handlers.translation.learning.loop import MEASURES
 from handlers.translation.learning.settings import Settings
 from handlers.translation.preparing.prepared import Prepared
 from handlers.translation.text import CODES
 
 KEPT = {HANDLER_MANIFEST, "code"}  # which process 1 puts there
-SERVED = ("beam", "nbest", "lenpen", "max_len_a", "max_len_b", "replace_unk")
 
 
 def leave(
@@ -28,8 +28,7 @@ def leave(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / bundle.MANIFEST).unlink(missing_ok=True)
     facts = checkpoints.export(checkpoint, folder / bundle.CHECKPOINT)
-    figures = next((dict(found) for found in reversed(validations) if found["update"] == facts["updates"]), {})
-    figures.pop("update", None)
+    figures = next((found for found in reversed(validations) if found["update"] == facts["updates"]), {})
     made = Bundle(
         source=data.direction.source,
         target=data.direction.target,
@@ -37,10 +36,10 @@ def leave(
         **asdict(data.conventions),
         architecture=settings.architecture,
         longest_source=data.longest_source,
-        generation={name: value for name, value in settings.generation.items() if name in SERVED},
+        generation=dict(settings.generation),
         facts={
             "updates": facts["updates"],
-            **{f"valid_{name}": value for name, value in figures.items()},
+            **{f"valid_{name}": figures[name] for name in MEASURES if name in figures},
             **{name: data.facts[name] for name in ("train_lines", "train_megabytes") if name in data.facts},
             "fairseq": version("fairseq"),
             "torch": version("torch"),

@@ -17,11 +17,14 @@ BY_OPTIMIZER = {
     "sgd": {"lr": "0.25", "lr_scheduler": "fixed", "clip_norm": "0.1"},
     "adam": {"lr": "0.0007", "lr_scheduler": "inverse_sqrt", "clip_norm": "0.0", "adam_betas": "(0.9, 0.98)"},
 }
+PYTORCHS_OWN = ("pytorch_ddp", "c10d")
 DROPOUT = {"fconv": "0.2", "other": "0.3"}
 MAX_TOKENS = "4000"
 # From update 4,000 on the learning rate of fairseq's own recipe for IWSLT (0.0005 after 4,000), and sooner there.
 WARMUP_UPDATES = "2000"
-END = ("max_epoch", "max_update", "stop_time_hours", "stop_min_lr", "patience")
+END = ("max_epoch", "max_update", "stop_time_hours", "patience")
+HARDLY_FALLING = ("inverse_sqrt", "fixed")
+"""Schedules that, left alone, never come to a `stop_min_lr` such as the 1e-9 of fairseq's examples."""
 LAST_LEARNING_RATE = "1e-5"
 LAST_EPOCH = "50"
 HIGHER_IS_BETTER = ("bleu", "chrf")
@@ -34,26 +37,44 @@ def complete(given: Mapping[str, str]) -> dict[str, str]:
     def settle(name: str, value: str) -> str:
         if name not in given:
             found.setdefault(name, value)
-        return given.get(name) or found[name]
+        return given[name] if name in given else found[name]
 
     is_convolution = settle("arch", ARCHITECTURE).startswith("fconv")
     optimizer = settle("optimizer", "nag" if is_convolution else "adam")
+    if "force_anneal" in given:
+        settle("lr_scheduler", "fixed")  # fairseq's default, whose option it is
+    if given.get("ddp_backend") in PYTORCHS_OWN:
+        settle("find_unused_parameters", "true")
     for name, value in {**BY_OPTIMIZER.get(optimizer, {}), **ALWAYS}.items():
         settle(name, value)
     settle("dropout", DROPOUT["fconv" if is_convolution else "other"])
     if settle("criterion", "").startswith("label_smoothed"):
         settle("label_smoothing", "0.1")
-    if settle("lr_scheduler", "fixed") == "inverse_sqrt":
+    scheduler = settle("lr_scheduler", "fixed")
+    if scheduler == "inverse_sqrt":
         settle("warmup_updates", WARMUP_UPDATES)
+        if least := _positive(given.get("stop_min_lr", "")):
+            settle("warmup_init_lr", f"{2 * least:g}")  # it would begin at 0, and fairseq end before the first update
     if "batch_size" not in given:
         settle("max_tokens", MAX_TOKENS)
-    return found | _ending(given) | _keeping(given)
+    return found | _ending(given, scheduler) | _keeping(given)
 
 
-def _ending(given: Mapping[str, str]) -> dict[str, str]:
+def _positive(text: str) -> float | None:
+    """The number, where it is one above 0; what else is wrong with it fairseq's parser tells."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if number > 0 else None
+
+
+def _ending(given: Mapping[str, str], scheduler: str) -> dict[str, str]:
     """fairseq, left alone, trains for ever. Where a schedule lowers the learning rate (the sample's, after 200 epochs)
     training ends when there is nothing left of it, as it did in the fairseq that the sample was written for."""
     if any(name in given for name in END):
+        return {}
+    if "stop_min_lr" in given and ("force_anneal" in given or scheduler not in HARDLY_FALLING):
         return {}
     if "force_anneal" in given:
         return {"stop_min_lr": LAST_LEARNING_RATE}

@@ -8,39 +8,26 @@ that would be checked in no time would be one more thing to be wrong.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from container import hyperparameters as hp
 from container.failure import JobError
+from container.handler import InputError
 from container.hyperparameters import Range
 from container.log import log
-from handlers.translation.learning import recipes
-from handlers.translation.learning.arguments import CHOICES, FALSE, Parser
+from handlers.translation.learning import names, recipes
+from handlers.translation.learning.arguments import CHOICES, Parser, check_choice
+from handlers.translation.learning.names import FALSE, TRUE
+from handlers.translation.translating.request import Parameters, parameter_names, read_parameters
 
-RESERVED = {
-    "data": "the channel says it",
-    "task": "it is translation",
-    "user_dir": "it would run code that came with the data",
-    "save_dir": "checkpoints go to /opt/ml/checkpoints",
-    "restore_file": "a job resumes from /opt/ml/checkpoints by itself",
-    "no_save": "a job that saves nothing leaves no model",
-    "no_last_checkpoints": "a job resumes from its last checkpoint",
-    "no_save_optimizer_state": "a job resumes with its optimizer's state",
-    "write_checkpoints_asynchronously": "it needs a package that is not here",
-    "tensorboard_logdir": "metrics are written for every job",
-    "log_file": "the log is the platform's",
-    "train_subset": "it is called train",
-    "valid_subset": "it is called valid",
-    "tpu": "there is no PyTorch for TPUs here",
-}
-LAUNCHERS = ("distributed_", "device_id", "local_rank", "nprocs_per_node", "pipeline_")
 NEED_A_GPU = ("fp16", "memory_efficient_fp16")
 MIXED = "amp"
 """fairseq's name for mixed precision, which it knows on GPUs only; here it works on CPUs too, in bfloat16."""
 EVALUATION = ("eval_bleu", "eval_bleu_args")
-OURS_ANYWAY = ("eval_bleu_detok", "eval_bleu_detok_args", "eval_bleu_remove_bpe", "eval_tokenized_bleu")
+BACKENDS = ("nccl", "gloo")
+"""How ranks with a GPU may exchange their gradients; those without one have gloo only."""
 MEASURED_WITH = {"beam": 5, "max_len_a": 1.2, "max_len_b": 10}
 """A network that has hardly learned anything ends no sentence, and would go on to fairseq's limit of 200 pieces."""
 METRICS = ("loss", "nll_loss", "ppl", "bleu", "chrf")
@@ -52,6 +39,9 @@ class Own:
 
     bpe_merges: Annotated[int, Range(1, 1_000_000)] = 10_000
     lowercase: bool = False
+
+
+OWN = tuple(Own.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +58,10 @@ class Settings:
     """None where no BLEU is wanted."""
     autocast: bool = False
     """Whether to compute in bfloat16 on the CPU where that is exact enough."""
+    backend: str = ""
+    """How ranks exchange their gradients, where the job says so."""
+    remarks: tuple[str, ...] = ()
+    """What was given and changes nothing, each with the reason."""
 
     @property
     def architecture(self) -> str:
@@ -87,10 +81,12 @@ def read(texts: Mapping[str, str], source: object, has_gpu: bool) -> Settings:
     """The settings from the platform's texts; `source` is named in errors. Raises JobError that lists every fault."""
     faults: list[str] = []
     named = _underscored(texts, faults)
-    own_names = set(Own.__dataclass_fields__)
-    own = hp.parse(Own, {name: text for name, text in named.items() if name in own_names}, source)
-    rest = {name: text for name, text in named.items() if name not in own_names}
-    _refuse_reserved(rest, faults)
+    if named.get("lowercase") == "":
+        named["lowercase"] = "true"  # as for fairseq's flags
+    own = hp.parse(Own, {name: text for name, text in named.items() if name in OWN}, source)
+    rest = {name: text for name, text in named.items() if name not in OWN}
+    remarks = _take_settled(rest, has_gpu, faults)
+    backend = _take_backend(rest, faults)
     try:
         parser = Parser({**recipes.complete(rest), **{name: rest[name] for name in CHOICES if name in rest}})
     except ValueError as error:
@@ -98,8 +94,6 @@ def read(texts: Mapping[str, str], source: object, has_gpu: bool) -> Settings:
     given = _canonical(rest, parser, faults)
     generation = {name: given.pop(name) for name in list(given) if name not in _training(parser)}
     evaluation = {name: given.pop(name) for name in EVALUATION if name in given}
-    for name in OURS_ANYWAY:
-        given.pop(name, None)
     chosen = {**recipes.complete(given), **given}
     autocast = not has_gpu and _is_on(chosen, MIXED)
     if not has_gpu:
@@ -111,7 +105,7 @@ def read(texts: Mapping[str, str], source: object, has_gpu: bool) -> Settings:
     if faults:
         raise JobError(f"{source}: " + "; ".join(faults))
     asked = None if beside is None else {**MEASURED_WITH, **values, **beside}
-    return Settings(own, tuple(options), chosen, values, asked, autocast)
+    return Settings(own, tuple(options), chosen, values, asked, autocast, backend, tuple(remarks))
 
 
 def _underscored(texts: Mapping[str, str], faults: list[str]) -> dict[str, str]:
@@ -124,14 +118,35 @@ def _underscored(texts: Mapping[str, str], faults: list[str]) -> dict[str, str]:
     return found
 
 
-def _refuse_reserved(rest: dict[str, str], faults: list[str]) -> None:
-    for name in list(rest):
-        reason = RESERVED.get(name)
-        if name.startswith(LAUNCHERS):
-            reason = "how ranks are started follows from resourceconfig.json and the hyperparameter launcher"
-        if reason:
-            faults.append(f"{name!r} cannot be set: {reason}")
-            del rest[name]
+def _take_settled(rest: dict[str, str], has_gpu: bool, faults: list[str]) -> list[str]:
+    """Takes out what a job cannot change, and returns what to say of it."""
+    remarks = []
+    for name, text in list(rest.items()):
+        settled = names.settled(name, has_gpu)
+        if settled is None:
+            continue
+        del rest[name]
+        if settled.accepts(text):
+            remarks.append(f"{name} = {text!r} changes nothing: {settled.reason}")
+        elif settled.accepted:
+            faults.append(f"{name!r} cannot be {text!r}: {settled.reason}")
+        else:
+            faults.append(f"{name!r} cannot be set: {settled.reason}")
+    return remarks
+
+
+def _take_backend(rest: dict[str, str], faults: list[str]) -> str:
+    backend = rest.pop("distributed_backend", "").strip()
+    if backend:
+        _check_choice("distributed_backend", backend, BACKENDS, faults)
+    return backend
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str], faults: list[str]) -> None:
+    try:
+        check_choice(name, value, choices)
+    except ValueError as error:
+        faults.append(str(error))
 
 
 def _training(parser: Parser) -> set[str]:
@@ -141,9 +156,9 @@ def _training(parser: Parser) -> set[str]:
 def _canonical(rest: Mapping[str, str], parser: Parser, faults: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, text in rest.items():
-        canonical = parser.canonical(name)
+        canonical = parser.canonical(name) or names.RENAMED.get(name)
         if canonical is None:
-            faults.append(f"unknown hyperparameter {name!r}{parser.nearest(name)}")
+            faults.append(f"unknown hyperparameter {name!r}{parser.explain(name, [*OWN, *EVALUATION])}")
         elif canonical in given:
             faults.append(f"{name!r} is another name of one that is given too, {canonical!r}")
         else:
@@ -162,35 +177,51 @@ def _collect(chosen: Mapping[str, str], words_of: Any, faults: list[str]) -> lis
 
 
 def _values(generation: Mapping[str, str], parser: Parser, faults: list[str]) -> dict[str, Any]:
-    values = {}
+    """Generation options as the endpoint takes them, which is stricter than fairseq about their ranges."""
+    values: dict[str, Any] = {}
     for name, text in generation.items():
         try:
-            values[name] = parser.generation_value(name, text)
+            # For fairseq a name of a file as well, whose words the endpoint has no use for.
+            values[name] = _switch(text) if name == "replace_unk" else parser.generation_value(name, text)
         except ValueError as error:
             faults.append(f"{name} = {text!r} is not right: {error}")
+    try:
+        read_parameters(values, Parameters())
+    except InputError as error:
+        faults.append(str(error))
     return values
+
+
+def _switch(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in (*TRUE, *FALSE, "@@"):
+        raise ValueError("it must be true or false")
+    return word not in FALSE
 
 
 def _evaluation(asked: Mapping[str, str], parser: Parser, faults: list[str]) -> dict[str, Any] | None:
     """fairseq's eval_bleu and eval_bleu_args: whether translations are measured while training, and with what beam."""
-    if asked.get("eval_bleu", "true").strip().lower() in FALSE:
+    wanted = asked.get("eval_bleu", "true").strip().lower()
+    if wanted in FALSE:
         return None
+    if wanted not in TRUE:
+        faults.append(f"eval_bleu = {wanted!r} is not right: it is a flag, and must be true or false")
     text = asked.get("eval_bleu_args") or "{}"
     value = hp.decode(text)
     value = hp.decode(value) if isinstance(value, str) else value
     if not isinstance(value, dict):
         faults.append(f'eval_bleu_args = {text!r} is not right: it must be a JSON object such as {{"beam": 1}}')
         return {}
-    unknown = [name for name in value if name.replace("-", "_") not in parser.generation]
-    faults += [f"eval_bleu_args has the unknown {name!r}{parser.nearest(name)}" for name in unknown]
-    known = {name.replace("-", "_"): json.dumps(item) for name, item in value.items() if name not in unknown}
-    return _values(known, parser, faults)
+    known = {name.replace("-", "_"): json.dumps(item) for name, item in value.items()}
+    unknown = [name for name in known if name not in parameter_names()]
+    faults += [f"eval_bleu_args has the unknown {name!r}{parser.explain(name)}" for name in unknown]
+    return _values({name: item for name, item in known.items() if name not in unknown}, parser, faults)
 
 
 def _check_metric(chosen: Mapping[str, str], evaluation: Mapping[str, str], faults: list[str]) -> None:
     metric = chosen.get("best_checkpoint_metric", METRICS[0])
     if metric not in METRICS:
-        faults.append(f"best_checkpoint_metric = {metric!r} is not right: {hp.nearest(metric, METRICS)}")
+        _check_choice("best_checkpoint_metric", metric, METRICS, faults)
     elif metric in recipes.HIGHER_IS_BETTER and evaluation.get("eval_bleu", "true").lower() in FALSE:
         faults.append(f"best_checkpoint_metric = {metric!r} needs eval_bleu, which is turned off")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,10 @@ from container.failure import JobError, JobStopped
 from container.job import TrainingJob
 from container.process import StopFlag
 from container.progress import say
+from container.resources import cores
 from container.writing import check_writable
 from handlers.translation import shims
-from handlers.translation.learning import checkpoints, data, model, settings, summary
+from handlers.translation.learning import checkpoints, data, model, settings, summary, usage
 from handlers.translation.learning.distribution import Rank
 from handlers.translation.learning.evaluate import Evaluator
 from handlers.translation.learning.loop import Loop
@@ -31,6 +35,7 @@ def run(job: TrainingJob[Any]) -> None:
     shims.install()
     import torch
 
+    began = time.monotonic()
     rank = Rank.of()
     has_gpu = torch.cuda.is_available()
     asked = settings.read(job.texts, job.paths.hyperparameters, has_gpu)
@@ -41,7 +46,7 @@ def run(job: TrainingJob[Any]) -> None:
         rank.settle(has_gpu)
         cfg = configure(asked, text, rank, job.checkpoint_dir, has_gpu)
         try:
-            _train(job, asked, text, rank, cfg)
+            _train(job, asked, text, rank, cfg, began)
         finally:
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
@@ -58,7 +63,7 @@ def configure(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path,
         f"--source-lang={text.direction.source}",
         f"--target-lang={text.direction.target}",
         f"--save-dir={checkpoint_dir}",
-        *rank.words(has_gpu),
+        *rank.words(has_gpu, asked.backend),
     ]
     parser = options.get_training_parser(default_task="translation")
     parsed = options.parse_args_and_arch(parser, input_args=words)
@@ -66,7 +71,8 @@ def configure(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path,
     return convert_namespace_to_omegaconf(parsed)
 
 
-def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, cfg: Any) -> None:
+def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, cfg: Any, began: float) -> None:
+    prepared = time.monotonic()
     _join(rank, cfg)
     rank.check_together()
     run = {"data": data.check_same(text, rank), "direction": str(text.direction)}
@@ -74,12 +80,15 @@ def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, c
         checkpoints.claim(job.checkpoint_dir, {**run, "architecture": asked.architecture, "ranks": rank.world})
         ranks = f"{rank.world} rank{'' if rank.world == 1 else 's'}"
         say(f"{asked.architecture}, {text.direction}, {ranks}: {_told(asked)}")
+        for remark in asked.remarks:
+            say(remark)
     with StopFlag() as stop:
         loop = Loop(rank, stop, autocast=asked.autocast)
         if asked.evaluation is not None:
             loop.evaluator = Evaluator(text, asked.evaluation, rank, _stops(loop, cfg))
         try:
-            loop.run(cfg)
+            with _watched(loop, job):
+                loop.run(cfg)
         except JobStopped:
             if rank.is_first:
                 _leave_model(job, asked, text, loop)
@@ -88,9 +97,34 @@ def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, c
         watches = rank.gather(loop.watch)
         if rank.is_first:
             _leave_model(job, asked, text, loop)
-            updates = loop.trainer.get_num_updates()
-            figures = summary.make(text, watches, updates, loop.validations, job.checkpoint_dir)
-            summary.leave(figures, job.output_data_dir)
+            done = summary.Run(
+                updates=loop.trainer.get_num_updates(),
+                preparing_s=prepared - began,
+                training_s=float(loop.trainer.cumulative_training_time()),
+                watches=watches,
+                validations=loop.validations,
+                metric=cfg.checkpoint.best_checkpoint_metric,
+            )
+            summary.leave(summary.make(text, done, job.checkpoint_dir), job.output_data_dir)
+
+
+@contextlib.contextmanager
+def _watched(loop: Loop, job: TrainingJob[Any]) -> Iterator[None]:
+    """Notes what training uses of this host; for the host as a whole the first of its ranks does."""
+    import torch
+
+    rank, watch = loop.rank, loop.watch
+    watch.cores = cores() / rank.beside
+    if rank.local > 0:
+        yield
+        return
+    if rank.world > 1:
+        watch.interface = job.hosts.network_interface if rank.world > rank.beside else usage.LOOPBACK
+    if not torch.cuda.is_available():
+        yield
+        return
+    with usage.sampling_gpus(lambda: watch.is_training, watch.gpu_samples.append):
+        yield
 
 
 def _join(rank: Rank, cfg: Any) -> None:
@@ -117,7 +151,8 @@ def _check_trained(loop: Loop) -> None:
     for number, (updates, own, batches, _) in enumerate(everyone):
         if updates == 0:
             raise JobError(
-                f"rank {number} has trained nothing: no update was done; are max_epoch and max_update right?"
+                f"rank {number} has trained nothing: no update was done; are max_epoch, max_update and stop_min_lr "
+                "right?"
             )
         if own and not batches:
             raise JobError(

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from handlers.translation.learning.usage import network_bytes
+
+
+@dataclass(frozen=True)
+class _Reading:
+    time_s: float
+    cpu_s: float
+    sent: int
+    received: int
 
 
 @dataclass
@@ -22,18 +32,42 @@ class Watch:
     """From update to update: validation and saving left out."""
     waiting_s: float = 0.0
     """For the other ranks and the network, in updates."""
-    _since: float | None = None
+    loading_s: float = 0.0
+    """For the next batch."""
+    cores: float = 1.0
+    """Of the host, this rank's share."""
+    cpu_s: float = 0.0
+    """Of this process, all its threads; what loads data beside it is not counted."""
+    interface: str | None = None
+    """By which the ranks reach each other; None for a rank that is not to count, for another of its host does."""
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    gpu_samples: list[float] = field(default_factory=list)
+    """Utilisation of the host's GPUs, 0 to 1."""
+    _since: _Reading | None = None
 
     def begin(self) -> None:
         """Training begins, or goes on after something else; it may go on already."""
         if self._since is None:
-            self._since = time.monotonic()
+            self._since = self._read()
 
     def pause(self) -> None:
         """Something else than training begins."""
         if self._since is not None:
-            self.training_s += time.monotonic() - self._since
+            before, now = self._since, self._read()
+            self.training_s += now.time_s - before.time_s
+            self.cpu_s += now.cpu_s - before.cpu_s
+            self.sent_bytes += now.sent - before.sent
+            self.received_bytes += now.received - before.received
         self._since = None
+
+    @property
+    def is_training(self) -> bool:
+        return self._since is not None
+
+    def _read(self) -> _Reading:
+        sent, received = network_bytes(self.interface) if self.interface else (0, 0)
+        return _Reading(time.monotonic(), time.process_time(), sent, received)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -42,6 +76,19 @@ class Watch:
             yield
         finally:
             self.waiting_s += time.monotonic() - began
+
+    def loaded(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The batches, the time until each is there counted where it is time of training."""
+        remaining = iter(batches)
+        while True:
+            began = time.monotonic()
+            try:
+                batch = next(remaining)
+            except StopIteration:
+                return
+            if self.is_training:
+                self.loading_s += time.monotonic() - began
+            yield batch
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, its time counted as waiting."""
@@ -62,4 +109,11 @@ class Watch:
 
     @property
     def waiting_share(self) -> float:
-        return min(1.0, self.waiting_s / self.training_s) if self.training_s else 0.0
+        return self._share(self.waiting_s)
+
+    @property
+    def loading_share(self) -> float:
+        return self._share(self.loading_s)
+
+    def _share(self, seconds: float) -> float:
+        return min(1.0, seconds / self.training_s) if self.training_s else 0.0

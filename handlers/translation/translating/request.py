@@ -40,6 +40,24 @@ class Parameters:
     max_len_b: Annotated[int, Range(1, 10_000)] = 20
     replace_unk: bool = False
     """Whether an unknown word is copied from the source, from where the attention looks."""
+    min_len: Annotated[int, Range(1, 10_000)] = 1
+    """In pieces; where it is more than the longest that there may be, that counts."""
+    unkpen: Annotated[float, Range(-100, 100)] = 0.0
+    """Above 0 for fewer unknown words."""
+    unnormalized: bool = False
+    """Whether hypotheses are compared by their probability alone, which favours short ones."""
+    no_repeat_ngram_size: Annotated[int, Range(0, 100)] = 0
+    temperature: Annotated[float, Range(0, 100, above=True)] = 1.0
+    # Other ways to search than for the best hypotheses; one at a time.
+    sampling: bool = False
+    """Whether to draw `beam` hypotheses at random, and return the best of them."""
+    sampling_topk: Annotated[int, Range(-1, 1_000_000)] = -1
+    """Draw each piece from so many of the likeliest; from all where it is -1."""
+    sampling_topp: Annotated[float, Range(-1, 1)] = -1.0
+    """Draw each piece from the likeliest that have this probability together; from all where it is -1."""
+    diverse_beam_groups: Annotated[int, Range(-1, 50)] = -1
+    diverse_beam_strength: Annotated[float, Range(0, 100)] = 0.5
+    diversity_rate: Annotated[float, Range(-1, 100)] = -1.0
 
 
 @dataclass(frozen=True)
@@ -155,12 +173,29 @@ def read_parameters(given: Mapping[Any, Any], defaults: Parameters) -> Parameter
         except (ValueError, TypeError):
             raise InputError(f"{name!r} is {_show(value)}; it must be {expectation(hints[name])}") from None
     parameters = replace(defaults, **values)
+    _check_together(parameters, values)
+    return parameters
+
+
+def _check_together(parameters: Parameters, given: Mapping[str, Any]) -> None:
+    """Raises InputError where parameters contradict each other, as fairseq would."""
     if parameters.nbest > parameters.beam:
         raise InputError(
             f"'nbest' is {parameters.nbest}, and a search with 'beam' {parameters.beam} finds no more than that; "
             "ask for fewer, or for a wider beam"
         )
-    return parameters
+    if not parameters.sampling:
+        for name in ("sampling_topk", "sampling_topp"):
+            if given.get(name, -1) > 0:
+                raise InputError(f"{name!r} is for sampling; set 'sampling' to true, or leave it out")
+    groups = parameters.diverse_beam_groups
+    ways = {"sampling": parameters.sampling, "diverse_beam_groups": groups > 0}
+    ways["diversity_rate"] = parameters.diversity_rate > 0
+    if sum(ways.values()) > 1:
+        asked = " and ".join(repr(name) for name, is_on in ways.items() if is_on)
+        raise InputError(f"{asked} exclude each other; turn off one of them (false, or -1)")
+    if groups > 0 and parameters.beam % groups:
+        raise InputError(f"'beam' is {parameters.beam}; it must be a multiple of 'diverse_beam_groups', {groups}")
 
 
 def parameter_names() -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import math
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,6 +14,15 @@ from handlers.translation.translating.request import Parameters
 from handlers.translation.translating.speed import Ensemble, prepare
 
 Found = list[tuple[list[str], float]]  # the pieces of a translation and its score, best first
+
+
+def fit(generator: Any, width: int, min_len: int) -> None:
+    """Limits what was asked of fairseq's generator to what there can be, where it would fail: the least length, for
+    sources of which the longest has `width` pieces, and the number of pieces to draw from."""
+    longest = int(generator.max_len_a * width + generator.max_len_b)
+    generator.min_len = min(min_len, longest, generator.max_len - 1)
+    if hasattr(generator.search, "sampling_topk"):
+        generator.search.sampling_topk = min(generator.search.sampling_topk, generator.vocab_size)
 
 
 class Search:
@@ -25,10 +36,10 @@ class Search:
         """For each sentence its `nbest` translations; fewer where the search ended with fewer."""
         network = self._network
         rows = [[network.source.index(piece) for piece in pieces] + [network.source.eos()] for pieces in batch]
+        width = max(map(len, rows))
         with torch.inference_mode():
             sample = {"net_input": self._filled(rows)}
-            results = self._generator(parameters).generate([network.model], sample)
-        width = max(map(len, rows))
+            results = self._generator(parameters, width).generate([network.model], sample)
         return [
             [
                 (self._symbols(hypothesis, pieces, width), float(hypothesis["score"]) / math.log(2))
@@ -47,22 +58,25 @@ class Search:
         lengths = torch.tensor([len(row) for row in rows])
         return {"src_tokens": table.to(self._network.device), "src_lengths": lengths.to(self._network.device)}
 
-    def _generator(self, parameters: Parameters) -> Any:
-        from fairseq.sequence_generator import SequenceGenerator
+    def _generator(self, parameters: Parameters, width: int) -> Any:
+        """For sentences of which the longest has `width` pieces."""
+        from fairseq.tasks import FairseqTask
 
-        model = self._network.model
+        network, model = self._network, self._network.model
         for module in model.modules():  # the weights of the attention are only needed to copy by them
             if hasattr(module, "need_attn"):
                 module.need_attn = parameters.replace_unk
-        generator = SequenceGenerator(
-            Ensemble(model, parameters.beam),
-            self._network.target,
-            beam_size=parameters.beam,
-            max_len_a=parameters.max_len_a,
-            max_len_b=parameters.max_len_b,
-            len_penalty=parameters.lenpen,
-        )
+        asked = asdict(parameters)
+        if parameters.sampling:
+            torch.seed()  # workers are forks of one process, and would all draw the same
+        else:
+            asked |= {"sampling_topk": -1, "sampling_topp": -1.0}
+        # fairseq chooses the kind of search by its own names, which are ours; all it asks of the task is a dictionary.
+        task = argparse.Namespace(target_dictionary=network.target)
+        ensemble = Ensemble(model, parameters.beam)
+        generator = FairseqTask.build_generator(task, ensemble, argparse.Namespace(**asked))
         model.decoder.set_beam_size(generator.beam_size)
+        fit(generator, width, parameters.min_len)
         return generator
 
     def _symbols(self, hypothesis: dict[str, Any], source: list[str], width: int) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.handlers.translation.conftest import SMALL, TRANSFORMER
-from tests.handlers.translation.parameters import parameters_of, updates_of
+from tests.handlers.translation.parameters import load, parameters_of, updates_of
 from tests.handlers.translation.test_training import MODEL, metrics
 from tests.hosts import Hosts, make_hosts
 from tests.support import wait_until
@@ -44,6 +44,11 @@ def figures_of(hosts: Hosts) -> dict[str, Any]:
     return found
 
 
+def parameters_mb(checkpoint: Path) -> float:
+    weights = load(checkpoint)["model"].values()
+    return float(sum(tensor.numel() * 4 for tensor in weights)) / 1e6
+
+
 @pytest.mark.skipif(
     not (shutil.which("mpirun") and Path("/usr/sbin/sshd").exists()), reason="Open MPI and sshd are not installed"
 )
@@ -62,8 +67,15 @@ def test_the_homework(make: Make) -> None:
     assert (figures["ranks"], figures["training_lines"]) == (4, 400)
     assert figures["updates"] > 5
     assert 0 < figures["share_waiting_for_the_network"] < 1
+    # A host sends its gradients, and passes on those of others.
+    weights_mb = parameters_mb(hosts[1].tree.paths.model / "checkpoint.pt")
+    assert weights_mb < figures["network_megabytes_sent_per_update"] < 5 * weights_mb
+    assert figures["network_megabytes_received"] == pytest.approx(figures["network_megabytes_sent"], rel=0.5)
     assert figures["checkpoint_megabytes"] > 0.1
     assert "checkpoint_last.pt" in figures["checkpoint_files"]
+    report = hosts[1].tree.paths.report.read_text()
+    assert 'alt="learning_rate"' in report
+    assert all(name in report for name in ("fully_trained", "overfitting", "likely_bottleneck", "training_seconds"))
     assert {path.name for path in hosts[1].tree.paths.model.iterdir()} == {*MODEL, "handler.json"}
     for number in (2, 3, 4):
         assert not list(hosts[number].tree.paths.model.iterdir())

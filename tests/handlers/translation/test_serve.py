@@ -63,6 +63,22 @@ def test_scores(server: Server) -> None:
     assert 0 > best["score"] > second["score"]
 
 
+def test_fairseqs_generation_options_reach_the_search(server: Server) -> None:
+    def ask(text: str = QUESTION, **parameters: Any) -> Any:
+        return server.ask({"inputs": text, "parameters": parameters})
+
+    assert ask(sampling=True, sampling_topk=1, beam=1) == ask(beam=1)
+    assert len({ask(sampling=True, temperature=20, max_len_b=8, max_len_a=0) for _ in range(8)}) > 4
+    assert len({ask(sampling=True, sampling_topp=0.1, temperature=0.1) for _ in range(4)}) == 1
+    assert len(ask(min_len=40, max_len_b=60).split()) > len(ANSWER.split())
+    strong = ask(nbest=4, beam=4, diverse_beam_groups=4, diverse_beam_strength=50)
+    assert len({one["text"].split(" ")[0] for one in strong}) > len({one["text"].split(" ")[0] for one in ask(nbest=4)})
+    again = ask(no_repeat_ngram_size=1, min_len=30, max_len_b=40, beam=1).lower().split()
+    assert len(again) > len(set(ask(min_len=30, max_len_b=40, beam=1).lower().split()))
+    assert ask(nbest=2, unnormalized=True)[0]["score"] < ask(nbest=2)[0]["score"], "not divided by its pieces"
+    assert ask(unkpen=3, temperature=1.5, diversity_rate=0.1) == ANSWER
+
+
 def test_a_line_a_sentence(server: Server) -> None:
     text = post(server, f"{QUESTION}\n{SECOND}\n", "text/plain; charset=utf-8", "text/plain")
     assert text.content.decode() == f"{ANSWER}\n{SECONDS}\n"
@@ -78,6 +94,9 @@ def test_a_line_a_sentence(server: Server) -> None:
     [
         ({"inputs": "a", "parameters": {"beem": 5}}, "unknown parameter 'beem'; did you mean 'beam'"),
         ({"inputs": "a", "parameters": {"beam": 5000}}, "'beam' is 5000; it must be a whole number"),
+        ({"inputs": "a", "parameters": {"temperature": 0}}, "'temperature' is 0; it must be a number, above 0"),
+        ({"inputs": "a", "parameters": {"diverse_beam_groups": 2}}, "it must be a multiple of 'diverse_beam_groups'"),
+        ({"inputs": "a", "parameters": {"sampling_topk": 9}}, "'sampling_topk' is for sampling"),
         (["a", 7], "item 1 of the list is 7; it should be a text"),
         ("Auto " * 3000, "pieces (words and parts of rare ones), and this model reads 1021 at most"),
     ],

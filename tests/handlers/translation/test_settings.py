@@ -9,7 +9,7 @@ import pytest
 
 from container.failure import JobError
 from container.log import log
-from handlers.translation.learning import settings
+from handlers.translation.learning import names, settings
 from handlers.translation.learning.settings import Settings
 
 SAMPLE = {
@@ -89,6 +89,154 @@ def test_values_arrive_as_fairseq_needs_them(texts: dict[str, str], name: str, v
     assert getattr(parsed(read(**texts)), name) == value
 
 
+def flags() -> dict[str, Any]:
+    """Every option of fairseq's, for either family of networks, that takes no value."""
+    from handlers.translation.learning import recipes
+    from handlers.translation.learning.arguments import Parser
+
+    found: dict[str, Any] = {}
+    for arch in ("fconv_iwslt_de_en", "transformer_iwslt_de_en"):
+        parser = Parser({"arch": arch, **recipes.complete({"arch": arch})})
+        for options in (parser.actions, parser.generation):
+            found |= {name: arch for name, action in options.items() if action.nargs == 0 and action.dest == name}
+    return found
+
+
+def test_every_flag_takes_true_false_1_0_or_nothing_under_either_name() -> None:
+    """Together in as few readings as there are forms, for each of them builds fairseq's parser."""
+    every = flags()
+    assert len(every) > 60
+    for arch in set(every.values()):
+        here = [name for name, owner in every.items() if owner == arch and names.settled(name, False) is None]
+        alone = {"sampling", "eval_bleu", "fp16", "memory_efficient_fp16", "amp", "cpu"}
+        for word in ("true", "1", "", "True", "false", "0", "False"):
+            is_on = word.lower() not in ("false", "0")
+            for hyphen in (False, True):
+                texts = {name.replace("_", "-") if hyphen else name: word for name in here if name not in alone}
+                found = settings.read({"arch": arch, **texts}, "hyperparameters.json", False)
+                given = vars(parsed(found)) | found.generation
+                wrong = [name for name in here if name not in alone and bool(given.get(name)) is not is_on]
+                assert not wrong, f"{word!r} for {wrong}"
+
+
+@pytest.mark.parametrize("word", ["true", "1", "", "True", "false", "0"])
+def test_flags_of_our_own_take_the_same(word: str) -> None:
+    is_on = word not in ("false", "0")
+    found = read(lowercase=word, amp=word, fp16=word, eval_bleu=word, sampling=word)
+    assert (found.own.lowercase, found.autocast, found.evaluation is not None) == (is_on, is_on, is_on)
+    assert found.generation == {"sampling": is_on}
+
+
+def test_every_flag_that_is_settled_takes_one_of_the_two() -> None:
+    for name, settled in names.SETTLED.items():
+        if name in flags():
+            accepted = [word for word in ("true", "false") if settled.accepts(word)]
+            assert accepted, name
+            assert all(
+                settled.accepts(alias) for word in accepted for alias in {"true": ("1", ""), "false": ("0",)}[word]
+            )
+
+
+ERA = {  # the examples of fairseq 0.6 to 0.9, and the AWS sample's document
+    "task": "translation",
+    "raw-text": "",
+    "lazy-load": "false",
+    "source-lang": "de",
+    "target-lang": "en",
+    "share-decoder-input-output-embed": "",
+    "optimizer": "adam",
+    "adam-betas": "(0.9, 0.98)",
+    "lr-scheduler": "inverse_sqrt",
+    "warmup-init-lr": "1e-07",
+    "warmup-updates": "4000",
+    "min-lr": "1e-09",
+    "relu-dropout": "0.1",
+    "max-sentences": "32",
+    "update-freq": "4",
+    "ddp-backend": "no_c10d",
+    "distributed-backend": "gloo",
+    "distributed-no-spawn": "",
+    "distributed-init-method": "env://",
+    "no-progress-bar": "",
+    "log-format": "simple",
+    "left-pad-source": "False",
+    "max-source-positions": "210",
+    "sentence-avg": "",
+    "fp16": "",
+    "memory-efficient-fp16": "true",
+    "save-interval-updates": "1000",
+    "keep-interval-updates": "3",
+    "num-workers": "2",
+    "required-batch-size-multiple": "1",
+    "save-dir": "checkpoints",
+    "restore-file": "checkpoint_last.pt",
+    "tensorboard-logdir": "",
+    "no-save": "false",
+    "remove-bpe": "",
+    "quiet": "",
+    "sampling-temperature": "0.7",
+    "no-early-stop": "",
+}
+
+
+def test_the_names_of_the_samples_era() -> None:
+    found = read(**ERA)
+    given = parsed(found)
+    assert (given.stop_min_lr, given.relu_dropout, given.batch_size) == (1e-9, 0.1, 32)
+    assert (given.ddp_backend, given.update_freq, given.left_pad_source) == ("no_c10d", [4], False)
+    assert found.generation == {"temperature": 0.7}
+    assert given.max_epoch == 50, "an inverse square root never comes to 1e-9, and training would never end"
+    said = "\n".join(found.remarks)
+    assert "raw_text = '' changes nothing: the files in the channel tell" in said
+    assert "distributed_backend = 'gloo' changes nothing" in said
+
+
+@pytest.mark.parametrize(
+    ("texts", "name", "value"),
+    [
+        ({"force-anneal": "10", "optimizer": "adam"}, "lr_scheduler", "fixed"),
+        ({"min-lr": "1e-9"}, "warmup_init_lr", 2e-9),
+        ({"min-lr": "1e-9", "warmup-init-lr": "1e-7"}, "warmup_init_lr", 1e-7),
+        ({"ddp-backend": "c10d"}, "find_unused_parameters", True),
+        ({"lr-scheduler": "cosine", "min-lr": "1e-5"}, "min_lr", 1e-5),
+        ({"lr-scheduler": "cosine", "lr-period-updates": "100"}, "lr_period_updates", 100.0),
+        ({"min-lr": "1e-6", "lr-scheduler": "fixed", "force-anneal": "3"}, "max_epoch", 0),
+        ({"skip-invalid-size-inputs-valid-test": ""}, "skip_invalid_size_inputs_valid_test", True),
+    ],
+)
+def test_what_follows_from_them(texts: dict[str, str], name: str, value: object) -> None:
+    assert getattr(parsed(read(**texts)), name) == value
+
+
+def test_how_gradients_are_exchanged() -> None:
+    assert read(True).backend == ""
+    assert read(True, **{"distributed-backend": "gloo"}).backend == "gloo"
+    with pytest.raises(JobError, match="distributed_backend = 'mpi' is not right"):
+        read(True, **{"distributed-backend": "mpi"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raw_texts",
+        "force_aneal",
+        "mx_len",
+        "train_text",
+        "epochs",
+        "batch",
+        "learning_rate",
+        "min_learning_rate",
+        "gpu",
+    ],
+)
+def test_a_suggestion_is_never_nonsense(name: str) -> None:
+    with pytest.raises(JobError) as error:
+        read(**{name: "1"})
+    assert "did you mean" not in str(error.value)
+    with pytest.raises(JobError, match=r"criterion = 'mse' is not right: known are: ") as error:
+        read(criterion="mse")
+
+
 def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
     assert parsed(read(batch_size="8")).max_tokens is None
 
@@ -97,7 +245,7 @@ def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
     ("texts", "said"),
     [
         ({"max-tokns": "1"}, "unknown hyperparameter 'max_tokns'; did you mean 'max_tokens'"),
-        ({"bpe_merge": "1"}, "unknown hyperparameter 'bpe_merge'"),
+        ({"bpe_merge": "1"}, "unknown hyperparameter 'bpe_merge'; did you mean 'bpe_merges'"),
         ({"arch": "fconv_iwslt_de"}, "arch = 'fconv_iwslt_de' is not right: did you mean 'fconv_iwslt_de_en'"),
         ({"arch": "wav2vec_seq2seq"}, "arch = 'wav2vec_seq2seq' is not right"),
         ({"optimizer": "adm"}, "optimizer = 'adm' is not right: did you mean 'adam'"),
@@ -105,8 +253,30 @@ def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
         ({"clip_norm": "x"}, "clip_norm = 'x' is not right: --clip-norm: invalid float value: 'x'"),
         ({"max-tokens": "1", "max_tokens": "1"}, "'max_tokens' is given twice"),
         ({"max_sentences": "1", "batch_size": "1"}, "is another name of one that is given too, 'batch_size'"),
-        ({"save_dir": "/x"}, "'save_dir' cannot be set: checkpoints go to /opt/ml/checkpoints"),
+        ({"save_dir": "/x"}, "'save_dir' cannot be '/x': checkpoints go to /opt/ml/checkpoints"),
         ({"distributed-world-size": "2"}, "'distributed_world_size' cannot be set: how ranks are started"),
+        ({"distributed-backend": "nccl"}, "'distributed_backend' cannot be 'nccl': ranks without a GPU exchange"),
+        ({"task": "language_modeling"}, "'task' cannot be 'language_modeling': it is translation"),
+        ({"no-save": ""}, "'no_save' cannot be '': a job that saves nothing leaves no model"),
+        ({"path": "model.pt"}, "'path' cannot be set: the endpoint serves the model that the job leaves"),
+        ({"gen-subset": "test"}, "'gen_subset' cannot be 'test': the validation sentences are translated"),
+        ({"print-alignment": ""}, "'print_alignment' cannot be '': the endpoint answers with texts and scores only"),
+        ({"iter-decode-max-iter": "3"}, "it is for networks that are not trained here"),
+        ({"eval-bleu": "perhaps"}, "eval_bleu = 'perhaps' is not right: it is a flag"),
+        ({"eval_bleu_args": '{"path": "x"}'}, "eval_bleu_args has the unknown 'path'"),
+        ({"beam": "60"}, "'beam' is 60; it must be a whole number, at least 1 and at most 50"),
+        ({"sampling-topk": "10"}, "'sampling_topk' is for sampling; set 'sampling' to true"),
+        ({"sampling": "", "diverse-beam-groups": "5"}, "'sampling' and 'diverse_beam_groups' exclude each other"),
+        ({"diverse-beam-groups": "3"}, "'beam' is 5; it must be a multiple of 'diverse_beam_groups', 3"),
+        (
+            {"force-anneal": "5", "lr-scheduler": "inverse_sqrt"},
+            "'force_anneal': it belongs to lr_scheduler = 'fixed', 'polynomial_decay'",
+        ),
+        ({"momentum": "0.9"}, "'momentum': it belongs to optimizer = 'nag', 'sgd'"),
+        ({"decoder_attention": "True"}, "'decoder_attention': it belongs to arch = "),
+        ({"replace-unk": "words.txt"}, "replace_unk = 'words.txt' is not right: it must be true or false"),
+        ({"max-lr": "1", "lr-scheduler": "cosine"}, "'max_lr': since fairseq 0.10 lr_scheduler = 'cosine' has"),
+        ({"maxtokens": "1"}, "did you mean 'max_tokens'"),
         ({"fp16_no_flatten_grads": "perhaps"}, "it is a flag, and must be true or false"),
         ({"beam": "wide"}, "beam = 'wide' is not right: --beam: invalid int value"),
         ({"eval_bleu_args": "5"}, "eval_bleu_args = '5' is not right: it must be a JSON object"),

@@ -51,6 +51,26 @@ def test_fairseq_itself_loads_the_model(trained: TrainingJob[Any]) -> None:
     assert sum(parameter.numel() for parameter in models[0].parameters()) > 1000
 
 
+def test_a_line_after_the_first_update_and_none_twice(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
+    Translation().train(make_job(log_interval=3, max_update=7, eval_bleu="false"))
+    out = capsys.readouterr().out
+    assert [int(update) for update, figures in METRIC.findall(out) if "words_per_second" in figures] == [3, 6]
+    assert re.findall(r"^update (\d+): train_loss", out, re.MULTILINE) == ["1", "3", "6", "7"]  # 7: the epoch's
+
+
+def test_the_samples_era_trains_and_its_generation_options_are_left_for_the_endpoint(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"distributed-backend": "gloo", "skip-invalid-size-inputs-valid-test": "", "min-lr": "1e-9", "raw-text": ""}
+    search = {"sampling": "", "sampling-topk": 9999, "temperature": 0.8, "replace-unk": "", "min-len": 100}
+    job = make_job(max_update=3, **asked, **search)
+    Translation().train(job)
+    assert "distributed_backend = 'gloo' changes nothing: ranks without a GPU" in capsys.readouterr().out
+    generation = json.loads((job.model_dir / "translation.json").read_text())["generation"]
+    wanted = {"sampling": True, "sampling_topk": 9999, "temperature": 0.8, "replace_unk": True, "min_len": 100}
+    assert {name: generation[name] for name in wanted} == wanted
+
+
 def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[str], plain: Path) -> None:
     job = make_job(sorted(plain.iterdir()), eval_bleu_args='{"beam": 1}')
     Translation().train(job)
@@ -69,7 +89,17 @@ def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[st
     assert figures["share_waiting_for_the_network"] == 0
     assert figures["words_per_second"] > 10
     assert re.match(r"checkpoint_best.pt \(\d\.\d MB\), checkpoint_last.pt", figures["checkpoint_files"])
-    assert f"words_per_second               {figures['words_per_second']}" in out
+    assert re.search(rf"^  words_per_second +{figures['words_per_second']}$", out, re.MULTILINE)
+    assert 0 < figures["seconds_to_the_best_checkpoint"] <= figures["training_seconds"]
+    assert figures["preparing_seconds"] > 0
+    assert 0 < figures["cpu_utilisation"] <= 1.1
+    assert 0 <= figures["share_waiting_for_data"] < 1
+    assert figures["likely_bottleneck"] in ("cpu", "data")
+    assert (figures["validations"], figures["validations_since_the_best"]) == (2, 0)
+    assert (
+        figures["fully_trained"] == figures["overfitting"] == "unknown: 2 validations are too few to tell, 4 would do"
+    )
+    assert "network_megabytes_sent" not in figures, "a rank that is alone sends nothing"
 
 
 def test_a_finished_job_started_again_changes_nothing(make_job: MakeJob) -> None:
@@ -92,6 +122,15 @@ def test_a_transformer_from_english_chosen_by_bleu(ready: Path, tmp_path: Path) 
     assert (manifest["source"], manifest["target"]) == ("en", "de")
     assert "valid_bleu" in manifest["facts"]
     assert len(list(job.checkpoint_dir.glob("checkpoint_*_*.pt"))) == 1
+
+
+def test_a_transformer_with_the_flags_of_fairseqs_old_examples(ready: Path, tmp_path: Path) -> None:
+    """Of which min-lr, above the 0 that warm-up begins at, would end training before the first update."""
+    asked = {"min-lr": "1e-9", "optimizer": "adam", "lr-scheduler": "inverse_sqrt", "max_update": 2, "raw-text": ""}
+    tree = make_tree_below(tmp_path, sorted(ready.iterdir()), **TRANSFORMER, **asked, eval_bleu="false")
+    job = TrainingJob.read(tree.paths)
+    Translation().train(job)
+    assert json.loads((job.output_data_dir / "summary.json").read_text())["updates"] == 2
 
 
 def test_embeddings_that_are_shared_get_one_dictionary(plain: Path, tmp_path: Path) -> None:

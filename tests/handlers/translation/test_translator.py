@@ -49,6 +49,24 @@ def test_it_translates(translator: Translator) -> None:
     assert hits >= 30
 
 
+def test_a_jobs_generation_options_are_the_endpoints_defaults(able: Path, tmp_path: Path) -> None:
+    shutil.copytree(able, tmp_path / "model")
+    path = tmp_path / "model" / "translation.json"
+    defaults: dict[str, Any] = {
+        "sampling": True,
+        "sampling_topk": 1_000_000,
+        "temperature": 30,
+        "min_len": 200,
+        "beam": 2,
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"generation": defaults}))
+    changed = Translation().load(tmp_path / "model")
+    assert changed.defaults == replace(changed.defaults, **defaults)
+    short: dict[str, Any] = {"max_len_a": 0.0, "max_len_b": 8}  # of which min_len=200 is no fault
+    assert len({plain(changed, QUESTION, **short)[0] for _ in range(6)}) > 3
+    assert plain(changed, QUESTION, sampling=False, temperature=1.0, min_len=1) == [ANSWER]
+
+
 @pytest.mark.parametrize("arch", ["fconv", "transformer"])
 @pytest.mark.parametrize("beam", [1, 4])
 def test_fairseqs_own_generator_finds_the_same(
