@@ -180,7 +180,7 @@ class Recorder:
 
     def __init__(self, path: Path, allowance: Allowance | None = None) -> None:
         self.path = path
-        self._allowance = allowance or Allowance(at_once_s=1.0, share=0.25)
+        self._allowance = allowance or Allowance(at_once_s=1.0, share=0.1)
         self._epoch: float | None = None
         self._seen: Counter[str] = Counter()
         self._last: dict[str, str] = {}  # rows of metrics whose last value is not in the file
