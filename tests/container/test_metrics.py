@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,6 @@ def test_a_line_with_metrics(text: str, step: float | None, values: dict[str, fl
         "a.b=3; is not preceded by a name",
         "{'loss': ",
         "{'a': 'b'}",
-        "{'learning_rate': 0.1, 'batch_size': 32, 'epochs': 3}",
-        "{'loss': 'mse', 'lr': 0.1}",
-        "{'train_batch_size': 32, 'eval_batch_size': 64}",
-        "{'algo-1': 8, 'algo-2': 8}",
         "{'loss': __import__('os').system('true')}",
         "GET /ping - 200: ok",
         "{'" * 50_000,
@@ -69,6 +66,19 @@ def test_a_line_with_metrics(text: str, step: float | None, values: dict[str, fl
 def test_a_line_without(text: str) -> None:
     found = parse(text)
     assert found is None or "b" not in found.values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'learning_rate': 0.1, 'batch_size': 32, 'epochs': 3}",
+        "{'loss': 'mse', 'lr': 0.1}",
+        "{'train_batch_size': 32, 'eval_batch_size': 64}",
+        "{'algo-1': 8, 'algo-2': 8}",
+    ],
+)
+def test_a_dictionary_that_is_not_the_trainers(text: str) -> None:
+    assert parse(text) is None
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]*", fullmatch=True), st.floats(-1e30, 1e30), min_size=1))
@@ -155,6 +165,24 @@ def test_a_folder_that_cannot_be_written_to_ends_the_recording_only(
     recorder.note(b"loss=1;\n")
     recorder.note(b"loss=2;\n")
     assert caplog.text.count("no more metrics are recorded") == 1
+
+
+def test_lines_without_metrics_cost_no_call_each(tmp_path: Path) -> None:
+    """A call for every line would hold back a program that writes a hundred thousand a second."""
+    line = b"2026-01-31 12:00:00,123 INFO trainer: batch 7 of 9, lr=0.001 - 12.5 samples/s; x = y\n"
+    recorder, calls = Recorder(tmp_path / "metrics.csv"), 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        recorder.note(line * 1000)
+    finally:
+        sys.setprofile(None)
+    assert calls < 100
+    assert not recorder.path.exists()
 
 
 def test_a_scripts_own_fifo_does_not_hold_us_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -66,7 +66,7 @@ def test_a_text_listener_gets_lines_without_the_bytes_that_are_none() -> None:
 @pytest.mark.parametrize("whole_lines", [False, True])
 def test_everything_arrives_in_order_at_a_slow_reader(whole_lines: bool) -> None:
     sent = b"".join(b"line %d %s\n" % (number, b"." * (number % 97)) for number in range(40_000)) + b"half"
-    code = "import sys\nfor n in range(40_000): print('line', n, '.' * (n % 97))\nsys.stdout.write('half')"
+    code = "import sys; sys.stdout.write(''.join(f'line {n} {\".\" * (n % 97)}\\n' for n in range(40_000)) + 'half')"
     read_end, write_end = os.pipe()
     got, watched, waited = bytearray(), bytearray(), []
     begin = threading.Event()
@@ -98,7 +98,7 @@ def test_everything_arrives_in_order_at_a_slow_reader(whole_lines: bool) -> None
 def test_what_others_may_write_between_ends_with_a_line() -> None:
     """Only writes of up to PIPE_BUF bytes stay in one piece beside those of other ranks."""
     read_end, write_end = os.pipe2(os.O_DIRECT)  # each read gets what one write wrote
-    with child("for n in range(20): print(n, 'x' * 999)") as process:
+    with child("import os; os.write(1, b''.join(b'%d%s\\n' % (n, b'x' * 999) for n in range(20)))") as process:
         assert process.stdout
         copy_all(Output(process.stdout, write_end, whole_lines=True))
     os.close(write_end)
