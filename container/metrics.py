@@ -106,7 +106,7 @@ def _parse_trainer(text: str) -> Metrics | None:
     that a program prints is None."""
     try:
         told = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     if not isinstance(told, dict):
         return None
@@ -124,7 +124,7 @@ def _number(value: object) -> float | None:
         return None  # newer ones print every number as a text
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

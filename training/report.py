@@ -15,6 +15,7 @@ import math
 import os
 import re
 import resource
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -316,6 +317,8 @@ def _limited_memory() -> Iterator[None]:
 def main(status: int) -> int:
     """Writes the report of the job below SAGEMAKER_BASE_DIR, which ended with `status`."""
     log.configure()
+    # Process 1 has no more time for us: half a report must not stay.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("there is no report: it was stopped by SIGTERM"))
     paths = Paths.from_environment()
     with _limited_memory(), replacing(paths.report) as stream:
         stream.writelines(page(Report.read(paths, status)))

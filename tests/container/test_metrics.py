@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from container import metrics
@@ -133,7 +133,9 @@ def test_candidates_are_whole_lines_in_their_order() -> None:
     assert len(found[-1]) < 10_000
 
 
-@given(st.text())
+@given(st.text() | st.text(alphabet="{}[]()':, 1aej+-*").map("{'".__add__))
+@example("{'loss': 1" + "0" * 400 + "}")
+@example("{'loss': 1, []: 2}")
 def test_no_line_is_too_strange(text: str) -> None:
     parse(text)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -323,6 +323,48 @@ def test_a_report_that_does_not_end_is_given_up(caplog: pytest.LogCaptureFixture
     records.run_limited(Command([sys.executable, "-c", hangs], "the report", capture=True), 1.0)
     assert time.monotonic() - begun < 30
     assert "the report is not finished after 1 s, and is given up" in caplog.text
+
+
+def test_half_a_report_does_not_stay(ml: MakeTree) -> None:
+    tree = ml()
+    tree.paths.output_data.mkdir(parents=True)
+    for number in range(5):  # more than the disk can take before the signal
+        (tree.paths.output_data / f"{number}.png").write_bytes(report.PNG + bytes(4_000_000))
+    argv = [sys.executable, "-P", "-m", "training.report", "0"]
+    with subprocess.Popen(argv, env={**os.environ, "SAGEMAKER_BASE_DIR": str(tree.root)}) as process:
+        wait_until(lambda: [*tree.paths.output_data.glob(".report*"), *tree.paths.output_data.glob("report*")], "it")
+        process.terminate()
+    assert list(tree.paths.output_data.glob(".report*")) == []
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> Iterator[Path]:
+    """A file system on which whoever writes waits, and cannot even be killed, until the test ends."""
+    image, folder = tmp_path / "image", tmp_path / "frozen"
+    folder.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(16 << 20)
+    try:
+        for command in ("mkfs.ext4 -q image", "mount -o loop image frozen"):
+            subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs root, mkfs.ext4 and a loop device")
+    try:
+        subprocess.run(["fsfreeze", "-f", folder], check=True)  # noqa: S607
+        yield folder
+    finally:
+        subprocess.run(["fsfreeze", "-u", folder], check=False)  # noqa: S607
+        subprocess.run(["umount", "-l", folder], check=True)  # noqa: S607
+
+
+@pytest.mark.slow
+def test_a_report_that_hangs_in_the_kernel_is_left_behind(frozen: Path, caplog: pytest.LogCaptureFixture) -> None:
+    writes = Command([sys.executable, "-c", f"open('{frozen}/x', 'w')"], "the report", capture=True)
+    begun = time.monotonic()
+    records.run_limited(writes, 1.0)
+    assert time.monotonic() - begun < 40
+    assert "is given up" in caplog.text
+    assert "not even by SIGKILL" in caplog.text
 
 
 @pytest.mark.parametrize("filler", ["metrics", "events"])
