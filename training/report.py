@@ -324,7 +324,7 @@ def main(status: int) -> int:
         stream.writelines(page(Report.read(paths, status)))
     log.log.info("the report is %s", paths.report)
     if tensorboard.is_installed():
-        tensorboard.complete(paths.metrics, paths.tensorboard)
+        tensorboard.complete(_rows(paths.metrics), paths.tensorboard)
     return 0
 
 

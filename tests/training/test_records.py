@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from container import reading
 from container.child import Command
 from container.metrics import Row, read_rows
 from container.paths import Paths
@@ -190,6 +191,28 @@ def test_of_very_many_values_fewer_become_events(tmp_path: Path, monkeypatch: py
         ("lr", -3),
         ("loss/a_b", 104),
     ]
+
+
+def test_the_report_completes_events_that_no_follower_has_written(ml: MakeTree) -> None:
+    pytest.importorskip("tensorboardX")
+    tree = ml()
+    tree.paths.output_data.mkdir(parents=True)
+    tree.paths.metrics.write_text("1,1,loss,0.5\n1,2,loss,0.25\n")
+    for _ in range(2):
+        run_report(tree)
+        assert [step for _, step, _ in events(tree.paths.tensorboard)] == [1, 2]
+
+
+def test_of_a_large_file_whole_lines_from_all_over_it_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 100)
+    path = tmp_path / "metrics.csv"
+    lines = [f"{number},{'x' * (number % 37)}\n".encode() for number in range(1000)]
+    path.write_bytes(b"".join(lines))
+    assert b"".join(reading.blocks_of_lines(path, path.stat().st_size)).splitlines(keepends=True) == lines
+    some = b"".join(reading.blocks_of_lines(path, 2000)).splitlines(keepends=True)
+    assert set(some) < set(lines)
+    assert 1500 < sum(map(len, some)) < 3500
+    assert int(some[-1].split(b",")[0]) > 900
 
 
 def test_tensorboard_is_written_without_loading_torch(tmp_path: Path) -> None:
