@@ -59,7 +59,7 @@ def report(job: TrainingJob[Any], status: int, company: Company | None = None) -
     try:
         if keeps_records(job) and has_something_to_show(job.paths):
             run_limited(command, REPORT_TIME_S, company)
-    except JobError as error:
+    except (JobError, OSError) as error:  # a folder that may not be looked into, or no file is left to open
         log.warning("there is no report: %s", error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from container import reading
 from container.child import Command
+from container.job import read_job
 from container.metrics import Row, read_rows
 from container.paths import Paths
 from tests.support import Tree, wait_until
@@ -346,6 +348,15 @@ def test_a_report_that_does_not_end_is_given_up(caplog: pytest.LogCaptureFixture
     records.run_limited(Command([sys.executable, "-c", hangs], "the report", capture=True), 1.0)
     assert time.monotonic() - begun < 30
     assert "the report is not finished after 1 s, and is given up" in caplog.text
+
+
+def test_an_output_folder_that_cannot_be_looked_into_costs_the_report_only(
+    ml: MakeTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = read_job(ml().paths)
+    unreadable = Paths(Path("/" + "x" * 300))  # as root may look into every folder: a name that no system takes
+    records.report(dataclasses.replace(job, paths=unreadable), 0)
+    assert "there is no report" in caplog.text
 
 
 def test_half_a_report_does_not_stay(ml: MakeTree) -> None:
