@@ -108,7 +108,8 @@ def run(argv: list[str], to: str, base: Path) -> float:
         errors = stack.enter_context((base / "errors").open("wb"))
         log = stack.enter_context((base / "log").open("wb"))
         target = {"pipe": subprocess.PIPE, "null": subprocess.DEVNULL, "file": log.fileno()}[to]
-        env = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
+        # The job's name decides on its ports.
+        env = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": base.name}
         process = stack.enter_context(subprocess.Popen(argv, stdout=target, stderr=errors, env=env))
         if process.stdout:
             while os.read(process.stdout.fileno(), 1 << 20):
