@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 from container.log import log
+from container.space import write_with_room
 
 REASON_LENGTH = 1024
 MESSAGE_LENGTH = 400  # of an exception: behind it there must be room for where it happened
@@ -159,6 +160,6 @@ def write_failure(path: Path, text: str) -> None:
     log.error("failed: %s", text.split("\n\n", 1)[0])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        write_with_room(path, text + "\n")
     except OSError as error:
         log.error("could not write the failure file %s: %s", path, error)
