@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from container.failure import STOPPED_STATUS, TRACEBACK, JobError
+from container.failure import STOPPED_STATUS, JobError, Written
 from container.output import Output
+from container.tracebacks import HEADER
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -95,7 +96,18 @@ class Child:
     def tail(self) -> str:
         """The end of what a captured child wrote: the stream with a traceback, else stderr where it has any."""
         tails = [bytes(output.tail).decode("utf-8", "replace") for output in reversed(self.outputs) if output.tail]
-        return max(tails, key=lambda tail: TRACEBACK in tail, default="")
+        return max(tails, key=lambda tail: HEADER in tail, default="")
+
+    def written(self) -> tuple[Written, Written]:
+        """The ends of what a captured child, which has ended, wrote to stderr and to stdout."""
+        found = {output.copy_to: output for output in self.outputs}
+        stderr, stdout = (
+            Written(bytes(output.tail).decode("utf-8", "replace"), max(0.0, self.ended_at - output.last_at))
+            if (output := found.get(number))
+            else Written("")
+            for number in (2, 1)
+        )
+        return stderr, stdout
 
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)

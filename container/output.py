@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -45,7 +46,9 @@ class Output:
     ) -> None:
         self.stream = stream
         self.tail = bytearray()
-        self._copy_to = copy_to
+        self.copy_to = copy_to
+        self.last_at = time.monotonic()
+        """When it last wrote anything."""
         self._passes_on = on_line is None
         self._readers = [(reader, Lines()) for reader in (on_line, watch) if reader]
         self._whole_lines = whole_lines
@@ -60,10 +63,12 @@ class Output:
             data = b"" if self.stream.closed else os.read(self.stream.fileno(), 65536)
         except BlockingIOError:
             return True
+        if data:
+            self.last_at = time.monotonic()
         self.tail += data
         del self.tail[:-TAIL_BYTES]
         if self._passes_on:
-            _write_all(self._copy_to, self._complete(data) if self._whole_lines else data, self.while_blocked)
+            _write_all(self.copy_to, self._complete(data) if self._whole_lines else data, self.while_blocked)
         for reader, lines in self._readers:
             for line in lines.feed(data):
                 reader(line)

@@ -101,12 +101,12 @@ def main(argv: Sequence[str]) -> int:
     registered.unlink(missing_ok=True)
     if not child.status:
         return 0
-    status, tail = child.status, child.tail()
+    status, written = child.status, child.written()
     text = account.read_text(encoding="utf-8").strip() if account.exists() else ""
-    raised = (text and not is_consequence(text)) or ends_in_traceback(tail)
+    raised = (text and not is_consequence(text)) or any(ends_in_traceback(stream.text) for stream in written)
     if status in DIED_LATE and raised and not (scratch / "stop").exists():
         status = 1
-    text = text or describe_child(command.name, status, tail)
+    text = text or describe_child(command.name, status, *written)
     record = json.dumps([status, f"rank {rank}: {text}"])
     write_atomically(scratch / f"failed-{time.time_ns():020d}-{rank}", record)
     return status
