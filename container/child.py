@@ -100,14 +100,13 @@ class Child:
 
     def written(self) -> tuple[Written, Written]:
         """The ends of what a captured child, which has ended, wrote to stderr and to stdout."""
-        found = {output.copy_to: output for output in self.outputs}
-        stderr, stdout = (
-            Written(bytes(output.tail).decode("utf-8", "replace"), max(0.0, self.ended_at - output.last_at))
-            if (output := found.get(number))
-            else Written("")
-            for number in (2, 1)
-        )
-        return stderr, stdout
+        found = {output.copy_to: self._written(output) for output in self.outputs}
+        return found.get(2, Written("")), found.get(1, Written(""))
+
+    def _written(self, output: Output) -> Written:
+        text = bytes(output.tail).decode("utf-8", "replace")
+        recent = bytes(output.tail[-output.recent :] if output.recent else b"").decode("utf-8", "replace")
+        return Written(text, max(0.0, self.ended_at - output.last_at), recent)
 
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)

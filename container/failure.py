@@ -125,6 +125,17 @@ class Written:
 
     text: str
     lived_on_s: float = 0.0
+    recent: str | None = None
+    """What came of `text` after the last long pause; None where nobody looked at the time."""
+
+    def has_news(self) -> bool:
+        """Whether what came after the last pause is something else than the end of a traceback."""
+        return (
+            self.recent is not None
+            and len(self.recent) < len(self.text)
+            and not tracebacks.in_output(self.recent)
+            and _count(self.recent.splitlines()) > 0
+        )
 
 
 def describe_child(name: str, status: int, stderr: Written | str, stdout: Written | str = "") -> str:
@@ -159,7 +170,11 @@ def _last_raised(status: int, streams: Sequence[Written]) -> tuple[Printed, bool
         return None
     for stream in streams:
         printed, followed = _final(stream.text)
-        if printed and stream.lived_on_s <= (LINGERS_S if status == PYTHON_STATUS else EXITS_S):
+        if (
+            printed
+            and not stream.has_news()
+            and stream.lived_on_s <= (LINGERS_S if status == PYTHON_STATUS else EXITS_S)
+        ):
             return printed, not printed.aside and not any(map(ERROR.search, followed))
     return None
 

@@ -12,6 +12,7 @@ from typing import IO
 TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 8 * 1024
 BLOCKED_MS = 250
+PAUSE_S = 10.0
 
 OnLine = Callable[[str], None]
 
@@ -48,7 +49,9 @@ class Output:
         self.tail = bytearray()
         self.copy_to = copy_to
         self.last_at = time.monotonic()
-        """When it last wrote anything."""
+        """When anything was last written."""
+        self.recent = 0
+        """Bytes since the last pause of PAUSE_S: what was written before has nothing to do with the end."""
         self._passes_on = on_line is None
         self._readers = [(reader, Lines()) for reader in (on_line, watch) if reader]
         self._whole_lines = whole_lines
@@ -64,7 +67,9 @@ class Output:
         except BlockingIOError:
             return True
         if data:
-            self.last_at = time.monotonic()
+            now = time.monotonic()
+            self.recent = (self.recent if now - self.last_at < PAUSE_S else 0) + len(data)
+            self.last_at = now
         self.tail += data
         del self.tail[:-TAIL_BYTES]
         if self._passes_on:

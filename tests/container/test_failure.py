@@ -237,6 +237,11 @@ def test_one_after_which_it_lived_on_is_not_the_cause() -> None:
     assert describe_child("t.py", 1, Written(TRACEBACK, 20), EPOCHS).startswith(RAISED + "1\n")
     assert describe_child("t.py", 1, Written(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 1\n\n")
     assert describe_child("t.py", 2, Written(TRACEBACK, 20), EPOCHS).startswith("t.py ended with status 2\n\n")
+    nan = "the validation loss is NaN\n"
+    assert describe_child("t.py", 1, Written(TRACEBACK + nan, 0, nan)).startswith("t.py ended with status 1\n\n")
+    whole = Written(TRACEBACK + NOISE["C++"], 0, NOISE["C++"])
+    assert describe_child("t.py", 1, whole).startswith(RAISED + "1\n")
+    assert describe_child("t.py", 1, Written(EPOCHS + TRACEBACK, 0, TRACEBACK)).startswith(RAISED + "1\n")
 
 
 def test_one_of_a_thread_is_named_where_there_is_no_other() -> None:

@@ -155,7 +155,13 @@ ENDS = {
     "exits with a text": ("import sys\nsys.exit('some error')", 1, "train.py ended with status 1: some error"),
     "is killed": ("import os\nos.kill(os.getpid(), 9)", 137, "train.py was killed by SIGKILL (often: out of memory)"),
     "crashes": ("import ctypes\nctypes.string_at(0)", 139, "train.py was killed by SIGSEGV (a crash in native code)"),
-    "does not compile": ("def (:", 1, "train.py ended with status 1: SyntaxError: invalid syntax"),
+    "does not compile": ("def (:", 1, 'SyntaxError: invalid syntax\n  in File "{code}/train.py", line 1\n'),
+    "handles, trains, and exits": (
+        "import sys, traceback\ntry: 1/0\nexcept Exception: traceback.print_exc()\n"
+        "for epoch in range(100): print('epoch', epoch)\nprint('ERROR: the validation loss is NaN')\nsys.exit(3)",
+        3,
+        "train.py ended with status 3: ERROR: the validation loss is NaN\n",
+    ),
     "logs and exits": (
         "import sys, traceback\ntry: 1/0\nexcept Exception:\n    traceback.print_exc()\n    sys.exit(255)",
         255,

@@ -155,6 +155,17 @@ ENDS = {
     "a joberror": ("raise JobError('data.csv, line 3: no title')", 1, "data.csv, line 3: no title"),
     "an exception": ("raise ValueError('torn')", 1, "ValueError: torn\n  in {code}/mine.py, line 15, train"),
     "an oserror without errno": ("raise OSError('x')", 1, "OSError: x\n  in {code}/mine.py, line 15, train"),
+    "a group": (
+        "raise ExceptionGroup('tasks', [ValueError('torn'), KeyError('a')])",
+        1,
+        "ExceptionGroup: tasks (2 sub-exceptions)\n  in {code}/mine.py, line 15, train\n"
+        "  - ValueError: torn\n  - KeyError: 'a'\n",
+    ),
+    "a chain": (
+        "raise ValueError('torn') from KeyError('a')",
+        1,
+        "ValueError: torn\n  in {code}/mine.py, line 15, train\ncaused by KeyError: 'a'\n",
+    ),
     "in a library": ("json.loads('{')", 1, "json.decoder.JSONDecodeError: Expecting property name enclosed in"),
     "sys.exit with a text": ("sys.exit('an error, they say')", 1, "mine:Mine ended with status 1: an error, they say"),
     "sys.exit with a status": ("sys.exit(5)", 5, "mine:Mine ended with status 5"),
