@@ -55,6 +55,8 @@ class Child:
         self.pid = process.pid
         self.status: int | None = None
         """The exit status as a shell gives it (128 + N for signal N); None while it runs."""
+        self.exited = False
+        """Whether it ended by itself, with a status of its own, and not by a signal."""
         self.ended_at = math.inf
         self.overdue = False
         """Whether it was killed because it did not end in time after SIGTERM."""
@@ -111,6 +113,7 @@ class Child:
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)
         self.status = code if code >= 0 else 128 - code
+        self.exited = code >= 0
         self.ended_at = time.monotonic()
         self._process.returncode = code  # it is reaped here, and Popen must not try again
 

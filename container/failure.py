@@ -138,15 +138,20 @@ class Written:
         )
 
 
-def describe_child(name: str, status: int, stderr: Written | str, stdout: Written | str = "") -> str:
+def describe_child(
+    name: str, status: int, stderr: Written | str, stdout: Written | str = "", exited: bool = False
+) -> str:
     """The same for a process of which only its exit status and the end of its output are known.
 
     An exception ended it where a traceback is the last that it wrote. `status` is a shell's: 128 + N for a process that
-    signal N killed. Such a one died of the signal, whatever traceback it printed before.
+    signal N killed. Such a one died of the signal, whatever traceback it printed before. `exited`: it was not killed,
+    but chose the status itself, as one does that has saved after SIGTERM.
     """
     streams = [Written(each) if isinstance(each, str) else each for each in (stderr, stdout)]
     errors, output = (tracebacks.clean(each.text) for each in streams)
     died = f"{name} {explain_status(status)}"
+    if exited and status == STOPPED_STATUS:
+        died = f"{name} was stopped by SIGTERM, and ended with status {status}"
     late = _late_error(errors, output)
     if last := _last_raised(status, streams):
         printed, exactly = last

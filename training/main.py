@@ -157,7 +157,7 @@ def _reason(child: Child, status: int) -> str:
         return f"{child.command.name} ended, though the other hosts still need it"
     if child.overdue:
         return f"{child.command.name} was stopped by SIGTERM, did not end in time, and was killed"
-    return describe_child(child.command.name, status, *child.written())
+    return describe_child(child.command.name, status, *child.written(), child.exited)
 
 
 def keep(reference: handler.HandlerReference | None, paths: Paths) -> None:
