@@ -19,6 +19,9 @@ from container.output import Output
 from container.tracebacks import HEADER
 
 _PR_SET_PDEATHSIG = 1
+LONGEST_STRING = 131_071
+"""Bytes of a variable with its name, or of an argument: Linux's MAX_ARG_STRLEN without the NUL at the end.
+Source: https://man7.org/linux/man-pages/man2/execve.2.html"""
 _libc = ctypes.CDLL(None)
 
 
@@ -135,8 +138,32 @@ def spawn(command: Command) -> Child:
             preexec_fn=functools.partial(_prepare_child, os.getpid()),
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL or half a surrogate in an argument
-        raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error}") from error
+        why = _unpassable(command) or error
+        raise JobError(f"cannot start {command.name} ({command.argv[0]}): {why}") from error
     return Child(command, process)
+
+
+def _unpassable(command: Command) -> str:
+    """Which argument or variable no process can be given, and why; empty where all can."""
+    given = {f"its argument {number}": word for number, word in enumerate(command.argv)}
+    for name, value in {**os.environ, **command.env}.items():
+        if "=" in name:
+            return f"the environment variable {_short(name)} has '=' in its name"
+        given[f"the environment variable {_short(name)}"] = f"{name}={value}"
+    for what, text in given.items():
+        if "\0" in text:
+            return f"{what} has a NUL: {_short(text)}"
+        try:
+            length = len(os.fsencode(text))
+        except UnicodeEncodeError as error:
+            return f"{what} has what is no character: {error.object[error.start]!r}"
+        if length > LONGEST_STRING:
+            return f"{what} is too long: {length} bytes, and no more than {LONGEST_STRING} are possible"
+    return ""
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) < 100 else f"{text[:100]}...")
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -138,7 +138,7 @@ def read_job(paths: Paths) -> TrainingJob[dict[str, Any]]:
 
 
 def read_object(path: Path, least: str = "{}") -> dict[str, Any]:
-    """A JSON object from a file, or JobError that says where it is wrong. `least` is the shortest text that would do."""
+    """A JSON object from a file, or JobError that says where it is wrong. `least` is the shortest that would do."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -204,7 +204,7 @@ def _choice(source: Path, channel: str, spec: Mapping[str, Any], key: str, choic
 def _hosts(config: Mapping[str, Any], source: Path) -> Hosts:
     names, current = config.get("hosts"), config.get("current_host")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise JobError(f'{source}: hosts is {names!r}; it must be a list of host names; the least is {LEAST_RESOURCES}')
+        raise JobError(f"{source}: hosts is {names!r}; it must be a list of host names; the least is {LEAST_RESOURCES}")
     if current not in names:
         raise JobError(f"{source}: current_host is {current!r}; it must be one of hosts, {', '.join(names)}")
     groups = config.get("instance_groups") or ()

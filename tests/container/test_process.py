@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from container.child import descendants
+from container.child import Command, descendants, spawn
+from container.failure import JobError
 from container.process import StopFlag
 from tests.support import runs, wait_until
 
@@ -54,7 +55,12 @@ def test_a_status_is_a_shells(code: str, status: int) -> None:
     ("argv", "said"),
     [
         (["/nowhere/at/all"], "cannot start child (/nowhere/at/all): [Errno 2] No such file or directory"),
-        (["true", "nul\0"], "cannot start child (true): embedded null byte"),
+        (["true", "nul\0"], "cannot start child (true): its argument 1 has a NUL: 'nul\\x00'"),
+        (["true", "\ud800"], "cannot start child (true): its argument 1 has what is no character: '\\ud800'"),
+        (
+            ["true", "x" * 200_000],
+            "cannot start child (true): its argument 1 is too long: 200000 bytes, and no more than 131071 are possible",
+        ),
     ],
 )
 def test_what_cannot_be_started_is_named(argv: list[str], said: str) -> None:
@@ -65,6 +71,21 @@ def test_what_cannot_be_started_is_named(argv: list[str], said: str) -> None:
             print(type(error).__name__, error)
     """)
     assert done.stdout.startswith(f"JobError {said}")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "its argument 1 is too long: 200000 bytes, and no more than 131071 are possible"),
+        ({"A=B": "1"}, "the environment variable 'A=B' has '=' in its name"),
+        ({"A": "x\0"}, "the environment variable 'A' has a NUL"),
+        ({"A": "x" * 200_000}, "the environment variable 'A' is too long: 200002 bytes"),
+    ],
+)
+def test_an_argument_or_a_variable_that_no_process_can_have_is_named(env: dict[str, str], said: str) -> None:
+    with pytest.raises(JobError) as refused:
+        spawn(Command(["true", "fits" if env else "x" * 200_000], "child", env))
+    assert str(refused.value).startswith(f"cannot start child (true): {said}")
 
 
 def test_the_tail_is_the_stream_with_the_traceback() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -136,6 +137,49 @@ def test_a_program_that_is_not_in_the_code_is_refused(ml: MakeTree, program: str
     assert said.format(code=tree.paths.code) in done.reason
 
 
+def test_a_program_may_be_a_link_that_leads_out_of_the_code(ml: MakeTree, tmp_path: Path) -> None:
+    tree = ml(code={"other.py": ""})
+    write_files(tmp_path, {"theirs.py": "print('trained')"})
+    (tree.paths.code / "my.py").symlink_to(tmp_path / "theirs.py")
+    done = tree.train(SAGEMAKER_PROGRAM="my.py")
+    assert (done.status, done.out) == (0, "trained\n"), done.err
+
+
+def test_a_program_that_is_a_link_to_nothing_is_called_so(ml: MakeTree) -> None:
+    tree = ml(code={"other.py": ""})
+    (tree.paths.code / "my.py").symlink_to("/nowhere/my.py")
+    done = tree.train(SAGEMAKER_PROGRAM="my.py")
+    assert "the program 'my.py' in " in done.reason
+    assert "is a link to /nowhere/my.py, where there is no file" in done.reason
+
+
+def make_read_only(mounted: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)  # noqa: S607
+
+
+@pytest.mark.parametrize("first", ["", "#!/bin/bash -u\n"])
+def test_a_shell_script_in_a_folder_mounted_read_only_need_not_be_executable(
+    ml: MakeTree, mount: Callable[..., None], first: str
+) -> None:
+    tree = ml(hyperparameters={"text": "two words", "sagemaker_program": "train.sh"})
+    mount(tree.paths.code, "size=64k")
+    write_files(tree.paths.code, {"train.sh": f'{first}echo "$0" "$2" "$-"\n'})
+    make_read_only(tree.paths.code)
+    done = tree.train()
+    assert done.status == 0, done.err
+    assert done.out.startswith("./train.sh two words ")
+    assert ("u" in done.out.split()[-1]) == bool(first)
+
+
+def test_another_program_there_is_refused_with_what_to_do(ml: MakeTree, mount: Callable[..., None]) -> None:
+    tree = ml(hyperparameters={"sagemaker_program": "trainer"})
+    mount(tree.paths.code, "size=64k")
+    write_files(tree.paths.code, {"trainer": "\x7fELF"})
+    make_read_only(tree.paths.code)
+    said = f"{tree.paths.code}/trainer is not executable, and cannot be made so: Read-only file system; set its mode"
+    assert tree.train().reason.startswith(said)
+
+
 def test_there_may_be_no_code_at_all(ml: MakeTree) -> None:
     done = ml().train(SAGEMAKER_PROGRAM="train.py")
     assert done.status == 1
@@ -201,12 +245,8 @@ def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
         ({"a": "\ud800"}, "the hyperparameter 'a' has what is no character in its name or value: '\\ud800'"),
         ({"words": "x" * 200_000}, "the hyperparameter 'words' is too long: with its name it has 200012 bytes"),
         ({"x" * 200_000: "1"}, f"the hyperparameter '{'x' * 100}...' is too long"),
-        (
-            {f"k{number}": "x" * 2500 for number in range(100)},
-            "the hyperparameters are too long together: SM_HPS, by which a script gets them, would have 250898 bytes",
-        ),
     ],
-    ids=["name with =", "name with NUL", "NUL", "surrogate", "long", "long name", "long together"],
+    ids=["name with =", "name with NUL", "NUL", "surrogate", "long", "long name"],
 )
 def test_a_hyperparameter_that_no_script_can_be_given_is_named(
     tmp_path: Path, given: dict[str, str], said: str
@@ -222,6 +262,19 @@ def test_as_much_as_a_script_can_be_given_arrives(ml: MakeTree) -> None:
     code = {"train.py": "import os, sys\nprint(len(sys.argv[2]), len(os.environ['SM_HP_WORDS']))"}
     done = ml(hyperparameters={"words": "x" * 60_000}, code=code).train()
     assert (done.status, done.out) == (0, "60000 60000\n"), done.err
+
+
+@pytest.mark.parametrize("program", ["train.py", "train.sh"])
+def test_hyperparameters_that_are_too_long_together_arrive_one_by_one(ml: MakeTree, program: str) -> None:
+    """100 of 2,500 characters are within SageMaker's limits, and more than SM_HPS can hold."""
+    show = "import os, sys\nhps = [value for name, value in os.environ.items() if name.startswith('SM_HP_')]\n"
+    show += "print(len(sys.argv), len(hps), sum(map(len, hps)), 'SM_HPS' in os.environ, 'SM_HOSTS' in os.environ)"
+    code = {"train.py": show, "train.sh": f'#!/bin/sh\nexec {sys.executable} train.py "$@"\n'}
+    done = ml(hyperparameters={f"k{number}": "x" * 2500 for number in range(100)}, code=code).train(
+        SAGEMAKER_PROGRAM=program
+    )
+    assert (done.status, done.out) == (0, "201 100 250000 False True\n"), done.err[-3000:]
+    assert "no variable may have more than 131071 bytes: SM_HPS (250898 bytes), SM_USER_ARGS (" in done.err
 
 
 # What pip installs goes into a folder of the test's own, and comes from nowhere else: a package that brings
