@@ -158,7 +158,7 @@ def _scan(items: Sequence[Item]) -> Iterator[Printed]:
         item = items[at]
         if _link(items, at):  # from an exception that was never raised, and has no traceback
             raised, end, after = _read_chain(items, at, Raised(before))
-        elif _begins(items, at) or (at < 3 and FRAME.match(str(item))):  # whose header may have been cut off
+        elif _begins(items, at) or (at < 8 and FRAME.match(str(item))):  # whose header may have been cut off
             raised, end, after = _read_chain(items, at)
         else:
             before = item if isinstance(item, str) and item.strip() else before
