@@ -58,8 +58,7 @@ class Child:
         self.pid = process.pid
         self.status: int | None = None
         """The exit status as a shell gives it (128 + N for signal N); None while it runs."""
-        self.exited = False
-        """Whether it ended by itself, with a status of its own, and not by a signal."""
+        self._written: tuple[Written, Written] | None = None
         self.ended_at = math.inf
         self.overdue = False
         """Whether it was killed because it did not end in time after SIGTERM."""
@@ -104,11 +103,13 @@ class Child:
         return max(tails, key=lambda tail: HEADER in tail, default="")
 
     def written(self) -> tuple[Written, Written]:
-        """The ends of what a captured child, which has ended, wrote to stderr and to stdout."""
-        found = {output.copy_to: self._written(output) for output in self.outputs}
-        return found.get(2, Written("")), found.get(1, Written(""))
+        """The ends of what a captured child wrote to stderr and to stdout, until it ended."""
+        if self._written is None:
+            found = {output.copy_to: self._end_of(output) for output in self.outputs}
+            return found.get(2, Written("")), found.get(1, Written(""))
+        return self._written
 
-    def _written(self, output: Output) -> Written:
+    def _end_of(self, output: Output) -> Written:
         text = bytes(output.tail).decode("utf-8", "replace")
         recent = bytes(output.tail[-output.recent :] if output.recent else b"").decode("utf-8", "replace")
         return Written(text, max(0.0, self.ended_at - output.last_at), recent)
@@ -116,8 +117,8 @@ class Child:
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)
         self.status = code if code >= 0 else 128 - code
-        self.exited = code >= 0
         self.ended_at = time.monotonic()
+        self._written = self.written()
         self._process.returncode = code  # it is reaped here, and Popen must not try again
 
 

@@ -39,6 +39,7 @@ LOGGED = re.compile(r"\[?\d{4}-\d\d-\d\d|\[?\d\d:\d\d|\[?(DEBUG|INFO|WARNING|ERR
 ERROR = re.compile(
     r"\b(ERROR|CRITICAL|FATAL)\b|^(fatal |[\w.]+: )?(error|fatal|([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception))\b"
 )
+FATAL = ("Fatal Python error", "ssh: ")  # before the stacks of all threads, and before mpirun's page of guesses
 FULL = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (28|122)\]")
 SHARED_MEMORY = re.compile(r"/dev/shm|</?torch_")  # noqa: S108, which we do not use, but find in a message
 # Whose partner in a collective has gone fails too, and often says so first. So does one that was told to end.
@@ -138,20 +139,16 @@ class Written:
         )
 
 
-def describe_child(
-    name: str, status: int, stderr: Written | str, stdout: Written | str = "", exited: bool = False
-) -> str:
+def describe_child(name: str, status: int, stderr: Written | str, stdout: Written | str = "", died: str = "") -> str:
     """The same for a process of which only its exit status and the end of its output are known.
 
     An exception ended it where a traceback is the last that it wrote. `status` is a shell's: 128 + N for a process that
-    signal N killed. Such a one died of the signal, whatever traceback it printed before. `exited`: it was not killed,
-    but chose the status itself, as one does that has saved after SIGTERM.
+    signal N killed. Such a one died of the signal, whatever traceback it printed before. `died` is what to say of
+    the status where that is known better.
     """
     streams = [Written(each) if isinstance(each, str) else each for each in (stderr, stdout)]
     errors, output = (tracebacks.clean(each.text) for each in streams)
-    died = f"{name} {explain_status(status)}"
-    if exited and status == STOPPED_STATUS:
-        died = f"{name} was stopped by SIGTERM, and ended with status {status}"
+    died = f"{name} {died or explain_status(status)}"
     late = _late_error(errors, output)
     if last := _last_raised(status, streams):
         printed, exactly = last
@@ -225,7 +222,7 @@ def _late_error(errors: str, output: str) -> str:
     since = _since_traceback(errors)
     lines = [*_since_traceback(output)[-3:], *since[-LATE_LINES:]]
     said = [line.strip() for line in lines if (ERROR.search(line) or FULL.search(line)) and not NOISE.match(line)]
-    fatal = [line for line in since if line.startswith("Fatal Python error")]  # before the stacks of all threads
+    fatal = [line for line in since if line.startswith(FATAL)]
     return next(reversed(said or fatal), "")
 
 

@@ -25,7 +25,7 @@ from container import handler, log
 from container import hyperparameters as hp
 from container.child import Child, Command
 from container.environment import count_gpus
-from container.failure import JobError, JobStopped, describe, describe_child, report, write_failure
+from container.failure import JobError, JobStopped, describe, describe_child, explain_status, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Stage, Supervisor, run
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             if arguments:
                 raise JobError(f"train takes no arguments, and was given {shlex.join(arguments)}; see train --help")
             job = read_job(paths)
-            with tempfile.TemporaryDirectory(prefix="train-") as scratch:
+            with temporary_folder() as scratch:
                 return train(job, Path(scratch))
         except (Exception, JobStopped) as error:
             return _report(paths, error).status
@@ -137,7 +137,10 @@ def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:
         if child.failed and child.status is not None:
             # A handler's process knows its exception best and has written the file itself, if the disk let it.
             text = _read_failure(paths.failure)
-            if not text:
+            if text:
+                name, died = child.command.name, explain_status(child.status)
+                log.log.error("failed: %s %s; its own account is in %s", name, died, paths.failure)
+            else:
                 text = _reason(child, child.status)
                 write_failure(paths.failure, text)
             return Outcome(child.status or 1, text)
@@ -157,7 +160,7 @@ def _reason(child: Child, status: int) -> str:
         return f"{child.command.name} ended, though the other hosts still need it"
     if child.overdue:
         return f"{child.command.name} was stopped by SIGTERM, did not end in time, and was killed"
-    return describe_child(child.command.name, status, *child.written(), child.exited)
+    return describe_child(child.command.name, status, *child.written())
 
 
 def keep(reference: handler.HandlerReference | None, paths: Paths) -> None:
@@ -180,6 +183,17 @@ def prepare_output(paths: Paths) -> None:
             raise JobError(f"{folder} cannot be written to: {error.strerror}; mount it writable") from None
     for path in (paths.failure, paths.success, paths.metrics, paths.summary, paths.report):
         path.unlink(missing_ok=True)
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for this job's own files, removed after it. Raises JobError."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="train-")
+    except OSError as error:
+        raise JobError(
+            f"there is no folder to write temporary files to ({error.strerror}); mount one at /tmp, as by "
+            "`docker run --tmpfs /tmp`, or let TMPDIR name one"
+        ) from None
 
 
 def stop_grace_s() -> float:

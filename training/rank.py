@@ -106,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
     raised = (text and not is_consequence(text)) or any(ends_in_traceback(stream.text) for stream in written)
     if status in DIED_LATE and raised and not (scratch / "stop").exists():
         status = 1
-    text = text or describe_child(command.name, status, *written, child.exited)
+    text = text or describe_child(command.name, status, *written)
     record = json.dumps([status, f"rank {rank}: {text}"])
     write_atomically(scratch / f"failed-{time.time_ns():020d}-{rank}", record)
     return status

@@ -273,6 +273,14 @@ def test_a_scripts_full_disk_is_called_so(said: str, reason: str) -> None:
     assert text.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    "said", ["ssh: Could not resolve hostname algo-2: Name or service not known", "Fatal Python error: Aborted"]
+)
+def test_what_stands_before_pages_of_other_things_is_found(said: str) -> None:
+    text = describe_child("mpirun t.py", 255, f"{said}\n" + "* not finding the required libraries\n" * 30)
+    assert text.startswith(f"mpirun t.py ended with status 255: {said}")
+
+
 def test_a_shells_full_disk_is_called_so() -> None:
     text = describe_child("run.sh", 1, "cp: error writing '/opt/ml/model/x': No space left on device\n")
     assert text.startswith("run.sh ended with status 1: the disk is full: cp: error writing '/opt/ml/model/x'")

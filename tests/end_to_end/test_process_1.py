@@ -132,14 +132,13 @@ SAVES = "\nsignal.signal(signal.SIGTERM, lambda *_: (time.sleep({}), write('{}')
 WAITS = "\nopen(ready, 'w')\ntime.sleep(60)\n"
 
 
-@pytest.mark.parametrize("status", [0, 7, 143])
+@pytest.mark.parametrize("status", [0, 7])
 def test_a_script_that_saves_and_ends_gives_the_status(ml: MakeTree, stop: Stop, status: int) -> None:
     tree = ml(code={"train.py": SCRIPT + SAVES.format(0.5, "in time", status) + WAITS})
     done = stop(tree)
     assert done.status == status, done.err
     assert (tree.paths.model / "saved").read_text() == "in time\n"
-    said = {7: "train.py ended with status 7", 143: "train.py was stopped by SIGTERM, and ended with status 143"}
-    assert (done.failure or "").startswith(said.get(status, ""))
+    assert (done.failure or "").startswith("train.py ended with status 7" if status else "")
     assert (done.failure is None) == (status == 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -232,8 +233,10 @@ def test_how_a_script_can_fail(ml: MakeTree, code: str, status: int, reason: str
 
 def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
     code = "import os, sys\nopen(os.environ['SM_OUTPUT_DIR'] + '/failure', 'w').write('I know better')\nsys.exit(255)"
-    done = ml(code={"train.py": code}).train()
+    tree = ml(code={"train.py": code})
+    done = tree.train()
     assert (done.status, done.failure) == (255, "I know better")
+    assert f"failed: train.py ended with status 255; its own account is in {tree.paths.failure}" in done.err
 
 
 @pytest.mark.parametrize(
@@ -256,6 +259,14 @@ def test_a_hyperparameter_that_no_script_can_be_given_is_named(
     with pytest.raises(JobError) as refused:
         script.prepare(script.TrainingScript("train.py", str(tree.paths.code)), job)
     assert str(refused.value).startswith(f"{tree.paths.hyperparameters}: {said}")
+
+
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
+def test_mpi_needs_no_name_service_on_one_host(ml: MakeTree) -> None:
+    nameless = {"current_host": "no-such-name-1", "hosts": ["no-such-name-1"]}
+    given = {"launcher": "mpi", "processes_per_host": "2"}
+    done = ml(resources=nameless, hyperparameters=given, code={"train.py": "print('trained')"}).train()
+    assert (done.status, done.out.count("trained")) == (0, 2), done.err
 
 
 def test_as_much_as_a_script_can_be_given_arrives(ml: MakeTree) -> None:

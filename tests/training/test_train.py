@@ -300,6 +300,16 @@ def test_a_read_only_mount_is_told(ml: MakeTree, mount: Callable[..., None]) -> 
     assert "trained" not in done.out
 
 
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
+def test_no_place_for_temporary_files_is_told(ml: MakeTree) -> None:
+    done = ml(hyperparameters=MINE, code=handler("print('trained')")).train(before=("prlimit", "--fsize=0"))
+    assert done.status == 1
+    assert "there is no folder to write temporary files to (No usable temporary directory found in [" in done.err
+    assert "as by `docker run --tmpfs /tmp`, or let TMPDIR name one" in done.err
+    assert "trained" not in done.out
+    assert "Traceback" not in done.err
+
+
 SAVES_TOO_MUCH = """
 from container.handler import write_atomically
 write_atomically(job.model_dir / 'model.json', 'new' * 100_000)

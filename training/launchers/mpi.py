@@ -78,7 +78,9 @@ def mpirun(job: TrainingJob[Any], place: Place) -> list[str]:
         options |= {**KEEPALIVE, "plm_rsh_agent": "ssh", "plm_rsh_args": shlex.join(ssh_options(place))}
         if place.interface:
             options |= {"btl_tcp_if_include": place.interface, "oob_tcp_if_include": place.interface}
-    words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in hosts), "-np", str(total)]
+    # Of a host that is alone nobody else needs to know the name, and mpirun would try to log in to one that is unknown.
+    on = hosts if len(hosts) > 1 else ["localhost"]
+    words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in on), "-np", str(total)]
     words += ["--allow-run-as-root", "--tag-output", "-bind-to", "none", "-map-by", "slot"]
     for name, value in options.items():
         words += ["-mca", name, value]
