@@ -83,15 +83,16 @@ def _headline(raised: Raised, length: int) -> str:
 
 
 def _one(raised: Raised, length: int) -> list[str]:
-    said = _explain_full(_shorten(raised.text, length)) if FULL.search(raised.text) else _shorten(raised.text, length)
+    said = explain_full(_shorten(raised.text, length))
     return [said, f"  in {raised.place}"] if raised.place else [said]
 
 
-def _explain_full(said: str) -> str:
+def explain_full(said: str) -> str:
+    """What was said of an error, with what to do where a disk is full."""
+    if not FULL.search(said):
+        return said
     if SHARED_MEMORY.search(said):
-        return (
-            f"the shared memory /dev/shm is full: {said}; use fewer workers that load data, or `docker run --shm-size`"
-        )
+        return f"the shared memory /dev/shm is full: {said}; have fewer workers load data, or `docker run --shm-size`"
     return f"the disk is full: {said}; free some space or ask for a larger volume"
 
 
@@ -160,8 +161,7 @@ def describe_child(name: str, status: int, stderr: Written | str, stdout: Writte
         told = f"{told}\nits last traceback: {_headline(printed.raised, MESSAGE_LENGTH)}"
         return _compose(told, output.strip()[-MESSAGE_LENGTH:] if late else "", errors.strip())
     late = late or _vague_error(errors)
-    if FULL.search(late):
-        late = _explain_full(late)
+    late = explain_full(late)
     return _compose(f"{died}: {late}" if late else died, output.strip(), errors.strip())
 
 

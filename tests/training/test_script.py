@@ -395,6 +395,29 @@ def test_code_that_cannot_be_fetched(ml: MakeTree, source: str, said: str) -> No
     assert said in done.reason
 
 
+def test_a_link_to_nothing_beside_the_code_does_no_harm(ml: MakeTree, tmp_path: Path) -> None:
+    """Emacs keeps one beside a file that is open and changed."""
+    write_files(tmp_path / "mine", {"my.py": "print('trained')", "sub/more.py": ""})
+    lock = tmp_path / "mine/sub/.#more.py"
+    lock.symlink_to("somebody@somewhere.4711:1700000000")
+    given = {"sagemaker_program": "my.py", "sagemaker_submit_directory": str(tmp_path / "mine")}
+    done = ml(hyperparameters=given).train()
+    assert (done.status, done.out) == (0, "trained\n"), done.err
+    assert f"{lock} is a link to somebody@somewhere.4711:1700000000, where there is nothing: left out" in done.err
+
+
+def test_code_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
+    write_files(tmp_path / "mine", {"my.py": "", "sub/more.py": ""})
+    for number in range(5):
+        os.mkfifo(tmp_path / f"mine/sub/fifo-{number}")
+    with pytest.raises(JobError) as refused:
+        fetch(str(tmp_path / "mine"), tmp_path / "code")
+    assert str(refused.value).startswith(f"{tmp_path}/mine cannot be copied to {tmp_path}/code: ")
+    assert "sub/fifo-" in str(refused.value)
+    assert str(refused.value).endswith(" is a named pipe; and 2 more")
+    assert list((tmp_path / "code").iterdir()) == []
+
+
 def test_a_folder_is_not_copied_into_itself(ml: MakeTree) -> None:
     paths: Paths = ml().paths
     with pytest.raises(JobError, match=r"which holds .*/code, the place for its copy"):
@@ -474,7 +497,9 @@ def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, tmp_path: Path, mo
     tree = ml(code={})
     mount(tree.paths.code, "size=64k")
     write_files(tmp_path / "source", {"a.py": SHOW, "b.py": "x" * 200_000})
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(
+        JobError, match="^the disk is full: .*b.py: .*No space left.*; free some space or ask for a larger"
+    ):
         fetch(str(tmp_path / "source"), tree.paths.code)
     assert list(tree.paths.code.iterdir()) == []
 
