@@ -49,6 +49,8 @@ CONSEQUENCE = re.compile(
     r"collective.*time|by SIGTERM|before it had finished|(torchrun|mpirun) \S+ (ended|was)",
     re.IGNORECASE,
 )
+# What an exception says of one that was handled when it came up, of which it need not be a consequence.
+HANDLED = re.compile(rf"^{tracebacks.LINKS[tracebacks.CONTEXT]} .*(\n  .*)*", re.MULTILINE)
 
 
 class JobError(Exception):
@@ -238,7 +240,7 @@ def _vague_error(errors: str) -> str:
 
 def is_consequence(text: str) -> bool:
     """Whether a failure's headline sounds as if it had its cause in another process, or in a stop."""
-    return bool(CONSEQUENCE.search(text.split("\n\n", 1)[0]))
+    return bool(CONSEQUENCE.search(HANDLED.sub("", text.split("\n\n", 1)[0])))
 
 
 def explain_status(status: int) -> str:

@@ -22,6 +22,7 @@ from container.failure import (
     describe_child,
     ends_in_traceback,
     explain_status,
+    is_consequence,
     report,
     write_failure,
 )
@@ -253,6 +254,12 @@ def test_both_ends_of_the_log_are_shown() -> None:
     reason = describe_child("t.py", 9, "x" * 5000 + "the end of stderr", EPOCHS)[:REASON_LENGTH]
     assert "error 0.99\n\n..." in reason
     assert "the end of stderr" in reason
+
+
+def test_an_exception_is_the_consequence_of_what_it_was_raised_from_but_not_of_what_was_handled_before() -> None:
+    code = "try: raise ConnectionResetError('by peer')\nexcept OSError as error: raise ValueError('torn')"
+    assert is_consequence(describe_child("t.py", *run_python(f"{code} from error")))
+    assert not is_consequence(describe_child("t.py", *run_python(code)))
 
 
 @pytest.mark.parametrize(
