@@ -42,6 +42,8 @@ ERROR = re.compile(
 FATAL = ("Fatal Python error", "ssh: ")  # before the stacks of all threads, and before mpirun's page of guesses
 FULL = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (28|122)\]")
 SHARED_MEMORY = re.compile(r"/dev/shm|</?torch_")  # noqa: S108, which we do not use, but find in a message
+# By which torchrun, accelerate and others tell that a program which they started has failed.
+OF_ANOTHER = re.compile(r"([a-z_]+\.)*(ChildFailedError|CalledProcessError|ProcessExitedException)\b")
 # Whose partner in a collective has gone fails too, and often says so first. So does one that was told to end.
 CONSEQUENCE = re.compile(
     r"connection (was )?(closed|reset|refused|aborted|lost|timed out)|broken ?pipe|remote process exited|nccl|"
@@ -184,20 +186,22 @@ def _last_raised(status: int, streams: Sequence[Written]) -> tuple[Printed, bool
 
 
 def _final(output: str) -> tuple[Printed | None, list[str]]:
-    """The traceback that an output ends in, if it does, and what others have logged since. One of a thread, or of
-    what Python went on after, counts where there is no other before it."""
+    """The traceback that an output ends in, if it does, and what others have logged since. One of a thread, or of a
+    program that only says that another has failed, counts where there is no other before it."""
     found = tracebacks.in_output(output)
     followed: list[str] = []
-    thread: Printed | None = None
+    otherwise: Printed | None = None
     for printed in reversed(found):
         message, others = _split(printed.after)
+        if OF_ANOTHER.match(printed.raised.text):
+            message = []  # torchrun's has a table
         if _count(message) > MOST_MESSAGE_LINES or _count(others) > MOST_OTHER_LINES:
             break
         followed = [line for line in others if not NOISE.match(line)] + followed
-        if not printed.aside:
+        if not printed.aside and not OF_ANOTHER.match(printed.raised.text):
             return printed, followed
-        thread = thread or printed
-    return thread, followed
+        otherwise = otherwise or printed
+    return otherwise, followed
 
 
 def _split(after: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

@@ -245,6 +245,29 @@ def test_one_after_which_it_lived_on_is_not_the_cause() -> None:
     assert describe_child("t.py", 1, Written(EPOCHS + TRACEBACK, 0, TRACEBACK)).startswith(RAISED + "1\n")
 
 
+CHILD = "subprocess.CalledProcessError: Command '['python', 'prepare.py']' returned non-zero exit status 1."
+TORCHRUN = """\
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+train.py FAILED
+------------------------------------------------------------
+Failures:
+  <NO_OTHER_FAILURES>
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-11-21_20:55:01
+============================================================"""
+
+
+@pytest.mark.parametrize("said", [CHILD, TORCHRUN], ids=["subprocess", "torchrun"])
+def test_of_a_program_that_another_has_started_the_exception_is_named(said: str) -> None:
+    by_parent = TRACEBACK.replace("ZeroDivisionError: division by zero", said)
+    noise = "E1121 20:55:01.123000 4711 torch/distributed/elastic/multiprocessing/api.py:900] failed (exitcode: 1)\n"
+    assert describe_child("t.py", 1, TRACEBACK + noise + by_parent).startswith(RAISED + "1\n")
+    assert describe_child("t.py", 1, EPOCHS + by_parent).startswith(said.splitlines()[0])
+
+
 def test_one_of_a_thread_is_named_where_there_is_no_other() -> None:
     text = describe_child("t.py", 1, f"Exception in thread Thread-1 (work):\n{TRACEBACK}")
     assert text.startswith("t.py ended with status 1\nits last traceback: ZeroDivisionError: division by zero\n")
@@ -257,7 +280,7 @@ def test_both_ends_of_the_log_are_shown() -> None:
 
 
 def test_an_exception_is_the_consequence_of_what_it_was_raised_from_but_not_of_what_was_handled_before() -> None:
-    code = "try: raise ConnectionResetError('by peer')\nexcept OSError as error: raise ValueError('torn')"
+    code = "try: raise OSError('Connection reset by peer')\nexcept OSError as error: raise ValueError('torn')"
     assert is_consequence(describe_child("t.py", *run_python(f"{code} from error")))
     assert not is_consequence(describe_child("t.py", *run_python(code)))
 
