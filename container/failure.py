@@ -187,7 +187,7 @@ def _last_raised(status: int, streams: Sequence[Written]) -> tuple[Printed, bool
 
 def _final(output: str) -> tuple[Printed | None, list[str]]:
     """The traceback that an output ends in, if it does, and what others have logged since. One of a thread, or of a
-    program that only says that another has failed, counts where there is no other before it."""
+    program that fails or says so because another has failed, counts where there is no other right before it."""
     found = tracebacks.in_output(output)
     followed: list[str] = []
     otherwise: Printed | None = None
@@ -198,7 +198,8 @@ def _final(output: str) -> tuple[Printed | None, list[str]]:
         if _count(message) > MOST_MESSAGE_LINES or _count(others) > MOST_OTHER_LINES:
             break
         followed = [line for line in others if not NOISE.match(line)] + followed
-        if not printed.aside and not OF_ANOTHER.match(printed.raised.text):
+        text = printed.raised.text
+        if not (printed.aside or OF_ANOTHER.match(text) or CONSEQUENCE.search(text)):
             return printed, followed
         otherwise = otherwise or printed
     return otherwise, followed

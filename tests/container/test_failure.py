@@ -260,7 +260,10 @@ Root Cause (first observed failure):
 ============================================================"""
 
 
-@pytest.mark.parametrize("said", [CHILD, TORCHRUN], ids=["subprocess", "torchrun"])
+PEER = "RuntimeError: [gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:35012."
+
+
+@pytest.mark.parametrize("said", [CHILD, TORCHRUN, PEER], ids=["subprocess", "torchrun", "another rank"])
 def test_of_a_program_that_another_has_started_the_exception_is_named(said: str) -> None:
     by_parent = TRACEBACK.replace("ZeroDivisionError: division by zero", said)
     noise = "E1121 20:55:01.123000 4711 torch/distributed/elastic/multiprocessing/api.py:900] failed (exitcode: 1)\n"
