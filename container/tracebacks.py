@@ -36,6 +36,7 @@ ASIDE = re.compile(
 )
 
 
+WIDEST_MARGIN = 60  # of groups in groups: Python itself goes no deeper than ten
 DEEPEST = 50  # of causes of causes: a retry may make hundreds of them
 
 
@@ -229,11 +230,12 @@ def _read_lines(items: Sequence[Item], at: int) -> tuple[list[str], int]:
 
 def _chunks(lines: Sequence[str]) -> Iterator[list[str]]:
     """The lines of each member of a group. Their separators stand two columns behind the first one."""
-    if not lines:
+    first = next((number for number, line in enumerate(lines) if line.lstrip().startswith("+-+-")), len(lines))
+    if first == len(lines):  # torn
         return
-    separator = re.compile(rf" {{{lines[0].index('+') + 2}}}\+--")
+    separator = re.compile(rf" {{{lines[first].index('+') + 2}}}\+--")
     chunk: list[str] = []
-    for line in lines[1:]:
+    for line in lines[first + 1 :]:
         if separator.match(line):
             yield chunk
             chunk = []
@@ -244,7 +246,7 @@ def _chunks(lines: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _member(lines: list[str]) -> Raised:
-    if not lines:
+    if not lines or lines[0].startswith(" " * WIDEST_MARGIN):
         return Raised("")
     margin = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
     raised, _, after = _read_chain(_fold(lines, margin), 0)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from container.tracebacks import Raised, from_exception, in_output
 
@@ -263,3 +265,43 @@ def test_a_group_as_the_interpreter_itself_writes_it() -> None:
     assert printed.raised.text == "ExceptionGroup: g (2 sub-exceptions)"
     assert [leaf.text for leaf in printed.raised.leaves()] == ["ValueError: one\ntwo", "PermissionError: [Errno 1] x"]
     assert printed.after == ["[W1121 20:55:01 x.cpp:1] closing"]
+
+
+PIECES = [
+    "Traceback (most recent call last):",
+    "  + Exception Group Traceback (most recent call last):",
+    "Exception Group Traceback (most recent call last):",
+    '  File "t.py", line 1, in f',
+    '  |   File "t.py", line 1, in f',
+    "  | ExceptionGroup: g (2 sub-exceptions)",
+    "  +-+---------------- 1 ----------------",
+    "    +---------------- 2 ----------------",
+    "    | ValueError: torn",
+    "    | Exception Group Traceback (most recent call last):",
+    "    +-+---------------- 1 ----------------",
+    "      | KeyError: 'a'",
+    "      +------------------------------------",
+    "    +------------------------------------",
+    "    | and 12 more exceptions",
+    "ValueError: torn",
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+    "Exception in thread Thread-1:",
+    "SyntaxError: torn",
+    "  |",
+    "",
+    "epoch 1",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30))
+def test_whatever_becomes_of_tracebacks_they_are_read_without_an_error(lines: list[str]) -> None:
+    for printed in in_output("\n".join(lines)):
+        raised = printed.raised.with_message(printed.after)
+        assert raised.count_leaves() >= len(list(raised.leaves())) > 0
+
+
+def test_groups_in_groups_without_end_are_read_without_an_error() -> None:
+    text = "  + Exception Group Traceback (most recent call last):\n"
+    text += "".join(f"{' ' * depth}| ExceptionGroup: g\n{' ' * depth}+-+---- 1 ----\n" for depth in range(2, 350, 2))
+    assert in_output(text)[0].raised.text == "ExceptionGroup: g"
