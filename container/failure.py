@@ -28,7 +28,8 @@ PYTHON_STATUS = 1  # with which Python ends after an exception that nobody caugh
 # How long a process may live on after the exception that ends it: threads and exit handlers come to their end.
 LINGERS_S = 30.0
 EXITS_S = 5.0  # the same for one that has caught it, and ends by a status of its own choice
-MOST_MESSAGE_LINES = 8  # which a message may have behind its first, but for indented ones
+# Which a message may have behind its first, but for indented ones: so many surely, and so many perhaps.
+SURE_MESSAGE_LINES, MOST_MESSAGE_LINES = 8, 40
 MOST_OTHER_LINES = 4  # which others may log after it
 LATE_LINES = 20
 # What libraries, and Python, have to say after an exception.
@@ -157,9 +158,9 @@ def describe_child(name: str, status: int, stderr: Written | str, stdout: Writte
     late = _late_error(errors, output)
     if last := _last_raised(status, streams):
         printed, exactly = last
-        room = HEADLINE_LENGTH - len(died) - 1
-        if exactly and not late:
-            raised = _headline(_whole(printed), max(room, 200))
+        kind = printed.raised.text.partition(":")[0].rpartition(".")[2]
+        if exactly and (not late or kind in late):
+            raised = _headline(_whole(printed), max(HEADLINE_LENGTH - len(died) - 1, 200))
             return _compose(f"{raised}\n{died}", "\n".join(printed.lines).strip())
         told = f"{died}: {_shorten(late, FURTHER_LENGTH)}" if late else died
         told = f"{told}\nits last traceback: {_headline(printed.raised, MESSAGE_LENGTH)}"
@@ -175,34 +176,31 @@ def _last_raised(status: int, streams: Sequence[Written]) -> tuple[Printed, bool
     if _signal_of(status):
         return None
     for stream in streams:
-        printed, followed = _final(stream.text)
-        if (
-            printed
-            and not stream.has_news()
-            and stream.lived_on_s <= (LINGERS_S if status == PYTHON_STATUS else EXITS_S)
-        ):
-            return printed, not printed.aside and not any(map(ERROR.search, followed))
+        printed, exactly = _final(stream.text)
+        if printed and stream.lived_on_s <= LINGERS_S and not stream.has_news():
+            return printed, exactly and (status == PYTHON_STATUS or stream.lived_on_s <= EXITS_S)
     return None
 
 
-def _final(output: str) -> tuple[Printed | None, list[str]]:
-    """The traceback that an output ends in, if it does, and what others have logged since. One of a thread, or of a
-    program that fails or says so because another has failed, counts where there is no other right before it."""
-    found = tracebacks.in_output(output)
-    followed: list[str] = []
-    otherwise: Printed | None = None
-    for printed in reversed(found):
-        message, others = _split(printed.after)
-        if OF_ANOTHER.match(printed.raised.text):
-            message = []  # torchrun's has a table
-        if _count(message) > MOST_MESSAGE_LINES or _count(others) > MOST_OTHER_LINES:
-            break
-        followed = [line for line in others if not NOISE.match(line)] + followed
+def _final(output: str) -> tuple[Printed | None, bool]:
+    """The traceback that an output ends in, and whether it surely does. One of a thread, or of a program that fails or
+    says so because another has failed, counts where there is no other right before it."""
+    otherwise: tuple[Printed | None, bool] = None, False
+    exactly = True
+    for printed in reversed(tracebacks.in_output(output)):
         text = printed.raised.text
+        message, others = _split(printed.after)
+        length = 0 if OF_ANOTHER.match(text) else _count(message)  # torchrun's has a table
+        if length > MOST_MESSAGE_LINES or _count(others) > MOST_OTHER_LINES:
+            break
+        exactly &= length <= SURE_MESSAGE_LINES and not any(
+            ERROR.search(line) and not NOISE.match(line) for line in others
+        )
         if not (printed.aside or OF_ANOTHER.match(text) or CONSEQUENCE.search(text)):
-            return printed, followed
-        otherwise = otherwise or printed
-    return otherwise, followed
+            return printed, exactly
+        if not otherwise[0]:
+            otherwise = printed, exactly and not printed.aside
+    return otherwise
 
 
 def _split(after: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -267,7 +265,7 @@ def _signal_of(status: int) -> signal.Signals | None:
 
 def ends_in_traceback(output: str) -> bool:
     """Whether an exception was the last that a process had to say, but for a line or two of its libraries."""
-    return _final(output)[0] is not None
+    return _final(output)[1]
 
 
 def _compose(headline: str, *details: str) -> str:

@@ -210,6 +210,19 @@ def test_messages_of_many_lines_are_whole() -> None:
     assert text.startswith(error.strip())
 
 
+def test_an_exception_that_a_program_also_prints_is_told_once() -> None:
+    text = describe_child("t.py", 1, TRACEBACK, "ZeroDivisionError('division by zero')\n")
+    assert text.startswith(RAISED + "1\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [(5, RAISED[:20]), (20, "t.py ended with status 1\nits last traceback: Ze"), (90, "t.py ended with status 1\n\n")],
+)
+def test_the_more_follows_the_less_sure_it_is(lines: int, told: str) -> None:
+    assert describe_child("t.py", 1, TRACEBACK + "something\n" * lines).startswith(told)
+
+
 def test_an_exception_that_a_program_reports_itself_at_its_end_counts() -> None:
     assert describe_child("t.py", 3, TRACEBACK).startswith(RAISED + "3\n")
     logged = f"ERROR:root:it failed\n{TRACEBACK}"
@@ -237,7 +250,8 @@ def test_one_that_it_has_handled_before_is_not_the_cause(stderr: Written | str, 
 def test_one_after_which_it_lived_on_is_not_the_cause() -> None:
     assert describe_child("t.py", 1, Written(TRACEBACK, 20), EPOCHS).startswith(RAISED + "1\n")
     assert describe_child("t.py", 1, Written(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 1\n\n")
-    assert describe_child("t.py", 2, Written(TRACEBACK, 20), EPOCHS).startswith("t.py ended with status 2\n\n")
+    assert describe_child("t.py", 2, Written(TRACEBACK, 20), EPOCHS).startswith("t.py ended with status 2\nits last tr")
+    assert describe_child("t.py", 2, Written(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 2\n\n")
     nan = "the validation loss is NaN\n"
     assert describe_child("t.py", 1, Written(TRACEBACK + nan, 0, nan)).startswith("t.py ended with status 1\n\n")
     whole = Written(TRACEBACK + NOISE["C++"], 0, NOISE["C++"])
