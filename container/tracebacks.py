@@ -21,7 +21,7 @@ LINKS = {CAUSE: "caused by", CONTEXT: "while handling"}
 # Frames of the standard library, of packages and of ours: where an error came up, and seldom where it was made.
 HOME = re.escape(str(Path(__file__).resolve().parent.parent))
 LIBRARY = re.compile(rf"site-packages|dist-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
-COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # Python 3.13 and later, where FORCE_COLOR is set
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Python 3.13 and later, where FORCE_COLOR is set
 # Which PyTorch, or mpirun --tag-output, puts before each line of a traceback.
 RANK_MARK = re.compile(r"^(\[rank\d+\]: ?|\[\d+,\d+\]<std(err|out)>:)")
 # A progress bar leaves its line open, and the traceback goes on there: "1/2 [00:01<?, ?it/s]Traceback (most …".
