@@ -64,13 +64,14 @@ def _headline(error: BaseException) -> str:
     return f"{said}\n  in {own[-1].filename}, line {own[-1].lineno}, {own[-1].name}"
 
 
-def describe_child(name: str, status: int, output: str) -> str:
-    """The same for a process of which only its exit status and the end of its output are known.
+def describe_child(name: str, status: int, output: str, died: str = "") -> str:
+    """The same for a process of which only its exit status and the end of its output are known. `died` is what to say
+    of the status where that is known better.
 
     `status` is a shell's: 128 + N for a process that signal N killed. Such a one died of the signal, whatever
     traceback it printed before.
     """
-    died = explain_status(status)
+    died = died or explain_status(status)
     output = RANK_MARK.sub("", output)
     trace = _last_traceback(output)
     if trace and not _signal_of(status):

@@ -45,7 +45,7 @@ class Output:
     ) -> None:
         self.stream = stream
         self.tail = bytearray()
-        self._copy_to = copy_to
+        self.copy_to = copy_to
         self._passes_on = on_line is None
         self._readers = [(reader, Lines()) for reader in (on_line, watch) if reader]
         self._whole_lines = whole_lines
@@ -63,7 +63,7 @@ class Output:
         self.tail += data
         del self.tail[:-TAIL_BYTES]
         if self._passes_on:
-            _write_all(self._copy_to, self._complete(data) if self._whole_lines else data, self.while_blocked)
+            _write_all(self.copy_to, self._complete(data) if self._whole_lines else data, self.while_blocked)
         for reader, lines in self._readers:
             for line in lines.feed(data):
                 reader(line)
