@@ -59,6 +59,7 @@ class Supervisor:
         self.interval_s = 0.25
         self._selector = selectors.DefaultSelector()
         self._outputs: list[Output] = []
+        self._parent = os.getppid()
         self._deaf_afterwards = deaf_afterwards
         self._handlers: dict[int, Any] = {}
 
@@ -91,6 +92,11 @@ class Supervisor:
         elif number == signal.SIGHUP:
             self.reload_requested = True
         # SIGCHLD only wakes us.
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the process that started this one has ended since."""
+        return os.getppid() != self._parent
 
     def start(self, command: Command) -> Child:
         """Starts a command. Raises JobError where it cannot be run at all."""
