@@ -76,6 +76,7 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.end_all()
+        self._drain(self._outputs)
         for output in list(self._outputs):
             self._close(output)
         for number, handler in self._handlers.items():
@@ -165,13 +166,13 @@ class Supervisor:
                 return
             if pid in self.children:
                 child = self.children.pop(pid)
-                self._drain(child)
+                self._drain(child.outputs)
                 child.ended(wait_status)
 
-    def _drain(self, child: Child) -> None:
-        """The last words of a child: what its pipes hold now. They stay open for what it has left behind: a process
+    def _drain(self, outputs: Sequence[Output]) -> None:
+        """Copies what pipes hold now. At the end of a child its pipes stay open for what it has left behind: a process
         that is told to end, and prints that it saves, would fail of a broken pipe."""
-        for output in child.outputs:
+        for output in list(outputs):
             for _ in range(PIPE_READS):
                 if not output.copy():
                     self._close(output)

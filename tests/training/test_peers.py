@@ -134,6 +134,16 @@ def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tm
     assert text.startswith("rank 3: ValueError: torn")
 
 
+def test_a_rank_that_cannot_be_started_says_why(tmp_path: Path) -> None:
+    environ = {**os.environ, **Ranks(tmp_path).variables("train.sh"), "RANK": "3"}
+    done = subprocess.run([*WORDS, "/nowhere/train.sh"], env=environ, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+    reason = "rank 3: cannot start train.sh (/nowhere/train.sh): [Errno 2] No such file or directory"
+    status, text = Ranks(tmp_path).failure() or (0, "")
+    assert status == 1
+    assert text.startswith(reason)
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_process_1_that_is_killed_is_named_by_the_other(start: Start, number: int) -> None:
     trees, processes = start(WAITS)
