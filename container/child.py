@@ -173,10 +173,10 @@ def descendants(pid: int) -> Iterator[int]:
     return (process.pid for process in tree.below(tree.snapshot(), [pid]) if process.pid != pid)
 
 
-def end_with_parent(parent: int) -> None:
-    """Has the kernel send us SIGTERM when `parent`, our parent, ends. Does not return where it has ended already: it
-    would never come, and who is our parent now may well be process 1 itself."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
+    """Has the kernel send us a signal when `parent`, our parent, ends. Does not return where it has ended already: the
+    signal would never come, and who is our parent now may well be process 1 itself."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(STOPPED_STATUS)
 

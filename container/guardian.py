@@ -50,6 +50,8 @@ def watch_over_us() -> None:
 
 
 def _guard(supervisor: int, journal: socket.socket) -> NoReturn:
+    for number in AWAITED:  # it is for others to see, who send nothing to a process 1 that would not notice
+        signal.signal(number, lambda *_: None)
     status = None
     while status is None:
         number = signal.sigwait(AWAITED)
@@ -75,7 +77,8 @@ def _end_orphans(journal: socket.socket, code: int) -> NoReturn:
     """Ends all that a killed supervisor has left, tells why the job failed, and ends."""
     log.configure()
     paths = Paths.from_environment()
-    knows_better = paths.failure.exists()
+    knows_better, grace_s, died = paths.failure.exists(), _grace_s(), explain_status(128 - code)
+    log.log.error("train itself %s: what it has started has %.0f s to save and end", died, grace_s)
     told = []
     with Supervisor() as supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
@@ -83,10 +86,10 @@ def _end_orphans(journal: socket.socket, code: int) -> NoReturn:
             told.append(pid)
             for output in outputs:
                 supervisor.pass_on(output)
-        stop(supervisor, [], _grace_s(), strays=True, told=told)
+        stop(supervisor, [], grace_s, strays=True, told=told)
     if not knows_better:
         stopped = code == -signal.SIGTERM  # by us: it had no handler yet
-        killed = f"train itself {explain_status(128 - code)}, and what it ran was stopped"
+        killed = f"train itself {died}, and what it had started was stopped"
         write_failure(paths.failure, describe(JobStopped("before training began")) if stopped else killed)
     os._exit(128 - code)
 

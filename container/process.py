@@ -265,7 +265,8 @@ def _attend(supervisor: Supervisor, children: list[Child], grace_s: float, compa
             stop(supervisor, children, grace_s)
         elif supervisor.stop_requested:
             _stop_work(supervisor, work, grace_s)
-    if supervisor.stop_requested:  # it may have ended before it was told, and left others who would save
+    over = company is not None and company.grace_s is not None
+    if supervisor.stop_requested and not over:  # it may have ended before it was told, and left others who would save
         _stop_work(supervisor, work, grace_s)
 
 
