@@ -50,8 +50,8 @@ def watch_over_us() -> None:
 
 
 def _guard(supervisor: int, journal: socket.socket) -> NoReturn:
-    for number in AWAITED:  # it is for others to see, who send nothing to a process 1 that would not notice
-        signal.signal(number, lambda *_: None)
+    for awaited in AWAITED:  # it is for others to see, who send nothing to a process 1 that would not notice
+        signal.signal(awaited, lambda *_: None)
     status = None
     while status is None:
         number = signal.sigwait(AWAITED)
