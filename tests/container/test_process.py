@@ -93,6 +93,24 @@ def test_the_tail_is_the_stream_with_the_traceback() -> None:
     assert done.stdout.endswith("tail: ZeroDivisionError: division by zero\n")
 
 
+def test_what_a_daemon_prints_afterwards_says_nothing_about_the_child() -> None:
+    done = supervise("""
+        code = '''
+        import os, signal, time
+        read, write = os.pipe()
+        if os.fork() == 0:
+            signal.signal(15, lambda *_: (print("a daemon ends", flush=True), os._exit(0)))
+            os.write(write, b"x")
+            time.sleep(60)
+        os.read(read, 1)
+        print("last words", flush=True)
+        '''
+        (child,) = run([[python(__import__("textwrap").dedent(code), capture=True)]], 1)
+        print(repr(child.tail()))
+    """)
+    assert done.stdout == "last words\na daemon ends\n'last words\\n'\n"
+
+
 def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for() -> None:
     began = time.monotonic()
     done = supervise("""
@@ -124,6 +142,15 @@ def test_a_stop_between_two_stages_is_not_forgotten() -> None:
     """)
     assert done.stdout.splitlines()[-1] == "JobStopped before child began"
     assert "must not run" not in done.stdout
+
+
+def test_a_stop_after_the_last_stage_is_too_late() -> None:
+    done = supervise("""
+        (child,) = run([[python("pass")]], 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        print(child.status)
+    """)
+    assert done.stdout == "0\n"
 
 
 def test_who_does_not_end_in_time_is_killed() -> None:
