@@ -47,8 +47,8 @@ class Command:
     """Whether what is captured is passed on line by line, because others write to the same place."""
     leads_ranks: bool = False
     """Whether it is a launcher, whose ranks get SIGTERM themselves and which ends when they have."""
-    watch: Callable[[str], None] | None = None
-    """Gets every line of what is captured, as it is passed on."""
+    watch: Callable[[bytes], None] | None = None
+    """Gets the lines of what is captured, as they are passed on: whole ones, many at once; b"" where a stream ends."""
     background: bool = False
     """Whether it runs beside the others for as long as they do, and how it ends matters to nobody."""
 

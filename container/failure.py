@@ -16,6 +16,7 @@ from pathlib import Path
 
 from container import tracebacks
 from container.log import log
+from container.space import write_with_room
 from container.tracebacks import Printed, Raised
 
 REASON_LENGTH = 1024
@@ -302,6 +303,6 @@ def write_failure(path: Path, text: str) -> None:
     log.error("failed: %s", text.split("\n\n", 1)[0])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        write_with_room(path, text + "\n")
     except OSError as error:
         log.error("could not write the failure file %s: %s", path, error)

@@ -10,27 +10,44 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/define-train-metrics.htm
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
+import errno
 import math
 import os
 import re
+import stat
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 from container.log import log
+from container.output import LONGEST_LINE
 
 HEADER = ("time", "step", "metric", "value")
-NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf)"
+MOST_NAMES = 1000  # of metrics: one who puts a number into the name would fill memory and disk
+ALL_OF = 100_000  # values of a metric are recorded; of more, every 10th
+MOST_STEP = 2.0**63  # what TensorBoard can hold
+NUMBER = r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?|nan|inf)"
 OURS = re.compile(rf"(?<![\w.])([a-z_][\w./-]*) ?= ?({NUMBER}) ?;", re.IGNORECASE)
 KERAS = re.compile(rf" - ([a-z_]\w*): ({NUMBER})(?= |$)", re.IGNORECASE)
 # What a step is called, the finest first: a line may name an epoch, and the step within all of them.
 STEPS = ("step", "global_step", "update", "iteration", "epoch")
-STEP = re.compile(rf"\b({'|'.join(STEPS)})\b[ =:#]*(\d+(?:\.\d+)?)", re.IGNORECASE)
-HEADING = re.compile(r"Epoch (\d+)/\d+")  # Keras prints an epoch's number on a line of its own
+# Each pattern begins with a literal, for which `re` is fast; that no letter stands before it is asked afterwards.
+STEP = {name: re.compile(rf"{name}(?<!\w{name})\b[ =:#]*([0-9]+(?:\.[0-9]+)?)") for name in STEPS}
+HEADING = re.compile(r"Epoch ([0-9]+)/[0-9]+")  # Keras prints an epoch's number on a line of its own
+# What every line with metrics has. Each begins with a literal, which `re` looks for at a gigabyte per second.
+SIGNS = (
+    re.compile(rb"= ?[-+.0-9inIN][\w.+-]* ?;"),
+    re.compile(rb" - [^\s:]+: [-+.0-9inIN]"),
+    re.compile(rb"\{'"),
+    re.compile(rb"Epoch [0-9]+/[0-9]"),
+)
+# Hugging Face's Trainer prints the epoch wherever it knows it. A configuration may have been printed just so.
+TRAINER = re.compile(r"epoch|loss|\w+_(loss|runtime)")
 
 
 @dataclass(frozen=True)
@@ -47,29 +64,56 @@ def line(at: str, values: Mapping[str, float]) -> str:
     return f"{at}: " + " ".join(f"{name}={value:.6g};" for name, value in values.items())
 
 
+def candidates(lines: bytes) -> list[str]:
+    """The lines that may hold metrics, in their order, each cut to its last LONGEST_LINE bytes."""
+    found = sorted({place for sign in SIGNS for place in _lines_with(sign, lines)})
+    return [lines[max(start, end - LONGEST_LINE) : end].decode("utf-8", "replace") for start, end in found]
+
+
+def _lines_with(sign: re.Pattern[bytes], lines: bytes) -> Iterator[tuple[int, int]]:
+    """Where lines with `sign` begin and end."""
+    at = 0
+    while found := sign.search(lines, at):
+        start = lines.rfind(b"\n", at, found.start()) + 1 or at
+        end = lines.find(b"\n", found.start())
+        at = end + 1 or len(lines)
+        yield start, at - (end >= 0)
+
+
 def parse(text: str) -> Metrics | None:
     """What a line of the log tells, or None. Of a line that a progress bar has written over, the last state."""
-    text = re.split("[\r\b]", text.rstrip())[-1]
+    text = text.rstrip()
+    if "\r" in text or "\b" in text:
+        text = re.split("[\r\b]", text)[-1]
     if text.startswith("{'"):
         return _parse_trainer(text)
     found = OURS.findall(text) or KERAS.findall(text)
     values = {name: float(value) for name, value in found if name.lower() not in STEPS}
     if not values:
         return None
-    steps = {name.lower(): float(number) for name, number in STEP.findall(text)}
-    return Metrics(values, next((steps[name] for name in STEPS if name in steps), None))
+    return Metrics(values, _step_in(text.lower()))
+
+
+def _step_in(text: str) -> float | None:
+    for pattern in STEP.values():
+        if found := pattern.findall(text):
+            return float(found[-1])
+    return None
 
 
 def _parse_trainer(text: str) -> Metrics | None:
-    """Hugging Face's Trainer prints a dictionary: {'loss': 0.52, 'learning_rate': 5e-05, 'epoch': 0.5}."""
+    """Hugging Face's Trainer prints a dictionary: {'loss': 0.52, 'learning_rate': 5e-05, 'epoch': 0.5}. Any other
+    that a program prints is None."""
     try:
         told = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     if not isinstance(told, dict):
         return None
     numbers = {str(name): _number(value) for name, value in told.items()}
     values = {name: value for name, value in numbers.items() if value is not None}
+    if not any(TRAINER.fullmatch(name) for name in values):
+        return None
     step = next((values[name] for name in STEPS if name in values), None)
     values = {name: value for name, value in values.items() if name not in STEPS}
     return Metrics(values, step) if values else None
@@ -80,59 +124,21 @@ def _number(value: object) -> float | None:
         return None  # newer ones print every number as a text
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
-class Recorder:
-    """Writes the metrics among a program's lines to the file `path`, a row each: time (Unix, in seconds), step, metric,
-    value. A metric without a step gets its own count."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._epoch: float | None = None
-        self._seen: Counter[str] = Counter()
-        self._broken = False
-
-    def note(self, text: str) -> None:
-        """One line of the program's output."""
-        if self._broken or len(text) < 4:
-            return
-        heading = HEADING.fullmatch(text.strip())
-        if heading:
-            self._epoch = float(heading[1])
-        metrics = parse(text)
-        if metrics:
-            self._append(metrics)
-
-    def _append(self, metrics: Metrics) -> None:
-        self._seen.update(metrics.values.keys())
-        rows = [
-            (f"{time.time():.3f}", f"{self._step(name, metrics):.10g}", name, f"{value:.10g}")
-            for name, value in metrics.values.items()
-        ]
-        text = StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        try:
-            new = not self.path.exists()
-            # One write, so that who follows the file finds whole rows.
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(descriptor, ((",".join(HEADER) + "\n" if new else "") + text.getvalue()).encode())
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            self._broken = True
-            log.warning("no more metrics are recorded: cannot write to %s: %s", self.path, error.strerror)
-
-    def _step(self, name: str, metrics: Metrics) -> float:
-        if metrics.step is not None:
-            return metrics.step
-        return self._epoch if self._epoch is not None else self._seen[name]
+def is_kept(count: int, all_of: int) -> bool:
+    """Whether the `count`-th value of a metric (from 1) is kept: the first `all_of` are, then every 10th until there
+    are ten times as many, then every 100th, and so on."""
+    stride = 1
+    while count > all_of:
+        all_of *= 10
+        stride *= 10
+    return count % stride == 0
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One value of one metric; `time` is Unix's, in seconds."""
 
     time: float
@@ -141,13 +147,128 @@ class Row:
     value: float
 
 
+class Allowance:
+    """CPU time that may be spent: `at_once_s`, and afterwards the part `share` of the time that passes."""
+
+    def __init__(self, at_once_s: float, share: float) -> None:
+        self._at_once_s, self._share = at_once_s, share
+        self._left_s, self._at = at_once_s, time.monotonic()
+
+    def spent(self) -> bool:
+        """Whether it is used up for now."""
+        now = time.monotonic()
+        self._left_s = min(self._at_once_s, self._left_s + self._share * (now - self._at))
+        self._at = now
+        return self._left_s <= 0
+
+    @contextlib.contextmanager
+    def spend(self) -> Iterator[None]:
+        """What happens meanwhile is counted."""
+        begun = time.process_time()
+        yield
+        self._left_s -= time.process_time() - begun
+
+
+class Recorder:
+    """Writes the metrics among a program's lines to the file `path`, a row each: time (Unix, in seconds), step, metric,
+    value. A metric without a step gets its own count.
+
+    The file has every value of a metric up to ALL_OF, then every 10th (see `is_kept`) and the last; and the first
+    MOST_NAMES metrics. A program is not held back: of one that prints metrics faster than they are read, a part is
+    left out, and the log says so.
+    """
+
+    def __init__(self, path: Path, allowance: Allowance | None = None) -> None:
+        self.path = path
+        self._allowance = allowance or Allowance(at_once_s=1.0, share=0.1)
+        self._epoch: float | None = None
+        self._seen: Counter[str] = Counter()
+        self._last: dict[str, str] = {}  # rows of metrics whose last value is not in the file
+        self._skipped = b""  # the last lines that were left out
+        self._warned: set[str] = set()
+        self._broken = False
+
+    def note(self, lines: bytes) -> None:
+        """Whole lines of the program's output, many at once; b"" at its end."""
+        if self._broken:
+            return
+        if lines and self._allowance.spent():
+            if any(sign.search(lines) for sign in SIGNS):
+                self._skipped = lines
+                self._warn("metrics are printed faster than they can be recorded; a part of them is left out")
+            return
+        with self._allowance.spend():
+            rows = self._rows_of(lines or self._skipped)
+            if not lines:  # how it ended matters most
+                rows, self._last, self._skipped = [*rows, *self._last.values()], {}, b""
+            if rows:
+                self._append("".join(rows))
+
+    def _rows_of(self, lines: bytes) -> list[str]:
+        now, rows = f"{time.time():.3f}", []
+        for text in candidates(lines):
+            if heading := HEADING.fullmatch(text.strip()):
+                self._epoch = float(heading[1])
+            metrics = parse(text)
+            for name, value in metrics.values.items() if metrics else ():
+                if name not in self._seen and len(self._seen) >= MOST_NAMES:
+                    self._warn(f"there are more than {MOST_NAMES:,} metrics; no new ones are recorded")
+                    continue
+                self._seen[name] += 1
+                row = f"{now},{self._step(name, metrics):.10g},{_quoted(name)},{value:.10g}\n"
+                if is_kept(self._seen[name], ALL_OF):
+                    rows.append(row)
+                    self._last.pop(name, None)
+                else:
+                    self._last[name] = row
+        return rows
+
+    def _step(self, name: str, metrics: Metrics | None) -> float:
+        if metrics and metrics.step is not None:
+            return metrics.step
+        return self._epoch if self._epoch is not None else self._seen[name]
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s", text)
+
+    def _append(self, rows: str) -> None:
+        try:
+            # A script's own file of this name may be a FIFO: without O_NONBLOCK we would wait for its reader.
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o644)
+            try:
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode):
+                    raise OSError(errno.EINVAL, "it is no regular file")
+                # One write, so that who follows the file finds whole rows.
+                data = ((",".join(HEADER) + "\n" if found.st_size == 0 else "") + rows).encode()
+                while data:
+                    data = data[os.write(descriptor, data) :]
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._broken = True
+            log.warning("no more metrics are recorded: cannot write to %s: %s", self.path, error.strerror)
+
+
+def _quoted(name: str) -> str:
+    """A metric's name as a field of CSV."""
+    if "," not in name and '"' not in name and name.isprintable():
+        return name
+    return '"' + "".join(c if c.isprintable() else "?" for c in name).replace('"', '""') + '"'
+
+
 def read_rows(text: str) -> list[Row]:
     """The rows of a file that a Recorder has written, or of a part of one; what is no row is left out."""
     rows = []
-    for fields in csv.reader(text.splitlines()):
+    for line in text.split("\n"):
         try:
-            at, step, metric, value = fields
-            rows.append(Row(float(at), float(step), metric, float(value)))
-        except ValueError:  # the heading, or a row that a full disk has cut
+            # A row is a line: one that a full disk has cut must not take the next ones with it.
+            at, step, metric, value = next(csv.reader([line])) if '"' in line else line.split(",")
+            row = Row(float(at), float(step), metric, float(value))
+        except (ValueError, csv.Error):  # the heading, or half a row
             continue
-    return [row for row in rows if math.isfinite(row.step)]
+        if math.isfinite(row.time) and abs(row.step) < MOST_STEP:
+            rows.append(row)
+    return rows

@@ -6,43 +6,46 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO
 
+READ_BYTES = 64 * 1024
 TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 8 * 1024
 BLOCKED_MS = 250
 PAUSE_S = 10.0
 
 OnLine = Callable[[str], None]
+OnLines = Callable[[bytes], None]
 
 
 class Lines:
-    """Whole lines out of pieces."""
+    """Whole lines out of pieces. They come in blocks: a Python call for each line of a log would hold back the
+    program that writes it."""
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[str]:
+    def feed(self, data: bytes) -> bytes:
         """The lines that `data` completes; b"" is the end of the stream, and what is left a line too."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self._rest = self._rest[-LONGEST_LINE:]  # a progress bar writes over one line for hours: its end counts
-        if not data:
-            lines, self._rest = [*lines, self._rest], b""
-        for line in filter(None, lines):
-            yield line.decode("utf-8", "replace")
+        end = data.rfind(b"\n") + 1
+        if data and not end:
+            self._rest = (self._rest + data)[-LONGEST_LINE:]  # a progress bar writes over one line: its end counts
+            return b""
+        lines, self._rest = self._rest + data[:end], data[end:][-LONGEST_LINE:]
+        return lines
 
 
 class Output:
-    """One stream of a child. `on_line` gets its lines in place of `copy_to`, `watch` beside it; `whole_lines` passes
-    on no half ones."""
+    """One stream of a child. `on_line` gets its lines in place of `copy_to`, `watch` beside it: whole lines as they
+    come, many at once, and b"" at the end of the stream. `whole_lines` passes on no half ones."""
 
     def __init__(
         self,
         stream: IO[bytes],
         copy_to: int,
         on_line: OnLine | None = None,
-        watch: OnLine | None = None,
+        watch: OnLines | None = None,
         whole_lines: bool = False,
     ) -> None:
         self.stream = stream
@@ -52,8 +55,9 @@ class Output:
         """When anything was last written."""
         self.recent = 0
         """Bytes since the last pause of PAUSE_S: what was written before has nothing to do with the end."""
-        self._passes_on = on_line is None
-        self._readers = [(reader, Lines()) for reader in (on_line, watch) if reader]
+        self._on_line = on_line
+        self._watch = watch
+        self._lines = Lines()
         self._whole_lines = whole_lines
         self._held = b""
         self.while_blocked: Callable[[], None] = lambda: None
@@ -63,7 +67,7 @@ class Output:
     def copy(self) -> bool:
         """Passes on what there is now; False at the end of the stream."""
         try:
-            data = b"" if self.stream.closed else os.read(self.stream.fileno(), 65536)
+            data = b"" if self.stream.closed else os.read(self.stream.fileno(), READ_BYTES)
         except BlockingIOError:
             return True
         if data:
@@ -72,12 +76,27 @@ class Output:
             self.last_at = now
         self.tail += data
         del self.tail[:-TAIL_BYTES]
-        if self._passes_on:
-            _write_all(self.copy_to, self._complete(data) if self._whole_lines else data, self.while_blocked)
-        for reader, lines in self._readers:
-            for line in lines.feed(data):
-                reader(line)
+        if self._on_line is None:
+            _write_all(
+                self.copy_to,
+                self._complete(data) if self._whole_lines else data,
+                self.while_blocked,
+                self._whole_lines,
+            )
+        self._show(data)
         return bool(data)
+
+    def _show(self, data: bytes) -> None:
+        if self._on_line is None and self._watch is None:
+            return
+        lines = self._lines.feed(data)
+        if self._on_line is not None:
+            for line in filter(None, lines.split(b"\n")):
+                self._on_line(line.decode("utf-8", "replace"))
+        if self._watch is not None and lines:
+            self._watch(lines)
+        if self._watch is not None and not data:
+            self._watch(b"")
 
     def _complete(self, data: bytes) -> bytes:
         """What can be passed on without cutting a line (a progress bar's end with a carriage return)."""
@@ -89,14 +108,20 @@ class Output:
         return held[:end]
 
 
-def _write_all(fd: int, data: bytes, while_blocked: Callable[[], None]) -> None:
-    """Writes to a pipe that may be full for as long as its reader pleases."""
+def _write_all(fd: int, data: bytes, while_blocked: Callable[[], None], whole_lines: bool = False) -> None:
+    """Writes to a pipe that may be full for as long as its reader pleases.
+
+    A pipe that poll says is writable takes PIPE_BUF bytes at once without blocking, and without those of other
+    writers in between: `whole_lines` cuts only where a line ends, unless it is longer than that.
+    """
     writable = select.poll()
     writable.register(fd, select.POLLOUT)
     with contextlib.suppress(OSError):  # nobody reads our output: no reason to stop a training
-        view = memoryview(data)
-        while view:
+        at = 0
+        while at < len(data):
+            end = at + select.PIPE_BUF
+            if whole_lines and end < len(data):
+                end = max(data.rfind(b"\n", at, end), data.rfind(b"\r", at, end)) + 1 or end
             while not writable.poll(BLOCKED_MS):
                 while_blocked()
-            # A pipe that is said to be writable takes this much without blocking.
-            view = view[os.write(fd, view[: select.PIPE_BUF]) :]
+            at += os.write(fd, data[at:end])

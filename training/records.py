@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from container.child import Command
-from container.failure import JobError, JobStopped
+from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
 from container.log import log
 from container.metrics import Recorder
 from container.paths import Paths
-from container.process import Company, run
+from container.process import Company, Supervisor
+from container.reading import names_in
 from training import tensorboard
 
 REPORT_TIME_S = 60.0
@@ -51,17 +53,32 @@ def follower(paths: Paths) -> list[Command]:
 
 
 def report(job: TrainingJob[Any], status: int, company: Company | None = None) -> None:
-    """Writes the report, in a process of its own; that this fails is no failure of the job. While it takes its time,
-    the other hosts of `company` go on hearing of this one."""
+    """Writes the report, in a process of its own that gets REPORT_TIME_S; that this fails is no failure of the job.
+    While it takes its time, the other hosts of `company` go on hearing of this one."""
     command = Command([sys.executable, "-P", "-m", "training.report", str(status)], "the report", capture=True)
     try:
         if keeps_records(job) and has_something_to_show(job.paths):
-            run([[command]], REPORT_TIME_S, company)
-    except (JobError, JobStopped) as error:
+            run_limited(command, REPORT_TIME_S, company)
+    except JobError as error:
         log.warning("there is no report: %s", error)
+
+
+def run_limited(command: Command, limit_s: float, company: Company | None = None) -> None:
+    """Runs `command` until it ends, `limit_s` is over, SIGTERM comes, or the company ends. Then it is ended like all
+    children of a supervisor, which does not wait for one that not even SIGKILL ends."""
+    deadline = time.monotonic() + limit_s
+    with Supervisor() as supervisor:
+        if company:
+            company.attend(supervisor)
+        child = supervisor.start(command)
+        while child.status is None and not supervisor.stop_requested and not (company and company.grace_s is not None):
+            if time.monotonic() >= deadline:
+                log.warning("%s is not finished after %.0f s, and is given up", command.name, limit_s)
+                return
+            supervisor.poll(min(1.0, deadline - time.monotonic()))
 
 
 def has_something_to_show(paths: Paths) -> bool:
     """Whether the job has left metrics, pictures or a summary."""
     shown: list[Path] = [paths.metrics, paths.summary]
-    return any(path.is_file() for path in shown) or any(paths.output_data.glob("*.png"))
+    return any(path.is_file() for path in shown) or any(names_in(paths.output_data, ".png"))

@@ -6,16 +6,24 @@ the last row.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import re
 import signal
 import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from container.metrics import Row, read_rows
+from container.metrics import MOST_NAMES, Row, is_kept, read_rows
+from container.reading import BLOCK_BYTES, open_regular
 
 LOOK_EVERY_S = 1.0
+ALL_OF = 10_000  # values of a metric become events; TensorBoard shows a thousand
 MARK = ".byo-container"  # how our files' names end, among those of a script's own
+NO_TAG = re.compile(r"[^\w./-]")
+UNWANTED = ("torch", "boto3")  # which tensorboardX imports where they are installed: a second, and 200 MB
 
 
 class Follower:
@@ -25,17 +33,78 @@ class Follower:
         self.path = path
         self._position = 0
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Iterator[Row]:
         """The rows that are new, and whole."""
-        try:
-            with self.path.open("rb") as stream:
+        with contextlib.suppress(FileNotFoundError), open_regular(self.path) as stream:
+            while True:
                 stream.seek(self._position)
-                added = stream.read()
-        except FileNotFoundError:
-            return []
-        whole = added[: added.rfind(b"\n") + 1]
-        self._position += len(whole)
-        return read_rows(whole.decode("utf-8", "replace"))
+                added = stream.read(BLOCK_BYTES)
+                end = added.rfind(b"\n") + 1
+                if len(added) == BLOCK_BYTES and not end:  # no line of ours
+                    end = len(added)
+                if not end:
+                    return
+                self._position += end
+                yield from read_rows(added[:end].decode("utf-8", "replace"))
+
+
+class Events:
+    """Writes rows to a file of events, which there is from the first row on: the first ALL_OF values of a metric, then
+    fewer (see `is_kept`), and the last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: Any = None
+        self._seen: Counter[str] = Counter()
+        self._last: dict[str, Row] = {}
+
+    def write(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            if row.metric not in self._seen and len(self._seen) >= MOST_NAMES:
+                continue
+            self._seen[row.metric] += 1
+            if is_kept(self._seen[row.metric], ALL_OF):
+                self._last.pop(row.metric, None)
+                self._add(row)
+            else:
+                self._last[row.metric] = row
+        if self._writer:
+            self._writer.flush()
+
+    def close(self) -> None:
+        for row in self._last.values():
+            self._add(row)
+        if self._writer:
+            self._writer.close()
+
+    def _add(self, row: Row) -> None:
+        if self._writer is None:
+            self._open()
+        event = self._new_event(wall_time=row.time, step=int(row.step))
+        value = event.summary.value.add()
+        value.tag = NO_TAG.sub("_", row.metric).lstrip("/")
+        value.simple_value = row.value
+        self._writer.write_event(event)
+
+    def _open(self) -> None:
+        with _without(UNWANTED):
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._new_event: Any = Event
+        self._writer = EventsWriter(str(self._folder / "events"), MARK)
+
+
+@contextlib.contextmanager
+def _without(names: Iterable[str]) -> Iterator[None]:
+    """Has `import` find no packages of these names meanwhile, unless they are imported already."""
+    hidden: dict[str, Any] = {name: None for name in names if name not in sys.modules}
+    sys.modules.update(hidden)
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def is_installed() -> bool:
@@ -43,39 +112,22 @@ def is_installed() -> bool:
     return importlib.util.find_spec("tensorboardX") is not None
 
 
-def open_writer(folder: Path) -> Any:
-    """A writer of events; tensorboardX, imported here because it takes a fifth of a second."""
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(str(folder), filename_suffix=MARK, flush_secs=1)
-
-
-def write(rows: list[Row], writer: Any) -> None:
-    for row in rows:
-        writer.add_scalar(row.metric, row.value, int(row.step), walltime=row.time)
-
-
-def complete(path: Path, folder: Path) -> None:
+def complete(rows: Iterable[Row], folder: Path) -> None:
     """Writes all events at once, unless a follower has done so."""
-    rows = Follower(path).rows()
-    if rows and not any(folder.glob(f"*{MARK}")):
-        writer = open_writer(folder)
-        write(rows, writer)
-        writer.close()
+    if not any(folder.glob(f"*{MARK}")):
+        events = Events(folder)
+        events.write(rows)
+        events.close()
 
 
 def main(path: Path, folder: Path) -> int:
     """Follows `path` until SIGTERM."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it is waited for
-    follower, writer, stopped = Follower(path), None, False
+    follower, events, stopped = Follower(path), Events(folder), False
     while not stopped:
         stopped = signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY_S) is not None
-        rows = follower.rows()
-        if rows:
-            writer = writer or open_writer(folder)
-            write(rows, writer)
-    if writer:
-        writer.close()
+        events.write(follower.rows())
+    events.close()
     return 0
 
 

@@ -1,25 +1,131 @@
-"""Lines out of what a child writes in pieces."""
+"""What a child writes in pieces: its lines, and how it is passed on."""
 
 from __future__ import annotations
 
-from container.output import LONGEST_LINE, Lines
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.output import LONGEST_LINE, TAIL_BYTES, Lines, Output
 
 
 def test_lines_are_whole() -> None:
     lines = Lines()
-    assert [list(lines.feed(data)) for data in (b"a\nb", b"c", b"\n\nd\xff", b"", b"")] == [
-        ["a"],
-        [],
-        ["bc"],
-        ["d\N{REPLACEMENT CHARACTER}"],
-        [],
-    ]
+    pieces = (b"a\nb", b"c", b"\n\nd\xff", b"", b"")
+    assert [lines.feed(data) for data in pieces] == [b"a\n", b"", b"bc\n\n", b"d\xff", b""]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20)))
+def test_no_byte_of_the_lines_is_lost(pieces: list[bytes]) -> None:
+    lines = Lines()
+    assert b"".join(lines.feed(data) for data in [*pieces, b""]) == b"".join(pieces)
 
 
 def test_of_an_endless_line_the_end_is_kept() -> None:
     lines = Lines()
     for _ in range(100):
-        assert list(lines.feed(b"x" * 1000)) == []
-    (line,) = lines.feed(b"end\n")
-    assert line.endswith("xend")
+        assert lines.feed(b"x" * 1000) == b""
+    line = lines.feed(b"end\n")
+    assert line.endswith(b"xend\n")
     assert len(line) < LONGEST_LINE + 1000
+
+
+@contextlib.contextmanager
+def child(code: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def copy_all(output: Output) -> None:
+    readable = select.poll()
+    readable.register(output.stream, select.POLLIN)
+    while readable.poll(20_000) and output.copy():
+        pass
+
+
+def test_a_text_listener_gets_lines_without_the_bytes_that_are_none() -> None:
+    heard: list[str] = []
+    with child(r"import os; os.write(1, b'one\n\ntw'); os.write(1, b'o\xff\nthree')") as process:
+        assert process.stdout
+        copy_all(Output(process.stdout, copy_to=-1, on_line=heard.append))
+    assert heard == ["one", "two\N{REPLACEMENT CHARACTER}", "three"]
+
+
+@pytest.mark.parametrize("whole_lines", [False, True])
+def test_everything_arrives_in_order_at_a_slow_reader(whole_lines: bool) -> None:
+    sent = b"".join(b"line %d %s\n" % (number, b"." * (number % 97)) for number in range(40_000)) + b"half"
+    code = "import sys; sys.stdout.write(''.join(f'line {n} {\".\" * (n % 97)}\\n' for n in range(40_000)) + 'half')"
+    read_end, write_end = os.pipe()
+    got, watched, waited = bytearray(), bytearray(), []
+    begin = threading.Event()
+
+    def read_slowly() -> None:
+        begin.wait(20)
+        while data := os.read(read_end, 5000):
+            got.extend(data)
+
+    def blocked() -> None:
+        waited.append(True)
+        begin.set()
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    with child(code) as process:
+        assert process.stdout
+        output = Output(process.stdout, write_end, watch=watched.extend, whole_lines=whole_lines)
+        output.while_blocked = blocked
+        copy_all(output)
+    os.close(write_end)
+    reader.join(20)
+    os.close(read_end)
+    assert bytes(got) == bytes(watched) == sent
+    assert bytes(output.tail) == sent[-TAIL_BYTES:]
+    assert waited, "while nobody reads, others are attended to"
+
+
+def test_what_others_may_write_between_ends_with_a_line() -> None:
+    """Only writes of up to PIPE_BUF bytes stay in one piece beside those of other ranks."""
+    read_end, write_end = os.pipe2(os.O_DIRECT)  # each read gets what one write wrote
+    with child("import os; os.write(1, b''.join(b'%d%s\\n' % (n, b'x' * 999) for n in range(20)))") as process:
+        assert process.stdout
+        copy_all(Output(process.stdout, write_end, whole_lines=True))
+    os.close(write_end)
+    pieces = list(iter(lambda: os.read(read_end, 1 << 20), b""))
+    os.close(read_end)
+    assert b"".join(pieces).count(b"\n") == 20
+    assert all(piece.endswith(b"\n") and len(piece) <= select.PIPE_BUF for piece in pieces)
+
+
+def test_a_reader_that_has_gone_stops_nobody() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with child("print('x' * 500_000)") as process:
+        assert process.stdout
+        output = Output(process.stdout, write_end)
+        copy_all(output)
+        assert process.wait(20) == 0
+    os.close(write_end)
+    assert len(output.tail) == TAIL_BYTES
+
+
+def test_half_a_line_passes_at_once(tmp_path: Path) -> None:
+    target = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    with child("import os, time; os.write(1, b'50%'); time.sleep(60)") as process:
+        assert process.stdout
+        output = Output(process.stdout, target)
+        assert select.select([process.stdout], [], [], 20)[0]
+        assert output.copy()
+        assert (tmp_path / "log").read_bytes() == b"50%"
+    os.close(target)
