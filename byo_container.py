@@ -13,7 +13,6 @@ import os
 import sys
 from pathlib import Path
 
-COMMANDS = ("train", "serve")
 ROOMS = ("container", "training", "serving", "handlers")
 
 
@@ -63,14 +62,39 @@ def main() -> int:
     """The command `byo-container`: `train` or `serve` of ours, as its first word says, whoever else has commands of
     these names. Without a word as what is mounted does, for the SDK's version 3 starts training jobs in its local mode
     so. The program that is meant then takes our place, so that process 1 is called by what it does; it is the first of
-    that name on the PATH, which may be a user's own."""
+    that name on the PATH, which may be a user's own, but no other package's."""
     if not sys.argv[1:]:
         meant = meant_command()
-        os.execvp(meant, [meant])  # noqa: S606
+        if not belongs_to_another_package(meant):
+            os.execvp(meant, [meant])  # noqa: S606
+        sys.argv.append(meant)
     sys.argv = sys.argv[1:]
     if sys.argv[0] not in COMMANDS:
-        sys.exit(f"byo-container: {sys.argv[0]!r} is no command; known are {' and '.join(COMMANDS)}")
-    return train() if sys.argv[0] == "train" else serve()
+        sys.exit(f"byo-container: {sys.argv[0]!r} is no command; known are {', '.join(COMMANDS)}")
+    return COMMANDS[sys.argv[0]]()
+
+
+def check() -> int:
+    """The command `byo-container check`: whether a shell would start our `train` and `serve`. For the end of an image's
+    build, since sagemaker-training and sagemaker-containers bring commands of these names too."""
+    fault = strange_room()
+    if fault:
+        sys.exit(fault)
+    from container import commands
+
+    return commands.check()
+
+
+def belongs_to_another_package(command: str) -> bool:
+    """Whether the first command of that name on the PATH does. Where our packages are hidden, that is told later."""
+    if strange_room():
+        return False
+    from container.commands import foreign
+
+    return bool(foreign([command]))
+
+
+COMMANDS = {"train": train, "serve": serve, "check": check}
 
 
 def meant_command() -> str:

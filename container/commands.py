@@ -2,6 +2,7 @@
 
 python -m container.commands PROGRAM ARGUMENT …   runs a program, such as pip; puts our commands back where it has
                                                   replaced them, and tells of packages of ours that it has changed
+byo-container check                               says whether `train` and `serve` are ours, for the end of a build
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -67,6 +69,43 @@ def restore(ours: dict[Path, bytes]) -> list[Path]:
         except OSError as error:
             log.log.error("%s is another package's now, and cannot be put back: %s", path, error)
     return replaced
+
+
+def check() -> int:
+    """Prints what is wrong with the commands of this image, and returns the status: 1 where something is."""
+    faults = foreign()
+    for fault in faults:
+        print(f"byo-container: {fault}", file=sys.stderr)
+    if not faults:
+        print("byo-container: the commands train and serve are no other package's")
+    return 1 if faults else 0
+
+
+def foreign(names: Iterable[str] = NAMES[:2]) -> list[str]:
+    """A sentence for each of these commands in whose place a shell would start that of an installed package. A user's
+    own program of the name, which is no package's, is left alone."""
+    faults = []
+    for name in names:
+        found = shutil.which(name)
+        module = imported(Path(found)) if found else None
+        if module is None or module == MODULE.decode():
+            continue
+        others = {entry.module for entry in metadata.entry_points(group="console_scripts", name=name)}
+        if module in others:
+            faults.append(
+                f"the command {name} ({found}) belongs to another package, for it runs {module}: `{name}` does not "
+                f"start byo-container, `byo-container {name}` does. Install that package before byo-container, or "
+                "reinstall byo-container after it (pip install --force-reinstall --no-deps)"
+            )
+    return faults
+
+
+def imported(path: Path) -> str | None:
+    """The module that a console script runs; None for any other program."""
+    with suppress(OSError):
+        match = re.search(rb"^from ([\w.]+) import ", path.read_bytes(), re.MULTILINE)
+        return match[1].decode() if match else None
+    return None
 
 
 def requirements() -> dict[str, str]:

@@ -6,6 +6,7 @@ ModelTrainer sets; docs/differences.md lists what differs on purpose.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from container.groups import distribution_groups, distribution_hosts
 from container.hyperparameters import PLATFORM_NAMES
 from container.job import TrainingJob
 from container.log import level_number, log
+from container.script_path.byo_container_words import to_arguments, to_text
 
 # These are the toolkit's own settings; the other sagemaker_* go to the script as framework parameters.
 _TOOLKIT_SETTINGS = frozenset(
@@ -31,30 +33,8 @@ _TOOLKIT_SETTINGS = frozenset(
         *PLATFORM_NAMES,
     }
 )
+__all__ = ["count_accelerators", "count_gpus", "region_of", "sm_variables", "to_arguments", "to_text"]
 LISTING_S = 60.0  # a driver that hangs would hold the job for ever
-
-
-def to_text(value: Any) -> str:
-    """A value in an environment variable: text as it is, nothing for None, else compact sorted JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def to_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """Hyperparameters as a command line: sorted, always two words, `--key value` or `-k value`."""
-    words = []
-    for key, value in sorted(hyperparameters.items()):
-        words += [f"--{key}" if len(key) > 1 else f"-{key}", _argument(value)]
-    return words
-
-
-def _argument(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Mapping):
-        return ",".join(f"{key}={item}" for key, item in sorted(value.items()))
-    return str(value)
 
 
 def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) -> dict[str, str]:
@@ -158,6 +138,11 @@ def _training_env(job: TrainingJob[Any], facts: Mapping[str, Any]) -> dict[str, 
     }
 
 
+def count_accelerators(instance_type: str) -> int:
+    """How many processes a launcher starts on this host, one for each: GPUs, or else Neuron cores."""
+    return count_gpus() or count_neurons(instance_type)
+
+
 def count_gpus() -> int:
     """The NVIDIA GPUs that this container may use: the lines of `nvidia-smi --list-gpus`, 0 without it."""
     return sum(line.startswith("GPU ") for line in _listing("nvidia-smi", "--list-gpus").splitlines())
@@ -176,11 +161,14 @@ def count_neurons(instance_type: str) -> int:
 def _listing(*command: str) -> str:
     """What a command says of devices; nothing where it is not installed, or does not answer."""
     found = shutil.which(command[0])
-    if not found:
-        return ""
+    return _output(found, *command[1:]) if found else ""
+
+
+@functools.cache
+def _output(*words: str) -> str:
+    """Asked once: the devices stay what they are, and a driver may take seconds to answer."""
     try:
-        words = [found, *command[1:]]
         return subprocess.run(words, capture_output=True, text=True, check=False, timeout=LISTING_S).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
-        log.warning("%s does not answer, so its devices are not used: %s", command[0], error)
+        log.warning("%s does not answer, so its devices are not used: %s", os.path.basename(words[0]), error)
         return ""

@@ -24,18 +24,18 @@ from typing import Annotated, Any
 from container import handler, log
 from container import hyperparameters as hp
 from container.child import Child, Command
-from container.environment import count_gpus
+from container.environment import count_accelerators
 from container.failure import JobError, JobStopped, describe, explain_status, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Stage, Supervisor, run
-from training import records, script
+from training import notices, records, script
 from training.company import Company, allow_many_files
 from training.launchers import Launcher, Place
 from training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
 from training.launchers.mpi import ssh_port
 from training.messages import Outcome
-from training.network import find_interface
+from training.network import find_interface, free_port
 from training.peers import company_of
 from training.rank import Ranks
 
@@ -65,6 +65,7 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     grace_s, reference = stop_grace_s(), None
     if len(job.hosts.all) > 1:
         allow_many_files()
+    notices.warn(job)
     company = company_of(job, Ranks(scratch), grace_s)
     try:
         stages, reference = plan(job, company)
@@ -105,10 +106,11 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
 def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: Company) -> list[Stage]:
     """The stages from here to the program's end: what the launcher prepares, and its commands as soon as all hosts
     have come as far. Raises JobError."""
+    port = company.settings.port + 1
     place = Place(
         scratch=company.ranks.scratch,
-        gpus=count_gpus() if launcher.distributes else 0,
-        port=company.settings.port + 1,
+        accelerators=count_accelerators(job.hosts.instance_type) if launcher.distributes else 0,
+        port=port if len(job.hosts.all) > 1 else free_port(port),
         ssh_port=ssh_port(company.settings.port + 6),
         has_mpi4py=bool(importlib.util.find_spec("mpi4py")),
     )

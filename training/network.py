@@ -1,5 +1,5 @@
-"""Which network interface leads to the other hosts. resourceconfig.json says it, and is sometimes wrong: the SDK's
-local mode writes `ethwe`, where Docker calls it eth0."""
+"""Which network interface leads to the other hosts, and a port for a host that is alone. resourceconfig.json names the
+interface, and is sometimes wrong: the SDK's local mode writes `ethwe`, where Docker calls it eth0."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ def find_interface(hosts: Hosts) -> str | None:
             f"using {found}" if found else "frameworks will choose one themselves",
         )
     return found
+
+
+def free_port(wanted: int) -> int:
+    """`wanted`, or where somebody listens there already any other that is free: for a host that is alone, and need not
+    agree with others."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as server:
+            return int(server.getsockname()[1])
+    return wanted
 
 
 def address_towards(host: str) -> str | None:

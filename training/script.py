@@ -22,6 +22,7 @@ from container.fetch import fetch
 from container.job import TrainingJob
 from container.log import log
 from container.paths import Paths
+from container.script_path import FOLDER as STAND_INS
 
 DEFAULT_PROGRAM = "train.py"
 SERVED = "inference.py"
@@ -136,8 +137,9 @@ def variables(script: TrainingScript, job: TrainingJob[Any]) -> dict[str, str]:
     for name, value in job.hyperparameters.items():
         if wrong := unpassable(name, to_text(value)):
             raise JobError(f"{job.paths.hyperparameters}: the hyperparameter {_shown(name)} {wrong}")
-    paths = [str(job.paths.code), os.environ.get("PYTHONPATH")]
     made = without_too_long(sm_variables(job, script.program, script.source), job.paths.hyperparameters)
+    # Last, and behind what is installed: see container/script_path/.
+    paths = [str(job.paths.code), os.environ.get("PYTHONPATH"), str(STAND_INS)]
     return made | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 

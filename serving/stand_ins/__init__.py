@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Collection, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any, NoReturn
+from collections.abc import Collection
 
 from container.log import log
+from container.script_path.byo_container_finder import Finder, last_names
 
 # By package: the module by which it is known whether the real one works, and ours, whose `modules` has its content.
 PACKAGES = {
@@ -31,10 +28,9 @@ def provide(imported: Collection[str]) -> None:
     for package, (probe, module) in PACKAGES.items():
         if package in imported and package not in _finder.content and not _works(package, probe):
             content = importlib.import_module(f"{__name__}.{module}").modules()
-            log.info("%s cannot be imported; byo-container stands in for its %s", package, _last_names(content))
-            _finder.content[package] = content
-            if _finder not in sys.meta_path:
-                sys.meta_path.insert(0, _finder)
+            names = ", ".join(last_names(content))
+            log.info("%s cannot be imported; byo-container stands in for its %s", package, names)
+            _finder.add(package, content)
 
 
 def _works(package: str, probe: str) -> bool:
@@ -49,57 +45,4 @@ def _works(package: str, probe: str) -> bool:
     return True
 
 
-class Finder(MetaPathFinder, Loader):
-    """Imports stand-ins, whatever submodule of theirs is named."""
-
-    def __init__(self) -> None:
-        self.content: dict[str, dict[str, dict[str, Any]]] = {}
-        """By package: the names in each of its modules."""
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        known = fullname.partition(".")[0] in self.content
-        return ModuleSpec(fullname, self, is_package=True) if known else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        name = module.__name__
-        content = self.content[name.partition(".")[0]]
-        known = tuple(content.get(name, ())) or _last_names(content).split(", ")
-
-        def find(attribute: str) -> Any:
-            if attribute.startswith("__"):
-                raise AttributeError(f"{name} has no {attribute}")
-            below = f"{name}.{attribute}"
-            if any(f"{one}.".startswith(f"{below}.") for one in content):
-                return importlib.import_module(below)
-            return absent(below, known)
-
-        module.__dict__.update(content.get(name, {}), __getattr__=find)
-
-
-_finder = Finder()
-
-
-class Absent(type):
-    """What stands for a name that a stand-in lacks: a class, so that a script can import it, inherit from it, and name
-    it after `except`. To call it, or what is below it, is an error."""
-
-    _why: str
-
-    def __call__(cls, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError(cls._why)
-
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return absent(f"{cls.__module__}.{cls.__name__}.{name}", ())
-
-
-def absent(name: str, known: Collection[str]) -> Any:
-    package = name.partition(".")[0]
-    why = f"{name} is no part of byo-container's stand-in for {package}, which has what an inference.py needs to serve"
-    parent, _, last = name.rpartition(".")
-    return Absent(last, (Exception,), {"__module__": parent, "_why": f"{why}: {', '.join(known)}" if known else why})
-
-
-def _last_names(modules: Collection[str]) -> str:
-    return ", ".join(name.rpartition(".")[2] for name in modules)
+_finder = Finder("what an inference.py needs to serve")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from container import commands, pip
+from tests.support import make_tree
 
 SCRIPTS = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,37 @@ def test_requirements_are_installed_so(tmp_path: Path) -> None:
     command = pip.install(tmp_path)
     assert command is not None
     assert command.argv[:4] == [sys.executable, "-P", "-m", "container.commands"]
+
+
+def byo_container(python: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python.parent / "byo-container", *words],
+        env={**os.environ, "PATH": f"{python.parent}:/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_an_image_whose_train_is_another_packages_is_noticed(python: Path, tmp_path: Path) -> None:
+    done = byo_container(python, "check")
+    assert (done.returncode, done.stdout) == (0, "byo-container: the commands train and serve are no other package's\n")
+    theirs = str(wheel(tmp_path, "sagemaker_other", scripts=("train",)))
+    pip_install = [str(python), "-m", "pip", "install", "--no-deps", theirs]
+    assert subprocess.run(pip_install, env={**os.environ, "PIP_NO_INDEX": "1"}).returncode == 0
+    done = byo_container(python, "check")
+    assert done.returncode == 1
+    assert f"the command train ({python.parent / 'train'}) belongs to another package, for it runs sagemaker_other" in (
+        done.stderr
+    )
+    tree = make_tree(tmp_path / "ml", code={"train.py": "print('ours runs')"})
+    for words in (["train"], []):  # without a word: what is mounted is a job
+        done = byo_container(python, *words, SAGEMAKER_BASE_DIR=str(tree.root))
+        assert (done.returncode, done.stdout) == (0, "ours runs\n"), done.stderr
+        (told,) = [line for line in done.stderr.splitlines() if "WARNING" in line]
+        assert "belongs to another package" in told
+    (python.parent / "train").write_text("#!/usr/bin/env python3\nfrom mine import main\n")
+    assert byo_container(python, "check").returncode == 0, "a user's own program"
 
 
 @pytest.mark.parametrize("word", ["train", "serve"])

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from container.environment import count_gpus, count_neurons, sm_variables, to_arguments, to_text
+from container.environment import (
+    _output,
+    count_accelerators,
+    count_gpus,
+    count_neurons,
+    sm_variables,
+    to_arguments,
+    to_text,
+)
 from container.job import TrainingJob
 from container.log import log
 from tests.support import ONE_HOST, Tree
@@ -187,6 +195,8 @@ def test_gpus_are_counted_as_the_driver_lists_them(tmp_path: Path, monkeypatch: 
     command(tmp_path, "nvidia-smi", '[ "$1" = --list-gpus ] && printf "GPU 0: H100\\n  MIG 1g\\nGPU 1: H100\\n"')
     assert count_gpus() == 2
     command(tmp_path, "nvidia-smi", "echo No devices were found; exit 6")
+    assert count_gpus() == 2, "asked once only"
+    _output.cache_clear()
     assert count_gpus() == 0
     (tmp_path / "nvidia-smi").unlink()
     assert count_gpus() == 0
@@ -201,6 +211,16 @@ def test_a_driver_that_hangs_is_told_and_does_not_hold_the_job(
     monkeypatch.setattr(log, "propagate", True)
     assert count_gpus() == 0
     assert "nvidia-smi does not answer, so its devices are not used: " in caplog.text
+
+
+@pytest.mark.parametrize(("gpus", "cores", "processes"), [(2, 4, 2), (0, 4, 4), (0, 0, 0)])
+def test_a_launcher_counts_gpus_or_else_neuron_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, cores: int, processes: int
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command(tmp_path, "nvidia-smi", f"printf '{'GPU 0: H100;' * gpus}' | /usr/bin/tr ';' '\\n'")
+    command(tmp_path, "neuron-ls", f"echo '[{{\"nc_count\": {cores}}}]'")
+    assert count_accelerators("ml.trn1.2xlarge") == processes
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from container.fetch import fetch
 from container.job import TrainingJob
 from container.log import log
 from container.paths import Paths
+from container.script_path import FOLDER
 from tests.support import Tree, make_tree, write_files
 from training import script
 
@@ -55,7 +56,7 @@ def test_a_train_py_is_run_with_arguments_variables_and_its_own_folder(ml: MakeT
     found = seen(tree)
     assert found["argv"] == ["train.py", "--batch-size", "32", "--deep", "True", "--epochs", "3", "--list", "[1, 'a']"]
     assert (found["cwd"], found["name"]) == (str(tree.paths.code), "__main__")
-    assert found["env"]["PYTHONPATH"] == str(tree.paths.code)
+    assert found["env"]["PYTHONPATH"] == f"{tree.paths.code}{os.pathsep}{FOLDER}"
     assert found["env"]["SM_CHANNEL_TRAIN"] == str(tree.paths.data / "train")
     assert found["env"]["SM_HP_BATCH-SIZE"] == "32"
     assert found["env"]["SM_USER_ENTRY_POINT"] == "train.py"

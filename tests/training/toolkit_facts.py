@@ -1,5 +1,6 @@
 """What sagemaker-training-toolkit itself makes of the inputs in toolkit_facts.json: fills in the answers there, the
-first in full, of the others only what is not as in the first (null: not there).
+first in full, of the others only what is not as in the first (null: not there). And toolkit_modules.json: the names
+that a script finds in its modules, with the values of those that are constants.
 
     python -m venv /tmp/toolkit && /tmp/toolkit/bin/pip install sagemaker-training==5.1.1
     /tmp/toolkit/bin/python tests/training/toolkit_facts.py
@@ -9,6 +10,7 @@ Run by hand, after an input has been added; tests/training/test_toolkit_parity.p
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
@@ -16,9 +18,12 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 FACTS = Path(__file__).with_name("toolkit_facts.json")
+MODULES = Path(__file__).with_name("toolkit_modules.json")
+FOR_SCRIPTS = ("environment", "params", "mapping", "files", "errors", "logging_config", "content_types")
 OF_THE_MACHINE = {"SM_NUM_CPUS", "SM_NUM_GPUS", "SM_NUM_NEURONS", "num_cpus", "num_gpus", "num_neurons"}
 CONFIGS = {"hyperparameters": "hyperparameters", "resourceconfig": "resources", "inputdataconfig": "inputs"}
 ROOT = "ROOT"
@@ -34,13 +39,35 @@ def main() -> None:
             os.environ.update(outside | case["given"]["environ"])
             facts = json.loads(json.dumps(ask(Path(root), case["given"])).replace(root, ROOT))
             case["facts"] = facts if case is cases[0] else unlike(cases[0]["facts"], facts)
+        modules = {name: names_in(f"sagemaker_training.{name}") for name in FOR_SCRIPTS}
+        modules["environment"]["Environment"] = attributes()
+        found = json.dumps(modules, indent=0)
+        MODULES.write_text(found.replace(root, ROOT) + "\n", encoding="utf-8")
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
     FACTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
+def names_in(module: str) -> dict[str, Any]:
+    """The public names of a module, with their values where these are texts or lists of such."""
+    things = {name: thing for name, thing in vars(importlib.import_module(module)).items() if not name.startswith("_")}
+    imported = ("absolute_import", "logger")
+    return {
+        name: list(thing) if isinstance(thing, tuple) else thing if isinstance(thing, str | list) else None
+        for name, thing in things.items()
+        if not isinstance(thing, ModuleType) and name not in imported
+    }
+
+
+def attributes() -> list[str]:
+    """What a script may ask of an Environment."""
+    from sagemaker_training import environment  # type: ignore[import-not-found]
+
+    return [name for name in dir(environment.Environment) if not name.startswith("_")]
+
+
 def ask(root: Path, given: dict[str, Any]) -> dict[str, Any]:
     """The toolkit's variables, arguments and commands for one input."""
-    from sagemaker_training import entry_point, environment, process  # type: ignore[import-not-found]
+    from sagemaker_training import entry_point, environment, process
 
     config, code = root / "input/config", root / "code"
     config.mkdir(parents=True, exist_ok=True)

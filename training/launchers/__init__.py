@@ -22,12 +22,12 @@ class Place:
     """What a launcher must know of the host where it starts something, and cannot read from the job.
 
     `interface` is the network interface that leads to the other hosts, `scratch` a private folder that goes
-    with the job, `port` the first of seven that are the job's own, `ssh_port` where sshd is to listen;
-    `has_mpi4py` says whether programs may use it.
+    with the job, `accelerators` its GPUs or Neuron cores, `port` the first of seven that are the job's own, `ssh_port`
+    where sshd is to listen; `has_mpi4py` says whether programs may use it.
     """
 
     scratch: Path
-    gpus: int = 0
+    accelerators: int = 0
     interface: str | None = None
     port: int = 7777
     ssh_port: int = 7783

@@ -18,7 +18,7 @@ LAUNCHERS = {
     launcher.name: launcher
     for launcher in (
         SINGLE,
-        Launcher("torchrun", torchrun.launch),
+        torchrun.LAUNCHER,
         mpi.LAUNCHER,
         Launcher("tf_config", tf_config.launch),
     )
@@ -33,7 +33,7 @@ BY_FLAG = {
     "sagemaker_multi_worker_mirrored_strategy_enabled": "tf_config",
 }
 REPLACED = {"sagemaker_distributed_dataparallel_enabled": "SageMaker's smddp library is not in this image"}
-UNKNOWN = ("sagemaker_pytorch_xla_multi_worker_enabled",)
+XLA = "sagemaker_pytorch_xla_multi_worker_enabled"
 
 
 def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> Launcher:
@@ -45,9 +45,12 @@ def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> La
         return LAUNCHERS[str(asked)]
     if environ.get("SAGEMAKER_TRAINING_MODULE"):
         return SINGLE  # a framework module reads what the SDKs send, and starts the ranks itself
-    for name in UNKNOWN:
-        if flag(job, name):
-            raise JobError(f"{job.paths.hyperparameters}: {name} is on, and there is no such launcher here")
+    if flag(job, XLA):
+        raise JobError(
+            f"{job.paths.hyperparameters}: {XLA} is on, and there is no such launcher here: it needs the torch_xla of "
+            "SageMaker Training Compiler, which calls the script's _mp_fn; a script for torch.distributed is started "
+            "by the hyperparameter launcher=torchrun"
+        )
     for name, launcher in BY_FLAG.items():
         if flag(job, name):
             if name in REPLACED:

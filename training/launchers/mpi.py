@@ -2,16 +2,17 @@
 
     mpirun --host algo-1:2,algo-2:2 -np 4 … train.py
 
-A process for each GPU, one where there is none, or as sagemaker_mpi_num_of_processes_per_host or `processes_per_host`
-says. The options are those of sagemaker-training-toolkit, and those by which a host that falls silent is missed after
-eight seconds. Every host runs an sshd of its own. Only the first one logs in, with a key that it makes for this job and
-that never leaves it: what the hosts tell each other are the public halves.
+A process for each GPU or Neuron core, one where there is none, or as sagemaker_mpi_num_of_processes_per_host or
+`processes_per_host` says. The options are those of sagemaker-training-toolkit, and those by which a host that falls
+silent is missed after eight seconds. Every host runs an sshd of its own. Only the first one logs in, with a key that it
+makes for this job and that never leaves it: what the hosts tell each other are the public halves.
 
 A rank gets the variables of its own host. (The toolkit's ranks get all SM_* variables of the first one.)
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import itertools
 import json
@@ -29,7 +30,7 @@ from container.child import LONGEST_STRING, Command
 from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
-from training.launchers import Launcher, Offers, Place, count, single
+from training.launchers import Launcher, Offers, Place, count, efa, single
 from training.rank import OWN, WORDS, Ranks
 
 SSHD = "/usr/sbin/sshd"
@@ -83,7 +84,7 @@ def under_mpi4py(argv: Sequence[str]) -> list[str]:
 def mpirun(job: TrainingJob[Any], place: Place) -> list[str]:
     """mpirun and its options, without the program."""
     hosts = team(job)
-    per_host = count(job, ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host"), place.gpus or 1)
+    per_host = count(job, ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host"), place.accelerators or 1)
     total = count(job, ("sagemaker_mpi_num_processes",), per_host * len(hosts))
     options = dict(OPTIONS)
     if len(hosts) > 1:
@@ -110,12 +111,13 @@ def custom_options(job: TrainingJob[Any]) -> tuple[list[str], dict[str, str]]:
         raise JobError(
             f"{job.paths.hyperparameters}: {name} is {text!r}, which no shell could split: {error}"
         ) from None
-    variables = {}
-    if "--NCCL_DEBUG" in words[:-1]:
-        at = words.index("--NCCL_DEBUG")
-        variables["NCCL_DEBUG"] = words[at + 1]
-        del words[at : at + 2]
-    return words, variables
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    ours.add_argument("--NCCL_DEBUG", default="")
+    try:
+        known, others = ours.parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise JobError(f"{job.paths.hyperparameters}: {name} is {text!r}: {error}") from None
+    return others, {"NCCL_DEBUG": known.NCCL_DEBUG} if known.NCCL_DEBUG else {}
 
 
 def ssh_port(otherwise: int, environ: Mapping[str, str] = os.environ) -> int:
@@ -210,7 +212,7 @@ def session(env: Mapping[str, str]) -> str:
 
 
 def _environment(job: TrainingJob[Any], program: Command, place: Place) -> dict[str, str]:
-    variables = {**single.network(job, place), **Ranks(place.scratch).variables(program.name)}
+    variables = {**single.network(job, place), **efa.variables(job), **Ranks(place.scratch).variables(program.name)}
     return {**variables, **custom_options(job)[1], **program.env}
 
 

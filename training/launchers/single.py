@@ -13,6 +13,8 @@ from training.launchers import Place
 
 # A pipe would make Python hold lines back, and the log would come in lumps.
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+ALONE = "127.0.0.1"
+"""The address of a host that is alone, whose name may lead nowhere: `docker run` does not know algo-1."""
 
 
 def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
@@ -25,9 +27,8 @@ def network(job: TrainingJob[Any], place: Place) -> dict[str, str]:
     whose own name resolves to 127.0.0.1 would make gloo offer that address to the others, who then hang."""
     first, port = team(job)[0], str(place.port)
     variables = {**UNBUFFERED, "SM_MASTER_ADDR": first, "SM_MASTER_PORT": port}  # as V3 of SageMaker's SDK calls them
-    if len(job.hosts.all) == 1:
-        return variables
-    variables |= {"MASTER_ADDR": first, "MASTER_PORT": port}
-    if place.interface:
+    alone = len(job.hosts.all) == 1
+    variables |= {"MASTER_ADDR": ALONE if alone else first, "MASTER_PORT": port}
+    if place.interface and not alone:
         variables |= {"NCCL_SOCKET_IFNAME": place.interface, "GLOO_SOCKET_IFNAME": place.interface}
     return variables

@@ -2,20 +2,44 @@
 
     python -m torch.distributed.run --nnodes=2 --nproc_per_node=8 --node_rank=0 --master_addr=algo-1 … train.py
 
-A process for each GPU, one where there is none, or as many as `processes_per_host` says.
+A process for each GPU or Neuron core, one where there is none, or as many as `processes_per_host` says.
+
+RUN_NEURON_PARALLEL_COMPILE=1 runs all of it under AWS's neuron_parallel_compile, which trains for show and compiles the
+graphs that it meets. Source: https://github.com/aws/sagemaker-training-toolkit/blob/master/src/sagemaker_training/torch_distributed.py
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import sys
 from typing import Any
 
 from container.child import Command
+from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
-from training.launchers import Place, count, single
+from training.launchers import Launcher, Place, count, efa, single
 from training.rank import WORDS, Ranks
+
+PROCESSES = ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host")
+COMPILE = "neuron_parallel_compile"
+
+
+def compiles() -> bool:
+    """Whether the job is to compile for Neuron cores ahead of training."""
+    return os.environ.get("RUN_NEURON_PARALLEL_COMPILE") == "1"
+
+
+def prepare(job: TrainingJob[Any], place: Place) -> list[Command]:
+    """Nothing is run before. Raises JobError where the compiler is asked for and is not installed."""
+    if compiles() and not shutil.which(COMPILE):
+        raise JobError(
+            f"RUN_NEURON_PARALLEL_COMPILE is 1, and {COMPILE} is not installed here: it comes with torch-neuronx, for "
+            "instances with Neuron cores (ml.trn1, ml.trn2)"
+        )
+    return []
 
 
 def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
@@ -24,19 +48,24 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
     if job.hosts.current not in hosts:
         return single.launch(job, program, place)
     words = [
+        *([COMPILE] if compiles() else []),
         *[sys.executable, "-m", "torch.distributed.run"],
         f"--nnodes={len(hosts)}",
-        f"--nproc_per_node={count(job, ('processes_per_host',), place.gpus or 1)}",
+        f"--nproc_per_node={count(job, PROCESSES, place.accelerators or 1)}",
         f"--node_rank={hosts.index(job.hosts.current)}",
-        f"--master_addr={hosts[0] if len(hosts) > 1 else '127.0.0.1'}",
+        f"--master_addr={hosts[0] if len(hosts) > 1 else single.ALONE}",
         f"--master_port={place.port}",
         "--no_python",  # so that a module, a package or a shell script is started like a file
     ]
     env = {
         **single.network(job, place),
+        **efa.variables(job),
         **Ranks(place.scratch).variables(program.name),
         **program.env,
     }
     argv = [*words, *WORDS, *program.argv]
     name = f"torchrun {program.name}"
     return [dataclasses.replace(program, argv=argv, name=name, env=env, capture=True, leads_ranks=True)]
+
+
+LAUNCHER = Launcher("torchrun", launch, prepare=prepare)

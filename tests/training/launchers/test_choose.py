@@ -11,7 +11,7 @@ from container.failure import JobError
 from container.groups import FLAGS, team
 from container.log import log
 from tests.training.launchers.support import job, names
-from training.launchers.choose import BY_FLAG, SINGLE, UNKNOWN, choose, choose_for_handler, refuse_lonely_handlers
+from training.launchers.choose import BY_FLAG, SINGLE, XLA, choose, choose_for_handler, refuse_lonely_handlers
 
 HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
 
@@ -53,7 +53,10 @@ def test_a_framework_module_starts_its_ranks_itself_unless_we_are_asked_to() -> 
             "launcher is 'torchrum'; did you mean 'torchrun'? known are: mpi, single, tf_config",
         ),
         ({"sagemaker_mpi_enabled": "maybe"}, "sagemaker_mpi_enabled is 'maybe'; it must be true or false"),
-        ({"sagemaker_pytorch_xla_multi_worker_enabled": True}, "there is no such launcher here"),
+        (
+            {"sagemaker_pytorch_xla_multi_worker_enabled": True},
+            "is on, and there is no such launcher here: it needs the torch_xla of",
+        ),
     ],
 )
 def test_what_cannot_be_chosen(given: dict[str, Any], said: str) -> None:
@@ -115,4 +118,4 @@ def test_a_group_that_is_not_there_is_refused(wanted: Any) -> None:
 
 
 def test_every_flag_that_asks_for_a_distribution_is_known_to_both_who_ask() -> None:
-    assert sorted(FLAGS) == sorted([*BY_FLAG, *UNKNOWN])
+    assert sorted(FLAGS) == sorted([*BY_FLAG, XLA])

@@ -14,10 +14,11 @@ import pytest
 from container.child import Command
 from container.failure import JobError
 from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
-from training.launchers import mpi, single, tf_config, torchrun
+from training.launchers import efa, mpi, single, tf_config, torchrun
 from training.rank import WORDS
 
 LAUNCHERS = [single.launch, torchrun.launch, mpi.launch, tf_config.launch]
+ALONE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "20001"}
 NETWORK = {"NCCL_SOCKET_IFNAME": "eth0", "GLOO_SOCKET_IFNAME": "eth0", "MASTER_ADDR": "algo-1", "MASTER_PORT": "20001"}
 RANKS = {"TRAINING_RANKS": "/tmp/scratch", "TRAINING_PROGRAM": "train.py"}  # noqa: S108
 ALWAYS = {"PYTHONUNBUFFERED": "1", "SM_MASTER_ADDR": "algo-1", "SM_MASTER_PORT": "20001"}
@@ -33,7 +34,7 @@ def only(commands: list[Command]) -> Command:
 def test_single_is_the_program_itself(hosts: int, gpus: int) -> None:
     command = only(single.launch(job(hosts), PROGRAM, place(gpus)))
     assert command.argv == PROGRAM.argv
-    assert command.env == ALWAYS | (NETWORK if hosts > 1 else {}) | ENV
+    assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | ENV
     assert (command.cwd, command.capture, command.leads_ranks) == (PROGRAM.cwd, True, False)
 
 
@@ -52,7 +53,7 @@ def test_torchrun(hosts: int, gpus: int) -> None:
             f"--master_addr={'127.0.0.1' if hosts == 1 else 'algo-1'}",
             *["--master_port=20001", "--no_python", *WORDS, sys.executable, "train.py", "--lr", "1"],
         ]
-        assert command.env == ALWAYS | (NETWORK if hosts > 1 else {}) | RANKS | ENV
+        assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | RANKS | ENV
         assert command.leads_ranks
         assert command.name == "torchrun train.py"
 
@@ -76,7 +77,7 @@ def test_mpi(hosts: int, gpus: int) -> None:
     assert options["-map-by"] == "slot"
     assert mca["orte_abort_on_non_zero_status"] == "1"
     assert ("plm_rsh_args" in mca) == (mca.get("btl_tcp_if_include") == "eth0") == (hosts > 1)
-    assert command.env == ALWAYS | (NETWORK if hosts > 1 else {}) | RANKS | ENV
+    assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | RANKS | ENV
     for current in range(2, hosts + 1):
         server = only(mpi.launch(job(hosts, current, launcher="mpi"), PROGRAM, place(gpus)))
         assert (server.argv[0], server.service) == ("/usr/sbin/sshd", True)
@@ -114,6 +115,76 @@ def test_how_many_processes_mpi_starts(given: dict[str, Any], per_host: int, tot
     assert words[:5] == ["mpirun", "--host", f"algo-1:{per_host},algo-2:{per_host}", "-np", str(total)]
 
 
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        ({}, 8),
+        ({"sagemaker_mpi_num_of_processes_per_host": 4}, 4),
+        ({"sagemaker_mpi_num_of_processes_per_host": 4, "processes_per_host": 2}, 2),
+    ],
+)
+def test_how_many_processes_torchrun_starts(given: dict[str, Any], number: int) -> None:
+    argv = only(torchrun.launch(job(1, **given), PROGRAM, place(gpus=8))).argv
+    assert f"--nproc_per_node={number}" in argv
+
+
+def test_neuron_graphs_are_compiled_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert torchrun.LAUNCHER.prepare(job(1), place()) == []
+    usual = only(torchrun.launch(job(1), PROGRAM, place())).argv
+    monkeypatch.setenv("RUN_NEURON_PARALLEL_COMPILE", "1")
+    assert list(only(torchrun.launch(job(1), PROGRAM, place())).argv) == ["neuron_parallel_compile", *usual]
+    with pytest.raises(
+        JobError, match="RUN_NEURON_PARALLEL_COMPILE is 1, and neuron_parallel_compile is not installed"
+    ):
+        torchrun.LAUNCHER.prepare(job(1), place())
+    (tmp_path / "neuron_parallel_compile").touch(mode=0o755)
+    assert torchrun.LAUNCHER.prepare(job(1), place()) == []
+
+
+EFA = {"FI_PROVIDER": "efa", "FI_EFA_FORK_SAFE": "1"}
+RDMA = {"FI_EFA_USE_DEVICE_RDMA": "1"}
+SIMPLE = {"NCCL_PROTO": "simple"}
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "variables"),
+    [
+        ("ml.p4d.24xlarge", EFA | RDMA | SIMPLE),
+        ("ml.p5.48xlarge", EFA | RDMA | SIMPLE),
+        ("ml.p5e.48xlarge", EFA | RDMA | SIMPLE),
+        ("ml.p6e-gb200.36xlarge", EFA | RDMA | SIMPLE),
+        ("ml.trn1.32xlarge", EFA | RDMA | SIMPLE),
+        ("ml.p3dn.24xlarge", EFA | SIMPLE),
+        ("ml.g4dn.12xlarge", EFA | SIMPLE),
+        ("ml.g5.48xlarge", EFA | SIMPLE),
+        ("ml.p5en.48xlarge", EFA | RDMA),
+        ("ml.p6-b200.48xlarge", EFA | RDMA),
+        ("ml.trn2.48xlarge", EFA | RDMA),
+        ("ml.g5.2xlarge", {}),
+        ("ml.trn1.2xlarge", {}),
+        ("ml.m5.xlarge", {}),
+        ("local", {}),
+    ],
+)
+def test_efa_by_the_instance_type(instance_type: str, variables: dict[str, str]) -> None:
+    assert efa.of_type(instance_type) == variables
+    hosts = dataclasses.replace(job(2).hosts, instance_type=instance_type)
+    several = dataclasses.replace(job(2), hosts=hosts)
+    for launch in (torchrun.launch, mpi.launch):
+        assert variables.items() <= only(launch(several, PROGRAM, place())).env.items()
+    assert not variables.items() & only(single.launch(several, PROGRAM, place())).env.items()
+    assert efa.variables(dataclasses.replace(job(1), hosts=dataclasses.replace(hosts, all=("algo-1",)))) == {}
+
+
+def test_what_is_set_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCCL_PROTO", "LL128")
+    hosts = dataclasses.replace(job(2).hosts, instance_type="ml.p4d.24xlarge")
+    env = only(torchrun.launch(dataclasses.replace(job(2), hosts=hosts), PROGRAM, place())).env
+    assert "NCCL_PROTO" not in env
+    assert env["FI_PROVIDER"] == "efa"
+
+
 @pytest.mark.parametrize("number", [0, -1, "many", 1.5, True])
 def test_a_bad_number_of_processes_is_refused(number: object) -> None:
     for launch in (mpi.launch, torchrun.launch):
@@ -121,14 +192,21 @@ def test_a_bad_number_of_processes_is_refused(number: object) -> None:
             launch(job(2, processes_per_host=number), PROGRAM, place())
 
 
-def test_custom_options_of_mpi() -> None:
-    given: dict[str, Any] = {"sagemaker_mpi_custom_mpi_options": "-x A='b c' --NCCL_DEBUG WARN -verbose"}
+@pytest.mark.parametrize("debug", ["--NCCL_DEBUG WARN", "--NCCL_DEBUG=WARN", "--NCCL_DEBUG INFO --NCCL_DEBUG=WARN"])
+def test_custom_options_of_mpi(debug: str) -> None:
+    given: dict[str, Any] = {"sagemaker_mpi_custom_mpi_options": f"-x A='b c' {debug} -verbose --mca a -1 -x B"}
     command = only(mpi.launch(job(1, **given), PROGRAM, place()))
     at = list(command.argv).index("-x")
-    assert list(command.argv)[at : at + 3] == ["-x", "A=b c", "-verbose"]
+    assert list(command.argv)[at : at + 8] == ["-x", "A=b c", "-verbose", "--mca", "a", "-1", "-x", "B"]
     assert command.env["NCCL_DEBUG"] == "WARN"
-    with pytest.raises(JobError, match="no shell could split"):
-        mpi.launch(job(1, sagemaker_mpi_custom_mpi_options="-x 'A"), PROGRAM, place())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("-x 'A", "no shell could split"), ("-x A --NCCL_DEBUG", "--NCCL_DEBUG: expected one argument")]
+)
+def test_custom_options_that_mpi_could_not_have(text: str, said: str) -> None:
+    with pytest.raises(JobError, match=f"sagemaker_mpi_custom_mpi_options is .*{said}"):
+        mpi.launch(job(1, sagemaker_mpi_custom_mpi_options=text), PROGRAM, place())
 
 
 @pytest.mark.parametrize(("text", "port"), [(None, 20_006), ("", 20_006), ("2222", 2222)])

@@ -1,0 +1,46 @@
+"""Which packages training scripts find here, and when: only where the script's Python has no real one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from importlib.machinery import ModuleSpec
+
+import byo_container_toolkit
+from byo_container_finder import Finder
+
+FOLDER = os.path.dirname(os.path.realpath(__file__))
+CONTENT = {
+    "sagemaker_training": byo_container_toolkit.sagemaker_training,
+    "sagemaker_containers": byo_container_toolkit.sagemaker_containers,
+    # A script that trains and serves imports it at its top; `serve` has a stand-in that works.
+    "sagemaker_inference": byo_container_toolkit.sagemaker_inference,
+}
+_finder = Finder("what a training script reads of its job; to have more, install the package itself")
+
+
+def stand_in(package: str) -> None:
+    """Puts the real package in the place of the module that calls this, or else what stands in for it."""
+    real = find_real(package)
+    if real is None:
+        _finder.add(package, CONTENT[package]())
+        del sys.modules[package]
+        importlib.import_module(package)
+        return
+    module = importlib.util.module_from_spec(real)
+    sys.modules[package] = module
+    assert real.loader
+    real.loader.exec_module(module)
+
+
+def find_real(package: str) -> ModuleSpec | None:
+    """The package as Python would find it without FOLDER. A folder without __init__.py is none: Python, too, takes such
+    a namespace package only where it finds nothing else."""
+    elsewhere = [entry for entry in sys.path if os.path.realpath(entry or os.getcwd()) != FOLDER]
+    for finder in sys.meta_path:
+        spec = finder.find_spec(package, elsewhere)
+        if spec and spec.origin and spec.loader:
+            return spec
+    return None

@@ -1,0 +1,30 @@
+"""Values as SageMaker's toolkit writes them into variables and command lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def to_text(value: Any) -> str:
+    """A value in an environment variable: text as it is, nothing for None, else compact sorted JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def to_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
+    """Hyperparameters as a command line: sorted, always two words, `--key value` or `-k value`."""
+    words = []
+    for key, value in sorted(hyperparameters.items()):
+        words += [f"--{key}" if len(key) > 1 else f"-{key}", _argument(value)]
+    return words
+
+
+def _argument(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={item}" for key, item in sorted(value.items()))
+    return str(value)

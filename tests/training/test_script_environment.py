@@ -1,0 +1,70 @@
+"""What the processes of a script find around them: an address to meet at, and devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import Tree
+from tests.training.launchers.support import job
+from training import notices
+from training.network import free_port
+
+MakeTree = Callable[..., Tree]
+
+with_torch = pytest.mark.skipif(not find_spec("torch"), reason="PyTorch is not installed")
+MEET = """
+import os
+import torch.distributed as dist
+dist.init_process_group("gloo", rank=0, world_size=1)
+assert dist.get_world_size() == 1
+"""
+SHOW = """
+import json, os
+if os.environ["RANK"] == "0":
+    with open(os.environ["SM_MODEL_DIR"] + "/seen.json", "w") as stream:
+        json.dump(dict(os.environ), stream)
+"""
+
+
+@with_torch
+def test_a_process_group_of_one_can_be_made_without_a_launcher(ml: MakeTree) -> None:
+    done = ml(code={"train.py": MEET}).train()
+    assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize(("given", "warnings"), [({}, 0), ({"sagemaker_s3_output": "s3://bucket/out"}, 1)])
+def test_intermediate_output_that_nobody_copies_is_told(given: dict[str, Any], warnings: int) -> None:
+    found = notices.intermediate(job(**given))
+    assert len(found) == warnings
+    assert all("/opt/ml/output/intermediate is lost" in text and "/opt/ml/checkpoints" in text for text in found)
+
+
+def test_a_host_that_is_alone_takes_another_port_where_its_own_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        other = free_port(taken)
+    assert other != taken
+    assert free_port(other) == other
+
+
+@with_torch
+def test_devices_are_counted_once_a_job_and_each_neuron_core_gets_a_rank(ml: MakeTree, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    for name, says in {"nvidia-smi": "", "neuron-ls": '[{"nc_count": 2}]'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >>{calls}\necho '{says}'\n")
+        (tmp_path / name).chmod(0o755)
+    tree = ml(hyperparameters={"launcher": "torchrun"}, code={"train.py": SHOW})
+    done = tree.train(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.status == 0, done.err
+    assert sorted(calls.read_text().split()) == ["neuron-ls", "nvidia-smi"]
+    seen = json.loads((tree.paths.model / "seen.json").read_text())
+    assert (seen["SM_NUM_GPUS"], seen["SM_NUM_NEURONS"], seen["WORLD_SIZE"]) == ("0", "2", "2")
+    assert (seen["MASTER_ADDR"], seen["MASTER_PORT"]) == ("127.0.0.1", seen["SM_MASTER_PORT"])

@@ -1,0 +1,27 @@
+"""What a job asks for and does not get here, or what is odd about its image: told in the log before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from container import commands
+from container.job import TrainingJob
+from container.log import log
+
+
+def warn(job: TrainingJob[Any]) -> None:
+    """Logs a warning for each."""
+    for text in (*intermediate(job), *commands.foreign(["train"])):
+        log.warning("%s", text)
+
+
+def intermediate(job: TrainingJob[Any]) -> list[str]:
+    """SageMaker's toolkit copies output/intermediate to sagemaker_s3_output while it trains; ours does not."""
+    address = job.platform.get("sagemaker_s3_output")
+    if not address:
+        return []
+    return [
+        f"sagemaker_s3_output is {address}, and nothing is copied there: what is written to "
+        f"{job.paths.output_intermediate} is lost with the container. Write to {job.paths.checkpoints}, which the "
+        f"platform uploads while the job runs (CheckpointConfig), or to {job.paths.output_data}, uploaded at its end"
+    ]
