@@ -40,6 +40,9 @@ def train() -> int:
             failure.parent.mkdir(parents=True, exist_ok=True)
             failure.write_text(fault + "\n", encoding="utf-8", errors="backslashreplace")
         sys.exit(fault)
+    from container import guardian
+
+    guardian.watch_over_us()
     from training.main import main
 
     return main(sys.argv[1:])

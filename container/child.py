@@ -5,19 +5,26 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from container.failure import STOPPED_STATUS, TRACEBACK, JobError
+from container import tree
+from container.failure import STOPPED_STATUS, JobError, Written, describe_child
 from container.output import Output
+from container.tracebacks import HEADER
 
 _PR_SET_PDEATHSIG = 1
+LONGEST_STRING = 131_071
+"""Bytes of a variable with its name, or of an argument: Linux's MAX_ARG_STRLEN without the NUL at the end.
+Source: https://man7.org/linux/man-pages/man2/execve.2.html"""
 _libc = ctypes.CDLL(None)
 
 
@@ -54,9 +61,14 @@ class Child:
         self.pid = process.pid
         self.status: int | None = None
         """The exit status as a shell gives it (128 + N for signal N); None while it runs."""
+        self._written: tuple[Written, Written] | None = None
         self.ended_at = math.inf
         self.overdue = False
         """Whether it was killed because it did not end in time after SIGTERM."""
+        self.was_stopped = False
+        """Whether it was sent SIGTERM."""
+        self.was_killed = False
+        """Whether it died of a signal, instead of ending with a status that looks like it."""
         self.outputs = [
             Output(stream, copy_to, on_line, command.watch, command.whole_lines)
             for stream, copy_to, on_line in (
@@ -65,26 +77,12 @@ class Child:
             )
             if stream is not None
         ]
+        self._tail: str | None = None
         self._process = process
 
     @property
     def failed(self) -> bool:
         return bool(self.status) or (self.command.service and self.status is not None)
-
-    def signal(self, number: int) -> None:
-        """Sends a signal to the child and to all in its process group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
-
-    def group_lives(self) -> bool:
-        """Whether the child, or anything that it started and left in its process group, still runs."""
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # it has taken another user's rights
-            return True
-        return True
 
     def signal_leader(self, number: int) -> None:
         """Sends a signal to the child alone, for one that tells its own children what to do."""
@@ -93,15 +91,76 @@ class Child:
                 os.kill(self.pid, number)
 
     def tail(self) -> str:
-        """The end of what a captured child wrote: the stream with a traceback, else stderr where it has any."""
+        """The end of what a captured child wrote: the stream with a traceback, else stderr where it has any. What
+        processes that it left behind write afterwards says nothing about it."""
+        if self._tail is not None:
+            return self._tail
         tails = [bytes(output.tail).decode("utf-8", "replace") for output in reversed(self.outputs) if output.tail]
-        return max(tails, key=lambda tail: TRACEBACK in tail, default="")
+        return max(tails, key=lambda tail: HEADER in tail, default="")
+
+    def written(self) -> tuple[Written, Written]:
+        """The ends of what a captured child wrote to stderr and to stdout, until it ended."""
+        if self._written is None:
+            found = {output.copy_to: self._end_of(output) for output in self.outputs}
+            return found.get(2, Written("")), found.get(1, Written(""))
+        return self._written
+
+    def _end_of(self, output: Output) -> Written:
+        text = bytes(output.tail).decode("utf-8", "replace")
+        recent = bytes(output.tail[-output.recent :] if output.recent else b"").decode("utf-8", "replace")
+        return Written(text, max(0.0, self.ended_at - output.last_at), recent)
+
+    def reason(self) -> str:
+        """Why it failed, for the failure file."""
+        name, status = self.command.name, self.status or 0
+        if self.command.service and status == 0:
+            return f"{name} ended, though the other hosts still need it"
+        if self.overdue:
+            return f"{name} was stopped by SIGTERM, did not end in time, and was killed"
+        died = ""
+        if status == STOPPED_STATUS and not self.was_killed:
+            died = f"{'was stopped by SIGTERM, and ' if self.was_stopped else ''}ended with status {status}"
+        return describe_child(name, status, *self.written(), died)
 
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)
+        self.was_killed = code < 0
+        self._tail = self.tail()
         self.status = code if code >= 0 else 128 - code
         self.ended_at = time.monotonic()
+        self._written = self.written()
         self._process.returncode = code  # it is reaped here, and Popen must not try again
+
+
+class Journal:
+    """Where our children are written down for the one who ends them if we are killed (container/guardian.py): the pid
+    of each, and the pipes that it writes to, for somebody has to hold their other ends."""
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+
+    def write(self, child: Child) -> None:
+        """Writes down a child, where anybody reads it."""
+        if self.socket:
+            words = [child.pid, *(output.copy_to for output in child.outputs)]
+            pipes = [output.stream.fileno() for output in child.outputs]
+            with contextlib.suppress(OSError):  # nobody reads any more, or it is full
+                socket.send_fds(self.socket, [b"%r" % words], pipes)
+
+    @staticmethod
+    def read(source: socket.socket) -> Iterator[tuple[int, list[Output]]]:
+        """All that was written, at the other end."""
+        source.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                words, pipes, _, _ = socket.recv_fds(source, 4096, 2)
+                if not words:
+                    return
+                pid, *copy_to = json.loads(words)
+                yield pid, [Output(os.fdopen(pipe, "rb", 0), to) for pipe, to in zip(pipes, copy_to, strict=False)]
+
+
+JOURNAL = Journal()
 
 
 def spawn(command: Command) -> Child:
@@ -121,36 +180,53 @@ def spawn(command: Command) -> Child:
             preexec_fn=functools.partial(_prepare_child, os.getpid()),
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL or half a surrogate in an argument
-        raise JobError(f"cannot start {command.name} ({command.argv[0]}): {error}") from error
-    return Child(command, process)
+        why = _unpassable(command) or error
+        raise JobError(f"cannot start {command.name} ({command.argv[0]}): {why}") from error
+    child = Child(command, process)
+    JOURNAL.write(child)
+    return child
+
+
+def _unpassable(command: Command) -> str:
+    """Which argument or variable no process can be given, and why; empty where all can."""
+    given = {f"its argument {number}": word for number, word in enumerate(command.argv)}
+    for name, value in {**os.environ, **command.env}.items():
+        if "=" in name:
+            return f"the environment variable {_short(name)} has '=' in its name"
+        given[f"the environment variable {_short(name)}"] = f"{name}={value}"
+    for what, text in given.items():
+        if "\0" in text:
+            return f"{what} has a NUL: {_short(text)}"
+        try:
+            length = len(os.fsencode(text))
+        except UnicodeEncodeError as error:
+            return f"{what} has what is no character: {error.object[error.start]!r}"
+        if length > LONGEST_STRING:
+            return f"{what} is too long: {length} bytes, and no more than {LONGEST_STRING} are possible"
+    return ""
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) < 100 else f"{text[:100]}...")
 
 
 def descendants(pid: int) -> Iterator[int]:
     """The processes below `pid` that are not zombies, from /proc."""
-    children: dict[int, list[int]] = {}
-    zombies = set()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                # The name stands in parentheses and may hold any character: read behind the last one.
-                state, parent = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:2]
-                children.setdefault(int(parent), []).append(int(entry))
-                if state == "Z":
-                    zombies.add(int(entry))
-    waiting = [pid]
-    while waiting:
-        for child in children.get(waiting.pop(), ()):
-            waiting.append(child)
-            if child not in zombies:
-                yield child
+    return (process.pid for process in tree.below(tree.snapshot(), [pid]) if process.pid != pid)
+
+
+def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
+    """Has the kernel send us a signal when `parent`, our parent, ends. Does not return where it has ended already: the
+    signal would never come, and who is our parent now may well be process 1 itself."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(STOPPED_STATUS)
 
 
 def _prepare_child(parent: int) -> None:
     """In the child of the process `parent`, before exec."""
     # A supervisor that is killed outright must not leave a server behind.
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:  # it died before that, and nobody will tell us; it may well be process 1 itself
-        os._exit(STOPPED_STATUS)
+    end_with_parent(parent)
     # A shell that starts us in the background lets us ignore these two, and an ignored signal is inherited: one
     # that reaches a server before it has set its handlers would be lost.
     for number in (signal.SIGINT, signal.SIGQUIT):

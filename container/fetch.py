@@ -11,7 +11,8 @@ from urllib.request import url2pathname
 
 from container import s3
 from container.archives import unpack
-from container.failure import JobError
+from container.failure import JobError, explain_full
+from container.log import log
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 
@@ -47,14 +48,34 @@ def bring(path: Path, code: Path, called: str) -> None:
     """Copies or unpacks what is at `path`, for people `called` so, into the empty folder `code`. Raises JobError."""
     try:
         if path.is_dir():
-            shutil.copytree(path, code, dirs_exist_ok=True)
+            shutil.copytree(path, code, dirs_exist_ok=True, ignore=_links_to_nothing)
         elif path.name.endswith(ARCHIVES) or tarfile.is_tarfile(path):
             unpack(path, code, called)
         else:
             shutil.copy2(path, code)
-    except BaseException:
+    except BaseException as error:
         _empty(code)  # half of the code would pass for all of it in the next run
+        if isinstance(error, OSError):
+            why = _told(error) if isinstance(error, shutil.Error) else str(error)
+            raise JobError(explain_full(f"{called} cannot be copied to {code}: {why}")) from None
         raise
+
+
+def _links_to_nothing(folder: str, names: list[str]) -> list[str]:
+    """The links that lead nowhere, such as an editor's locks, without which the code can do."""
+    found = [name for name in names if not (path := Path(folder, name)).exists() and path.is_symlink()]
+    for name in found:
+        log.warning(
+            "%s is a link to %s, where there is nothing: left out", Path(folder, name), Path(folder, name).readlink()
+        )
+    return found
+
+
+def _told(error: shutil.Error) -> str:
+    """The first few of what copytree could not copy; it goes on to the end, and gathers what went wrong."""
+    faults = [f"{source}: {reason}" for source, _, reason in error.args[0]]
+    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return "; ".join(faults[:3]) + more
 
 
 def local_path(source: str, name: str = "sagemaker_submit_directory") -> Path:

@@ -25,6 +25,7 @@ D = TypeVar("D")
 
 CHANNEL_NAME = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
 HANDLER_HYPERPARAMETER = "model_handler"
+LEAST_RESOURCES = '{"current_host": "algo-1", "hosts": ["algo-1"]}'
 LAUNCHER_HYPERPARAMETERS = ("launcher", "processes_per_host")
 
 
@@ -78,7 +79,7 @@ class TrainingJob(Generic[H]):
         Raises JobError that names file, key and value.
         """
         texts = read_hyperparameters(paths.hyperparameters)
-        resources = read_object(paths.resource_config)
+        resources = read_object(paths.resource_config, LEAST_RESOURCES)
         inputs = read_object(paths.input_data_config)
         own = {name: text for name, text in texts.items() if not hp.is_platforms(name)}
         handler_name = own.pop(HANDLER_HYPERPARAMETER, None)
@@ -136,12 +137,12 @@ def read_job(paths: Paths) -> TrainingJob[dict[str, Any]]:
     return job
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, or JobError that says where it is wrong."""
+def read_object(path: Path, least: str = "{}") -> dict[str, Any]:
+    """A JSON object from a file, or JobError that says where it is wrong. `least` is the shortest that would do."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise JobError(f"{path} is missing; the platform writes it, by hand `{{}}` is the least") from None
+        raise JobError(f"{path} is missing; the platform writes it; by hand, the least is {least}") from None
     except UnicodeDecodeError as error:
         raise JobError(f"{path} is not UTF-8 (byte {error.start}); it should hold a JSON object") from None
     except OSError as error:
@@ -156,7 +157,7 @@ def read_object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise JobError(f"{path} holds what no config file should: {error}") from None
     if not isinstance(value, dict):
-        raise JobError(f"{path} should hold a JSON object such as {{}}, and holds {_kind(value)}")
+        raise JobError(f"{path} should hold a JSON object such as {least}, and holds {_kind(value)}")
     return value
 
 
@@ -203,7 +204,7 @@ def _choice(source: Path, channel: str, spec: Mapping[str, Any], key: str, choic
 def _hosts(config: Mapping[str, Any], source: Path) -> Hosts:
     names, current = config.get("hosts"), config.get("current_host")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise JobError(f'{source}: hosts is {names!r}; it must be a list of host names such as ["algo-1"]')
+        raise JobError(f"{source}: hosts is {names!r}; it must be a list of host names; the least is {LEAST_RESOURCES}")
     if current not in names:
         raise JobError(f"{source}: current_host is {current!r}; it must be one of hosts, {', '.join(names)}")
     groups = config.get("instance_groups") or ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 from collections.abc import Callable
 from typing import IO
 
@@ -12,6 +13,7 @@ READ_BYTES = 64 * 1024
 TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 8 * 1024
 BLOCKED_MS = 250
+PAUSE_S = 10.0
 
 OnLine = Callable[[str], None]
 OnLines = Callable[[bytes], None]
@@ -48,7 +50,11 @@ class Output:
     ) -> None:
         self.stream = stream
         self.tail = bytearray()
-        self._copy_to = copy_to
+        self.copy_to = copy_to
+        self.last_at = time.monotonic()
+        """When anything was last written."""
+        self.recent = 0
+        """Bytes since the last pause of PAUSE_S: what was written before has nothing to do with the end."""
         self._on_line = on_line
         self._watch = watch
         self._lines = Lines()
@@ -64,11 +70,15 @@ class Output:
             data = b"" if self.stream.closed else os.read(self.stream.fileno(), READ_BYTES)
         except BlockingIOError:
             return True
+        if data:
+            now = time.monotonic()
+            self.recent = (self.recent if now - self.last_at < PAUSE_S else 0) + len(data)
+            self.last_at = now
         self.tail += data
         del self.tail[:-TAIL_BYTES]
         if self._on_line is None:
             _write_all(
-                self._copy_to,
+                self.copy_to,
                 self._complete(data) if self._whole_lines else data,
                 self.while_blocked,
                 self._whole_lines,

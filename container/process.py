@@ -14,9 +14,11 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
+from container import tree
 from container.child import Child, Command, descendants, spawn
 from container.failure import JobStopped
 from container.log import log
@@ -26,8 +28,15 @@ PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
 # The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.
 STOP_GRACE_S = 118.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LOOK_EVERY_S = 0.1  # at the processes that are left
+KILL_TIME_S = 5.0  # which SIGKILL may take
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
+
+
+def become_subreaper() -> None:
+    """Makes every orphan below this process a child of it, as if it were process 1."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Supervisor:
@@ -39,7 +48,8 @@ class Supervisor:
             supervisor.poll(1.0)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deaf_afterwards: bool = False) -> None:
+        """`deaf_afterwards`: SIGTERM and SIGINT are ignored when this has ended, instead of doing what they did."""
         self.stop_requested = False
         self.reload_requested = False
         """Whether there was a SIGHUP. Who heeds it takes it back."""
@@ -48,10 +58,13 @@ class Supervisor:
         """Called after every wait, which then is of `interval_s` at most."""
         self.interval_s = 0.25
         self._selector = selectors.DefaultSelector()
+        self._outputs: list[Output] = []
+        self._parent = os.getppid()
+        self._deaf_afterwards = deaf_afterwards
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Supervisor:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        become_subreaper()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -63,8 +76,12 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.end_all()
+        self._drain(self._outputs)
+        for output in list(self._outputs):
+            self._close(output)
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            deaf = self._deaf_afterwards and number in STOP_SIGNALS
+            signal.signal(number, signal.SIG_IGN if deaf else handler)
         signal.set_wakeup_fd(self._old_wakeup)
         self._selector.close()
         os.close(self._wake_read)
@@ -77,14 +94,24 @@ class Supervisor:
             self.reload_requested = True
         # SIGCHLD only wakes us.
 
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the process that started this one has ended since."""
+        return os.getppid() != self._parent
+
     def start(self, command: Command) -> Child:
         """Starts a command. Raises JobError where it cannot be run at all."""
         child = spawn(command)
         self.children[child.pid] = child
         for output in child.outputs:
-            output.while_blocked = self._poll_others
-            self._selector.register(output.stream, selectors.EVENT_READ, output)
+            self.pass_on(output)
         return child
+
+    def pass_on(self, output: Output) -> None:
+        """Copies what comes by a pipe while we wait, to its end."""
+        output.while_blocked = self._poll_others
+        self._selector.register(output.stream, selectors.EVENT_READ, output)
+        self._outputs.append(output)
 
     def poll(self, timeout_s: float) -> None:
         """Waits for the next event, at most `timeout_s`: output is copied, ended children are reaped."""
@@ -100,6 +127,12 @@ class Supervisor:
         self._reap()
         if self.on_poll:
             self.on_poll()
+
+    def poll_for(self, seconds: float) -> None:
+        """Waits for all events of a time."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.poll(left)
 
     def _poll_others(self) -> None:
         """What must go on while nobody reads our output: the other hosts would take our silence for our end."""
@@ -120,6 +153,7 @@ class Supervisor:
     def _close(self, output: Output) -> None:
         if not output.stream.closed:
             self._selector.unregister(output.stream)
+            self._outputs.remove(output)
             output.stream.close()
 
     def _reap(self) -> None:
@@ -132,16 +166,17 @@ class Supervisor:
                 return
             if pid in self.children:
                 child = self.children.pop(pid)
-                self._drain(child)
+                self._drain(child.outputs)
                 child.ended(wait_status)
 
-    def _drain(self, child: Child) -> None:
-        """The last words of a child: what its pipes hold now, for a daemon of its may keep them open."""
-        for output in child.outputs:
+    def _drain(self, outputs: Sequence[Output]) -> None:
+        """Copies what pipes hold now. At the end of a child its pipes stay open for what it has left behind: a process
+        that is told to end, and prints that it saves, would fail of a broken pipe."""
+        for output in list(outputs):
             for _ in range(PIPE_READS):
                 if not output.copy():
+                    self._close(output)
                     break
-            self._close(output)
 
     def wait(self, children: Iterable[Child], timeout_s: float) -> bool:
         """Waits until all `children` have ended, at most `timeout_s`; says whether they have."""
@@ -168,7 +203,7 @@ class Supervisor:
             self.poll(0.05)
             if time.monotonic() > deadline and number is signal.SIGTERM:
                 number, told = signal.SIGKILL, set()
-            elif time.monotonic() > deadline + 5:
+            elif time.monotonic() > deadline + KILL_TIME_S:
                 log.warning("processes %s do not end, not even by SIGKILL", pids)
                 return
 
@@ -194,10 +229,11 @@ def run(stages: Sequence[Stage], grace_s: float, company: Company | None = None)
 
     The first that fails, here or in the company, ends the others. SIGTERM goes on to all that run; who still
     does `grace_s` seconds later is killed. Nothing that they started outlives this call. Raises JobStopped
-    where SIGTERM came between two stages, whose work is then not done.
+    where SIGTERM came between two stages, whose work is then not done. One that comes after this call is ignored: what
+    became of the work is settled, and only has to be written down.
     """
     children: list[Child] = []
-    with Supervisor() as supervisor:
+    with Supervisor(deaf_afterwards=True) as supervisor:
         if company:
             company.attend(supervisor)
         for stage in stages:
@@ -224,30 +260,98 @@ def _attend(supervisor: Supervisor, children: list[Child], grace_s: float, compa
     while any(child.status is None for child in work or children):
         supervisor.poll(1.0)
         if company and company.grace_s is not None:
-            _stop(supervisor, children, company.grace_s)
+            stop(supervisor, children, company.grace_s)
         elif any(child.failed for child in children):
-            _stop(supervisor, children, grace_s)
+            stop(supervisor, children, grace_s)
         elif supervisor.stop_requested:
-            _stop(supervisor, work, grace_s, spare_launchers=True)
+            _stop_work(supervisor, work, grace_s)
+    over = company is not None and company.grace_s is not None
+    if supervisor.stop_requested and not over:  # it may have ended before it was told, and left others who would save
+        _stop_work(supervisor, work, grace_s)
 
 
-def _stop(supervisor: Supervisor, children: list[Child], grace_s: float, spare_launchers: bool = False) -> None:
-    """SIGTERM to all that run, then SIGKILL. A shell dies of the first at once, and the training that it has
-    started goes on to save: what counts is its whole process group."""
+def _stop_work(supervisor: Supervisor, work: list[Child], grace_s: float) -> None:
+    """SIGTERM to all but the services. A launcher is spared: its ranks get the signal (training/rank.py), and it ends
+    when they have."""
+    launchers = [child for child in work if child.command.leads_ranks]
+    stop(supervisor, work, grace_s, spared=launchers, strays=bool(work) and not launchers)
+
+
+def stop(
+    supervisor: Supervisor,
+    children: Sequence[Child],
+    grace_s: float,
+    spared: Sequence[Child] = (),
+    strays: bool = False,
+    told: Iterable[int] = (),
+) -> None:
+    """SIGTERM to all processes of `children` but those `spared`, and SIGKILL after `grace_s`.
+
+    A shell dies of the first at once, and the training that it has started goes on to save: what counts is that all
+    have ended that it has started. Those whose parent has ended are ours; with `strays` they are stopped too when they
+    have left the session of the child that started them. `told` are pids that have had their SIGTERM.
+    """
     running = [child for child in children if child.status is None]
     for child in running:
         log.info("sending SIGTERM to %s; it has %.0f s to save and end", child.command.name, grace_s)
-        if not (spare_launchers and child.command.leads_ranks):
-            child.signal(signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    while any(child.group_lives() for child in running) and time.monotonic() < deadline:
-        supervisor.poll(0.2)
-    for child in running:
-        if child.group_lives():
-            log.warning("%s still runs after %.0f s: SIGKILL", child.command.name, grace_s)
+        child.was_stopped = True
+    stopping = _Stopping(supervisor, {child.pid for child in running}, {child.pid for child in spared}, strays)
+    if stopping.terminate(grace_s, set(told)):
+        late = [child for child in running if child.status is None or child.pid in stopping.sessions_alive()]
+        names = ", ".join(child.command.name for child in late) or "a process that was left behind"
+        log.warning("%s still runs after %.0f s: SIGKILL", names, grace_s)
+        for child in late:
             child.overdue = True
-            child.signal(signal.SIGKILL)
-    supervisor.wait(running, 5)
+        stopping.kill()
+
+
+@dataclass
+class _Stopping:
+    """The processes of some children, told to end. `leaders` are the children's pids, which name their sessions too."""
+
+    supervisor: Supervisor
+    leaders: set[int]
+    spared: set[int]
+    strays: bool
+
+    def look(self) -> bool:
+        """Takes down what is left; whether there is anything."""
+        self.processes, own = tree.snapshot(), os.getpid()
+        self.roots = [process.pid for process in self.processes.values() if process.parent == own and self._is(process)]
+        return bool(self.roots)
+
+    def _is(self, process: tree.Process) -> bool:
+        is_stray = self.strays and process.pid not in self.supervisor.children
+        return not process.is_zombie and (is_stray or process.session in self.leaders)
+
+    def sessions_alive(self) -> set[int]:
+        """The sessions of all that are left."""
+        return {process.session for process in tree.below(self.processes, self.roots)}
+
+    def terminate(self, grace_s: float, told: set[int]) -> bool:
+        """SIGTERM, once to each but those who are `told`; whether any are left after `grace_s`."""
+        began, began_in_ticks, elapsed_s = time.monotonic(), tree.now_in_ticks(), 0.0
+        while self.look():
+            # In the end nobody is left to a parent that may wait for it in vain.
+            answers = tree.answers_for_children if elapsed_s < grace_s / 2 else tree.nobody_answers
+            roots = [pid for pid in self.roots if pid not in self.spared]
+            due = tree.to_signal(self.processes, roots, answers)
+            # What was started later is a part of the saving.
+            due = [process for process in due if process.pid not in told and process.started <= began_in_ticks]
+            tree.send(signal.SIGTERM, due, self.processes)
+            told.update(process.pid for process in due)
+            elapsed_s = time.monotonic() - began
+            if elapsed_s >= grace_s:
+                return True
+            self.supervisor.poll_for(min(LOOK_EVERY_S, grace_s - elapsed_s))
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL, until nothing is left or it is clear that it does not help."""
+        deadline = time.monotonic() + KILL_TIME_S
+        while self.look() and time.monotonic() < deadline:
+            tree.send(signal.SIGKILL, tree.below(self.processes, self.roots), self.processes)
+            self.supervisor.poll(0.05)
 
 
 class StopFlag:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import os
 import re
@@ -17,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import IO
 
-from container.child import descendants
+from container.child import descendants, end_with_parent
+from container.process import become_subreaper
 from local_test.hosts import Command, Host
 
 STOP_GRACE_S = 120.0  # which the platform gives
@@ -26,9 +26,6 @@ START_GRACE_S = 5.0  # from a stop to the moment when a host must be able to hea
 FAILURE_GRACE_S = 15.0
 LONGEST_LINE = 64 * 1024
 COLOURS = (36, 33, 32, 35, 34, 31, 96, 93, 92, 95, 94, 91)
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_libc = ctypes.CDLL(None)
 
 
 class Stop:
@@ -127,7 +124,7 @@ class Running:
             stdout=subprocess.PIPE if screen else None,
             stderr=subprocess.PIPE if screen else None,
             start_new_session=True,  # Ctrl-C is ours alone
-            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, host.command.orphaned, 0, 0, 0),
+            preexec_fn=functools.partial(end_with_parent, os.getpid(), host.command.orphaned),
         )
         self.outputs = []
         if screen and self.process.stdout and self.process.stderr:
@@ -158,7 +155,7 @@ Terminate = Callable[[Command, "subprocess.Popen[bytes]"], bool]
 def run(hosts: Sequence[Host], terminate: Terminate, stop: Stop, screen: Screen | None) -> list[Running]:
     """Runs all hosts to their ends, in the order of these ends. `terminate` sends SIGTERM to a host's process 1, and
     says whether that could hear it. Nothing that they started outlives this call."""
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    become_subreaper()
     running: list[Running] = []
     try:
         with selectors.DefaultSelector() as selector:

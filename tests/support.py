@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from container.child import descendants
 from container.failure import REASON_LENGTH
 from container.paths import Paths
 
@@ -67,11 +69,13 @@ class Tree:
         )
 
     def finish(self, process: subprocess.Popen[str], timeout_s: float = 60) -> Finished:
-        """What became of a run, which is killed with all its group where it takes too long."""
+        """What became of a run, which is killed with all that it has started where it takes too long."""
         try:
             out, err = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            for pid in [process.pid, *descendants(process.pid)]:  # listed before the first is killed
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             out, err = process.communicate()
             raise AssertionError(f"train did not end in {timeout_s} s\n{out}\n{err}") from None
         return Finished(process.returncode, out, err, self.failure)

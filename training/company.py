@@ -227,7 +227,10 @@ class Company:
         now = time.monotonic()
         stop_came = self._supervisor and self._supervisor.stop_requested and self.stopped_at == math.inf
         if stop_came and self.offers is not None and self.verdict is None:
-            self._stop(self.hosts.current)
+            if self._supervisor and self._supervisor.is_orphan:
+                self._abandoned(now)
+            else:
+                self._stop(self.hosts.current)
         if self.grace_s is None and self.stopped_at == math.inf:
             failed = self.ranks.failure()
             if failed:
@@ -241,6 +244,13 @@ class Company:
             if now - link.heard_at > self.settings.silence_s:
                 self._silent(link)
         self._advance(now)
+
+    def _abandoned(self, now: float) -> None:
+        """This SIGTERM came from the kernel, because process 1 was killed (container/guardian.py): no stop for the
+        other hosts, but the loss of this one. What runs here may save all the same."""
+        self._conclude(Outcome(1, f"{self.hosts.current} was lost: its process 1 was killed"))
+        self.stopped_at = now
+        self.ranks.stop()
 
     def _silent(self, link: Link) -> None:
         descriptor = link.socket.fileno()

@@ -17,7 +17,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from container import handler, keeping, log
 from container import hyperparameters as hp
 from container.child import Child, Command
 from container.environment import count_accelerators
-from container.failure import JobError, JobStopped, describe, describe_child, report, write_failure
+from container.failure import JobError, JobStopped, describe, explain_status, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Stage, Supervisor, run
@@ -47,16 +47,17 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(__doc__)
         return 0
     paths = Paths.from_environment()
-    with _on_stop(_raise_stopped):
-        try:
-            prepare_output(paths)
-            if arguments:
-                raise JobError(f"train takes no arguments, and was given {shlex.join(arguments)}; see train --help")
-            job = read_job(paths)
-            with tempfile.TemporaryDirectory(prefix="train-") as scratch:
-                return train(job, Path(scratch))
-        except (Exception, JobStopped) as error:
-            return _report(paths, error).status
+    # Until run() waits for children. After that nothing is left to stop: SIGTERM is ignored to the end of this process.
+    signal.signal(signal.SIGTERM, _raise_stopped)
+    try:
+        prepare_output(paths)
+        if arguments:
+            raise JobError(f"train takes no arguments, and was given {shlex.join(arguments)}; see train --help")
+        job = read_job(paths)
+        with temporary_folder() as scratch:
+            return train(job, Path(scratch))
+    except (Exception, JobStopped) as error:
+        return _report(paths, error).status
 
 
 def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
@@ -140,8 +141,11 @@ def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:
         if child.failed and child.status is not None:
             # A handler's process knows its exception best and has written the file itself, if the disk let it.
             text = _read_failure(paths.failure)
-            if not text:
-                text = _reason(child, child.status)
+            if text:
+                name, died = child.command.name, explain_status(child.status)
+                log.log.error("failed: %s %s; its own account is in %s", name, died, paths.failure)
+            else:
+                text = child.reason()
                 write_failure(paths.failure, text)
             return Outcome(child.status or 1, text)
     return Outcome(0)
@@ -155,19 +159,10 @@ def _read_failure(path: Path) -> str:
         return ""
 
 
-def _reason(child: Child, status: int) -> str:
-    if child.command.service and status == 0:
-        return f"{child.command.name} ended, though the other hosts still need it"
-    if child.overdue:
-        return f"{child.command.name} was stopped by SIGTERM, did not end in time, and was killed"
-    return describe_child(child.command.name, status, child.tail())
-
-
 def keep(reference: handler.HandlerReference | None, paths: Paths, status: int) -> None:
-    """Leaves beside the model what `serve` needs to find its code. Training has ended: SIGTERM comes late."""
-    with _on_stop(signal.SIG_IGN):
-        if reference or script.brings_inference(paths):
-            keeping.keep(reference, paths)
+    """Leaves beside the model what `serve` needs to find its code."""
+    if reference or script.brings_inference(paths):
+        keeping.keep(reference, paths)
     log.log.info("%s; the model is in %s", "not finished" if status else "finished", paths.model)
 
 
@@ -183,6 +178,17 @@ def prepare_output(paths: Paths) -> None:
         path.unlink(missing_ok=True)
 
 
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for this job's own files, removed after it. Raises JobError."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="train-")
+    except OSError as error:
+        raise JobError(
+            f"there is no folder to write temporary files to ({error.strerror}); mount one at /tmp, as by "
+            "`docker run --tmpfs /tmp`, or let TMPDIR name one"
+        ) from None
+
+
 def stop_grace_s() -> float:
     """How long training code may save after SIGTERM; TRAINING_STOP_TIMEOUT shortens it."""
     text = os.environ.get("TRAINING_STOP_TIMEOUT") or str(STOP_GRACE_S)
@@ -192,21 +198,11 @@ def stop_grace_s() -> float:
         raise JobError(f"the environment variable TRAINING_STOP_TIMEOUT is {text!r}; it must be {error}") from None
 
 
-@contextlib.contextmanager
-def _on_stop(handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
-    """What SIGTERM does while we are not waiting for children; a process 1 would ignore it otherwise."""
-    old = signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
-
-
 def _report(paths: Paths, error: BaseException) -> Outcome:
-    with _on_stop(signal.SIG_IGN):
-        return Outcome(report(paths.failure, error), describe(error))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it must not cut the failure file short
+    return Outcome(report(paths.failure, error), describe(error))
 
 
 def _raise_stopped(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the failure file short
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt what this one causes
     raise JobStopped("before training began")

@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
 from container import log
 from container.child import Command
-from container.failure import STOPPED_STATUS, JobStopped, describe_child, ends_in_traceback, is_consequence
+from container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_consequence
 from container.handler import write_atomically
 from container.metrics import Recorder
 from container.paths import Paths
@@ -98,18 +98,24 @@ def main(argv: Sequence[str]) -> int:
         (child,) = run([[command]], float(os.environ.get("TRAINING_STOP_TIMEOUT") or STOP_GRACE_S))
     except JobStopped:
         return STOPPED_STATUS
+    except JobError as error:  # it cannot be started at all
+        _record(scratch, rank, 1, str(error))
+        return 1
     registered.unlink(missing_ok=True)
     if not child.status:
         return 0
-    status, tail = child.status, child.tail()
+    status, written = child.status, child.written()
     text = account.read_text(encoding="utf-8").strip() if account.exists() else ""
-    raised = (text and not is_consequence(text)) or ends_in_traceback(tail)
+    raised = (text and not is_consequence(text)) or any(ends_in_traceback(stream.text) for stream in written)
     if status in DIED_LATE and raised and not (scratch / "stop").exists():
-        status = 1
-    text = text or describe_child(command.name, status, tail)
-    record = json.dumps([status, f"rank {rank}: {text}"])
-    write_atomically(scratch / f"failed-{time.time_ns():020d}-{rank}", record)
+        child.status = status = 1
+    _record(scratch, rank, status, text or child.reason())
     return status
+
+
+def _record(scratch: Path, rank: str, status: int, text: str) -> None:
+    """Leaves for process 1 why this rank failed."""
+    write_atomically(scratch / f"failed-{time.time_ns():020d}-{rank}", json.dumps([status, f"rank {rank}: {text}"]))
 
 
 if __name__ == "__main__":

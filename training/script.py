@@ -9,13 +9,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from container import pip
-from container.child import Command
+from container.child import LONGEST_STRING, Command
 from container.environment import region_of, sm_variables, to_arguments, to_text
 from container.failure import JobError
 from container.fetch import fetch
@@ -28,9 +28,6 @@ DEFAULT_PROGRAM = "train.py"
 SERVED = "inference.py"
 MODULE = "SAGEMAKER_TRAINING_MODULE"
 RUN_MODULE = Path(__file__).resolve().with_name("run_module.py")
-LONGEST_STRING = 131_071
-"""Bytes of a variable with its name, or of an argument: Linux's MAX_ARG_STRLEN without the NUL at the end.
-Source: https://man7.org/linux/man-pages/man2/execve.2.html"""
 Kind = Literal["script", "package", "command"]
 
 
@@ -83,16 +80,49 @@ def prepare(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
     fetch(script.source, code, region_of(job))
     kind = kind_of(script.program, code)
     program = code / script.program
-    # A package's program is a module, which may lie anywhere that its setup.py knows.
-    if kind != "package" and not (program.is_file() and program.resolve().is_relative_to(code.resolve())):
-        there = ", ".join(sorted(path.name for path in code.iterdir())[:10]) or "nothing"
-        raise JobError(f"the program {script.program!r} is not in {code} (from {script.source}), which holds {there}")
-    if kind == "command" and not os.access(program, os.X_OK):
-        program.chmod(0o755)
-    words = command_line(script.program, kind, job.hyperparameters)
+    if kind != "package":  # whose program is a module, which may lie anywhere that its setup.py knows
+        _check_program(script, code)
+    runner = interpreter_for(program) if kind == "command" else []
+    words = command_line(script.program, kind, job.hyperparameters, runner)
     run = Command(words, script.program, variables(script, job), code)
     log.info("script mode: %s", shlex.join(run.argv))
     return [*installs(kind, code), run]
+
+
+def _check_program(script: TrainingScript, code: Path) -> None:
+    """JobError where the program is not a file in the code. A link may lead anywhere: who brings the code may do so."""
+    path = Path(os.path.normpath(code / script.program))
+    if path.is_relative_to(code) or path.resolve().is_relative_to(code.resolve()):
+        if path.is_file():
+            return
+        if path.is_symlink():
+            to = os.readlink(path)
+            raise JobError(f"the program {script.program!r} in {code} is a link to {to}, where there is no file")
+    there = ", ".join(sorted(path.name for path in code.iterdir())[:10]) or "nothing"
+    raise JobError(f"the program {script.program!r} is not in {code} (from {script.source}), which holds {there}")
+
+
+def interpreter_for(program: Path) -> list[str]:
+    """What has to run a program that is not executable and cannot be made so, as in a folder that is mounted read-only
+    or noexec: what its first line names, or sh. Empty where the system runs it itself. Raises JobError."""
+    if os.access(program, os.X_OK):
+        return []
+    reason = "it lies in a folder mounted noexec"
+    try:
+        program.chmod(0o755)
+    except OSError as error:
+        reason = str(error.strerror)
+    if os.access(program, os.X_OK):
+        return []
+    with program.open("rb") as file:
+        first = file.readline(1024)
+    if first.startswith(b"#!") and first[2:].strip():
+        return os.fsdecode(first[2:].strip()).split(maxsplit=1)
+    if program.suffix == ".sh":
+        return ["/bin/sh"]
+    raise JobError(
+        f"{program} is not executable, and cannot be made so: {reason}; set its mode to 755 where it comes from"
+    )
 
 
 def framework(script: TrainingScript, job: TrainingJob[Any]) -> Command:
@@ -107,16 +137,26 @@ def variables(script: TrainingScript, job: TrainingJob[Any]) -> dict[str, str]:
     for name, value in job.hyperparameters.items():
         if wrong := unpassable(name, to_text(value)):
             raise JobError(f"{job.paths.hyperparameters}: the hyperparameter {_shown(name)} {wrong}")
-    made = sm_variables(job, script.program, script.source)
-    for name, value in made.items():
-        if (length := len(f"{name}={value}".encode(errors="replace"))) > LONGEST_STRING:
-            raise JobError(
-                f"{job.paths.hyperparameters}: the hyperparameters are too long together: {name}, by which a script "
-                f"gets them, would have {length} bytes, and no variable may have more than {LONGEST_STRING}"
-            )
+    made = without_too_long(sm_variables(job, script.program, script.source), job.paths.hyperparameters)
     # Last, and behind what is installed: see container/script_path/.
     paths = [str(job.paths.code), os.environ.get("PYTHONPATH"), str(STAND_INS)]
     return made | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def without_too_long(made: Mapping[str, str], source: Path) -> dict[str, str]:
+    """The variables that a process can have. All hyperparameters together, which SM_HPS and others hold, may be longer
+    than that though each by itself, in SM_HP_… and among the arguments, is not."""
+    lengths = {name: len(f"{name}={value}".encode(errors="replace")) for name, value in made.items()}
+    too_long = [f"{name} ({length} bytes)" for name, length in lengths.items() if length > LONGEST_STRING]
+    if too_long:
+        log.warning(
+            "%s: not set, because no variable may have more than %d bytes: %s. Each hyperparameter is in its argument "
+            "and in SM_HP_…, and all are in the file",
+            source,
+            LONGEST_STRING,
+            ", ".join(too_long),
+        )
+    return {name: value for name, value in made.items() if lengths[name] <= LONGEST_STRING}
 
 
 def unpassable(name: str, text: str) -> str:
@@ -155,14 +195,16 @@ def installs(kind: Kind, code: Path) -> list[Command]:
     return [command] if command else []
 
 
-def command_line(program: str, kind: Kind, hyperparameters: Mapping[str, Any]) -> list[str]:
-    """How the program is started, its hyperparameters behind it."""
+def command_line(program: str, kind: Kind, hyperparameters: Mapping[str, Any], runner: Sequence[str] = ()) -> list[str]:
+    """How the program is started, its hyperparameters behind it; `runner` in front of a command."""
     arguments = to_arguments(hyperparameters)
     if kind == "script":
         return [sys.executable, program, *arguments]
     if kind == "package":
         return [sys.executable, "-m", program.removesuffix(".py").replace("/", "."), *arguments]
-    return ["/bin/sh", "-c", shlex.join([f"./{program}", *arguments])]
+    words = [*runner, f"./{program}", *arguments]
+    line = shlex.join(words)
+    return ["/bin/sh", "-c", *([line] if len(os.fsencode(line)) <= LONGEST_STRING else ['"$0" "$@"', *words])]
 
 
 def brings_inference(paths: Paths) -> bool:

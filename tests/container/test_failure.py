@@ -17,10 +17,12 @@ from container.failure import (
     REASON_LENGTH,
     JobError,
     JobStopped,
+    Written,
     describe,
     describe_child,
     ends_in_traceback,
     explain_status,
+    is_consequence,
     report,
     write_failure,
 )
@@ -103,8 +105,232 @@ def test_a_childs_chained_exception_is_told_by_its_last_link_and_its_users_frame
     text = describe_child("train.py", *run_python(code))
     assert text.startswith(
         "json.decoder.JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
-        '  in File "<string>", line 5, in <module>\ntrain.py ended with status 1\n'
+        '  in File "<string>", line 5, in <module>\n'
+        "while handling ZeroDivisionError: division by zero\n"
+        '  in File "<string>", line 3, in <module>\n'
+        "train.py ended with status 1\n"
     )
+
+
+def group_of(count: int) -> None:
+    raise ExceptionGroup("tasks failed", [ValueError(f"task {number} {'x' * 100}") for number in range(count)])
+
+
+def test_the_members_of_a_group_are_named_as_far_as_there_is_room() -> None:
+    headline = describe(caught(group_of, 20))[:REASON_LENGTH].split("\n\n")[0].splitlines()
+    assert headline[0] == "ExceptionGroup: tasks failed (20 sub-exceptions)"
+    assert headline[1].startswith(f"  in {__file__}, line ")
+    assert headline[2].startswith("  - ValueError: task 0 xxx")
+    assert headline[-1].startswith("  - ValueError: task 4 xxx")
+
+
+def test_of_a_script_they_are_too_and_how_many_more_there_are() -> None:
+    code = "def f(n): raise ValueError(n)\nerrors = []\nfor n in range(30):\n try: f(n)\n except ValueError as error: "
+    code += "errors.append(error)\nraise ExceptionGroup('tasks', [KeyError('a'), ExceptionGroup('inner', errors)])"
+    headline = describe_child("train.py", *run_python(code)).split("\n\n")[0].splitlines()
+    assert headline == [
+        "ExceptionGroup: tasks (2 sub-exceptions)",
+        '  in File "<string>", line 6, in <module>',
+        "  - KeyError: 'a'",
+        *(f'  - ValueError: {number}, in File "<string>", line 1, in f' for number in range(5)),
+        "  - and 25 more",
+        "train.py ended with status 1",
+    ]
+
+
+def chain(links: int) -> None:
+    try:
+        if links:
+            chain(links - 1)
+        else:
+            raise KeyError("a")  # the root of it
+    except Exception as error:
+        raise ValueError(f"link {links}") from error
+
+
+def test_the_causes_are_named_the_first_one_too() -> None:
+    headline = [line for line in describe(caught(chain, 5)).split("\n\n")[0].splitlines() if line[0] != " "]
+    assert headline == [
+        "ValueError: link 5",
+        "caused by ValueError: link 4",
+        "caused by ValueError: link 3",
+        "caused by 3 more",
+        "caused by KeyError: 'a'",
+    ]
+
+
+def test_a_cause_that_was_left_out_on_purpose_is_not_named() -> None:
+    def fail() -> None:
+        try:
+            raise KeyError("a")
+        except KeyError:
+            raise ValueError("torn") from None
+
+    assert "KeyError" not in describe(caught(fail))
+
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/code/t.py", line 2, in <module>
+    1 / 0
+ZeroDivisionError: division by zero
+"""
+RAISED = 'ZeroDivisionError: division by zero\n  in File "/code/t.py", line 2, in <module>\nt.py ended with status '
+EPOCHS = "".join(f"epoch {number}, validation error 0.{number}\n" for number in range(100))
+NAN = "ERROR: the validation loss is NaN\n"
+NOISE = {
+    "nothing": "",
+    "PyTorch": "[rank0]:[W1121 20:55:01.5 ProcessGroupNCCL.cpp:1250] Warning: destroy_process_group() was not called\n",
+    "absl": "E1121 20:55:01.123456 12345 some.cc:12] shutting down\nI1121 20:55:01.1 1 other.cc:1] x\n" * 5,
+    "wandb": "wandb: \nwandb: Run history:\n" + "wandb:     loss 1\n" * 50,
+    "resource_tracker": "/usr/lib/python3.11/multiprocessing/resource_tracker.py:254: UserWarning: resource_tracker: "
+    "There appear to be 1 leaked semaphore objects to clean up at shutdown\n  warnings.warn('resource_tracker')\n",
+    "tensorflow": "2026-11-21 20:55:01.123: W tensorflow/core/framework/local_rendezvous.cc:404] Local rendezvous\n",
+    "C++": "terminate called without an active exception\n",
+    "conda": "ERROR conda.cli.main_run:execute(49): `conda run python t.py` failed. (See above for error)\n",
+    "a thread's": "Exception in thread Thread-1 (work):\nTraceback (most recent call last):\n"
+    '  File "/usr/lib/python3.11/threading.py", line 1038, in _bootstrap_inner\n    self.run()\nRuntimeError: closed\n',
+    "ignored": "Exception ignored in: <function Loader.__del__ at 0x7f00>\nTraceback (most recent call last):\n"
+    '  File "/usr/lib/python3.11/x.py", line 1, in __del__\n    self.close()\nOSError: closed\n',
+}
+
+
+@pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
+def test_the_exception_that_ended_a_program_is_named_whatever_its_libraries_log_after_it(noise: str) -> None:
+    text = describe_child("t.py", 1, "INFO: begin\n" + TRACEBACK + noise, EPOCHS)
+    assert text.startswith(RAISED + "1\n")
+
+
+def test_messages_of_many_lines_are_whole() -> None:
+    error = (
+        "torch.AcceleratorError: CUDA error: device-side assert triggered\nCUDA kernel errors might be reported late\n"
+    )
+    error += "For debugging consider passing CUDA_LAUNCH_BLOCKING=1\nCompile with TORCH_USE_CUDA_DSA\n\n"
+    text = describe_child("t.py", 1, TRACEBACK.replace("ZeroDivisionError: division by zero\n", error))
+    assert text.startswith(error.strip())
+
+
+def test_an_exception_that_a_program_also_prints_is_told_once() -> None:
+    text = describe_child("t.py", 1, TRACEBACK, "ZeroDivisionError('division by zero')\n")
+    assert text.startswith(RAISED + "1\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [(5, RAISED[:20]), (20, "t.py ended with status 1\nits last traceback: Ze"), (90, "t.py ended with status 1\n\n")],
+)
+def test_the_more_follows_the_less_sure_it_is(lines: int, told: str) -> None:
+    assert describe_child("t.py", 1, TRACEBACK + "something\n" * lines).startswith(told)
+
+
+def test_an_exception_that_a_program_reports_itself_at_its_end_counts() -> None:
+    assert describe_child("t.py", 3, TRACEBACK).startswith(RAISED + "3\n")
+    logged = f"ERROR:root:it failed\n{TRACEBACK}"
+    assert describe_child("t.py", 1, "a warning\n", EPOCHS + logged).startswith(RAISED + "1\n")
+
+
+HANDLED = {
+    "all on stderr": (TRACEBACK + EPOCHS + NAN, ""),
+    "the epochs on stdout": (TRACEBACK + NAN, EPOCHS),
+    "epochs and reason on stdout": (TRACEBACK, EPOCHS + NAN),
+    "all on stdout": ("", TRACEBACK + EPOCHS + NAN),
+    "all on stdout, a shell's on stderr": ("line 3: x: command not found\n", TRACEBACK + EPOCHS + NAN),
+    "long before": (Written(TRACEBACK, 60), EPOCHS + NAN),
+}
+
+
+@pytest.mark.parametrize("status", [1, 3])
+@pytest.mark.parametrize(("stderr", "stdout"), HANDLED.values(), ids=HANDLED)
+def test_one_that_it_has_handled_before_is_not_the_cause(stderr: Written | str, stdout: str, status: int) -> None:
+    text = describe_child("t.py", status, stderr, stdout)
+    assert text.startswith(f"t.py ended with status {status}: {NAN}")
+    assert NAN.strip() in text[:REASON_LENGTH].split("\n\n", 1)[1]
+
+
+def test_one_after_which_it_lived_on_is_not_the_cause() -> None:
+    assert describe_child("t.py", 1, Written(TRACEBACK, 20), EPOCHS).startswith(RAISED + "1\n")
+    assert describe_child("t.py", 1, Written(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 1\n\n")
+    assert describe_child("t.py", 2, Written(TRACEBACK, 20), EPOCHS).startswith("t.py ended with status 2\nits last tr")
+    assert describe_child("t.py", 2, Written(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 2\n\n")
+    nan = "the validation loss is NaN\n"
+    assert describe_child("t.py", 1, Written(TRACEBACK + nan, 0, nan)).startswith("t.py ended with status 1\n\n")
+    whole = Written(TRACEBACK + NOISE["C++"], 0, NOISE["C++"])
+    assert describe_child("t.py", 1, whole).startswith(RAISED + "1\n")
+    assert describe_child("t.py", 1, Written(EPOCHS + TRACEBACK, 0, TRACEBACK)).startswith(RAISED + "1\n")
+
+
+CHILD = "subprocess.CalledProcessError: Command '['python', 'prepare.py']' returned non-zero exit status 1."
+TORCHRUN = """\
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+train.py FAILED
+------------------------------------------------------------
+Failures:
+  <NO_OTHER_FAILURES>
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-11-21_20:55:01
+============================================================"""
+
+
+PEER = "RuntimeError: [gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:35012."
+
+
+@pytest.mark.parametrize("said", [CHILD, TORCHRUN, PEER], ids=["subprocess", "torchrun", "another rank"])
+def test_of_a_program_that_another_has_started_the_exception_is_named(said: str) -> None:
+    by_parent = TRACEBACK.replace("ZeroDivisionError: division by zero", said)
+    noise = "E1121 20:55:01.123000 4711 torch/distributed/elastic/multiprocessing/api.py:900] failed (exitcode: 1)\n"
+    assert describe_child("t.py", 1, TRACEBACK + noise + by_parent).startswith(RAISED + "1\n")
+    assert describe_child("t.py", 1, EPOCHS + by_parent).startswith(said.splitlines()[0])
+
+
+def test_one_of_a_thread_is_named_where_there_is_no_other() -> None:
+    text = describe_child("t.py", 1, f"Exception in thread Thread-1 (work):\n{TRACEBACK}")
+    assert text.startswith("t.py ended with status 1\nits last traceback: ZeroDivisionError: division by zero\n")
+
+
+def test_both_ends_of_the_log_are_shown() -> None:
+    reason = describe_child("t.py", 9, "x" * 5000 + "the end of stderr", EPOCHS)[:REASON_LENGTH]
+    assert "error 0.99\n\n..." in reason
+    assert "the end of stderr" in reason
+
+
+def test_an_exception_is_the_consequence_of_what_it_was_raised_from_but_not_of_what_was_handled_before() -> None:
+    code = "try: raise OSError('Connection reset by peer')\nexcept OSError as error: raise ValueError('torn')"
+    assert is_consequence(describe_child("t.py", *run_python(f"{code} from error")))
+    assert not is_consequence(describe_child("t.py", *run_python(code)))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "OSError: [Errno 28] No space left on device: '/opt/ml/model/x'",
+            "the disk is full: OSError: [Errno 28] No space left on device: '/opt/ml/model/x'; free some",
+        ),
+        (
+            "RuntimeError: unable to write to file </torch_12_3>: No space left on device (28)",
+            "the shared memory /dev/shm is full: RuntimeError: unable to write to file",
+        ),
+    ],
+)
+def test_a_scripts_full_disk_is_called_so(said: str, reason: str) -> None:
+    text = describe_child("t.py", 1, TRACEBACK.replace("ZeroDivisionError: division by zero", said))
+    assert text.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "said", ["ssh: Could not resolve hostname algo-2: Name or service not known", "Fatal Python error: Aborted"]
+)
+def test_what_stands_before_pages_of_other_things_is_found(said: str) -> None:
+    text = describe_child("mpirun t.py", 255, f"{said}\n" + "* not finding the required libraries\n" * 30)
+    assert text.startswith(f"mpirun t.py ended with status 255: {said}")
+
+
+def test_a_shells_full_disk_is_called_so() -> None:
+    text = describe_child("run.sh", 1, "cp: error writing '/opt/ml/model/x': No space left on device\n")
+    assert text.startswith("run.sh ended with status 1: the disk is full: cp: error writing '/opt/ml/model/x'")
 
 
 def test_a_message_of_several_lines_is_kept() -> None:

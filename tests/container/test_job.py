@@ -52,6 +52,17 @@ def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
         read_object(tmp_path / "resourceconfig.json")
 
 
+@pytest.mark.parametrize("name", ["hyperparameters.json", "inputdataconfig.json", "resourceconfig.json"])
+def test_what_is_said_to_be_the_least_of_a_missing_config_file_is_enough(ml: MakeTree, name: str) -> None:
+    paths = ml().paths
+    path = paths.config / name
+    path.unlink()
+    with pytest.raises(JobError, match="is missing; the platform writes it; by hand, the least is ") as refused:
+        TrainingJob.read(paths)
+    path.write_text(str(refused.value).rpartition("the least is ")[2])
+    assert TrainingJob.read(paths).hosts.all == ("algo-1",)
+
+
 def test_a_config_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="cannot be read: Is a directory"):
         read_object(tmp_path)

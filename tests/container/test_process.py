@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from container.child import descendants
+from container.child import Command, descendants, spawn
+from container.failure import JobError
 from container.process import StopFlag
 from tests.support import runs, wait_until
 
@@ -54,7 +55,8 @@ def test_a_status_is_a_shells(code: str, status: int) -> None:
     ("argv", "said"),
     [
         (["/nowhere/at/all"], "cannot start child (/nowhere/at/all): [Errno 2] No such file or directory"),
-        (["true", "nul\0"], "cannot start child (true): embedded null byte"),
+        (["true", "nul\0"], "cannot start child (true): its argument 1 has a NUL: 'nul\\x00'"),
+        (["true", "\ud800"], "cannot start child (true): its argument 1 has what is no character: '\\ud800'"),
     ],
 )
 def test_what_cannot_be_started_is_named(argv: list[str], said: str) -> None:
@@ -67,6 +69,21 @@ def test_what_cannot_be_started_is_named(argv: list[str], said: str) -> None:
     assert done.stdout.startswith(f"JobError {said}")
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "its argument 1 is too long: 200000 bytes, and no more than 131071 are possible"),
+        ({"A=B": "1"}, "the environment variable 'A=B' has '=' in its name"),
+        ({"A": "x\0"}, "the environment variable 'A' has a NUL"),
+        ({"A": "x" * 200_000}, "the environment variable 'A' is too long: 200002 bytes"),
+    ],
+)
+def test_an_argument_or_a_variable_that_no_process_can_have_is_named(env: dict[str, str], said: str) -> None:
+    with pytest.raises(JobError) as refused:
+        spawn(Command(["true", "fits" if env else "x" * 200_000], "child", env))
+    assert str(refused.value).startswith(f"cannot start child (true): {said}")
+
+
 def test_the_tail_is_the_stream_with_the_traceback() -> None:
     done = supervise("""
         code = "import sys, traceback\\ntry: 1/0\\nexcept Exception: traceback.print_exc(file=sys.stdout)"
@@ -74,6 +91,24 @@ def test_the_tail_is_the_stream_with_the_traceback() -> None:
         print("tail:", child.tail().splitlines()[-1])
     """)
     assert done.stdout.endswith("tail: ZeroDivisionError: division by zero\n")
+
+
+def test_what_a_daemon_prints_afterwards_says_nothing_about_the_child() -> None:
+    done = supervise("""
+        code = '''
+        import os, signal, time
+        read, write = os.pipe()
+        if os.fork() == 0:
+            signal.signal(15, lambda *_: (print("a daemon ends", flush=True), os._exit(0)))
+            os.write(write, b"x")
+            time.sleep(60)
+        os.read(read, 1)
+        print("last words", flush=True)
+        '''
+        (child,) = run([[python(__import__("textwrap").dedent(code), capture=True)]], 1)
+        print(repr(child.tail()))
+    """)
+    assert done.stdout == "last words\na daemon ends\n'last words\\n'\n"
 
 
 def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for() -> None:
@@ -107,6 +142,15 @@ def test_a_stop_between_two_stages_is_not_forgotten() -> None:
     """)
     assert done.stdout.splitlines()[-1] == "JobStopped before child began"
     assert "must not run" not in done.stdout
+
+
+def test_a_stop_after_the_last_stage_is_too_late() -> None:
+    done = supervise("""
+        (child,) = run([[python("pass")]], 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        print(child.status)
+    """)
+    assert done.stdout == "0\n"
 
 
 def test_who_does_not_end_in_time_is_killed() -> None:

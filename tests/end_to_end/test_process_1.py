@@ -209,7 +209,7 @@ def test_zombies_are_reaped_and_orphans_do_not_outlive_train(ml: MakeTree, befor
     unique = f"300.{os.getpid()}{os.urandom(3).hex().translate(str.maketrans('abcdef', '012345'))}"
     done = ml(hyperparameters={"t": unique}, code={"train.py": DOUBLE_FORKS}).train(before=before)
     assert done.status == 0, done.err
-    assert ("parent 1\n" in done.out) == bool(before)
+    assert ("parent 2\n" in done.out) == bool(before), "process 1 is the guardian, and the supervisor its child"
     assert "orphans RS\n" in done.out, "the script and the one that still sleeps; the others have been reaped"
     assert not [pid for pid in descendants(1) if sleeps(pid, unique)]
 

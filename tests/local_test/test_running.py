@@ -6,10 +6,12 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from local_test.running import LONGEST_LINE, Lines, Screen, wants_colour
+from local_test.hosts import Command, Host
+from local_test.running import LONGEST_LINE, Lines, Running, Screen, wants_colour
 
 
 def shown(*pieces: bytes) -> list[bytes]:
@@ -54,6 +56,14 @@ def test_names_stand_in_front_in_columns_and_in_colours() -> None:
     assert plain.getvalue() == b"algo-9  | one\nalgo-9  | two\nalgo-10 | three\n"
     assert coloured.getvalue().startswith(b"\x1b[36malgo-9  |\x1b[0m one\n")
     assert b"\x1b[33malgo-10 |\x1b[0m three\n" in coloured.getvalue()
+
+
+def test_a_host_whose_player_died_before_it_could_ask_for_its_signal_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as if process 1 had started it, and died at once
+    host = Running(Host("algo-1", tmp_path, Command(["true"])), None)
+    assert host.process.wait() == 143
 
 
 @pytest.mark.parametrize(

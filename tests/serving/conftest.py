@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import os
 import shutil
 import signal
@@ -23,12 +23,13 @@ from typing import Any
 import pytest
 import requests
 
+from container.child import end_with_parent
+
 SERVE = Path(sys.executable).with_name("serve")
 TOY, TALKER = "toy:Toy", "talker:Talker"
 STATUS = attrgetter("status_code")
 PROGRAMS = {"gunicorn": "-m serving ", "nginx": "nginx: master"}
 SETTINGS = ("SAGEMAKER_", "MODEL_SERVER_", "MODEL_HANDLER", "LOG_FORMAT", "GUNICORN_", "BYO_", "TOY_")
-_libc = ctypes.CDLL(None)
 
 
 class Server:
@@ -59,7 +60,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=functools.partial(end_with_parent, os.getpid()),  # a killed pytest leaves no server
             )
 
     def log(self) -> str:
@@ -254,7 +255,3 @@ def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
 def base(tmp_path: Path) -> Path:
     """A folder for `start`, to be changed before."""
     return make_base(tmp_path / "ml")
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG: a killed pytest leaves no server behind

@@ -68,9 +68,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for process in processes:
         if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
+            for pid in [*descendants(process.pid), process.pid]:
+                os.kill(pid, signal.SIGCONT)
+            process.kill()  # of which its supervisor hears
         process.communicate()
+
+
+def supervisor_of(process: subprocess.Popen[str]) -> int:
+    """The only child of process 1, which does its work (container/guardian.py)."""
+    return next(descendants(process.pid))
 
 
 def end(trees: list[Tree], processes: Pair) -> tuple[list[int], list[str]]:
@@ -128,6 +134,16 @@ def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tm
     assert text.startswith("rank 3: ValueError: torn")
 
 
+def test_a_rank_that_cannot_be_started_says_why(tmp_path: Path) -> None:
+    environ = {**os.environ, **Ranks(tmp_path).variables("train.sh"), "RANK": "3"}
+    done = subprocess.run([*WORDS, "/nowhere/train.sh"], env=environ, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+    reason = "rank 3: cannot start train.sh (/nowhere/train.sh): [Errno 2] No such file or directory"
+    status, text = Ranks(tmp_path).failure() or (0, "")
+    assert status == 1
+    assert text.startswith(reason)
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_process_1_that_is_killed_is_named_by_the_other(start: Start, number: int) -> None:
     trees, processes = start(WAITS)
@@ -136,13 +152,24 @@ def test_a_process_1_that_is_killed_is_named_by_the_other(start: Start, number: 
     assert statuses[number] == -9
     assert statuses[1 - number] == 1
     assert failures[1 - number].startswith(NAMES[number])
+    assert "was lost: its process 1 was killed" in failures[1 - number]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_supervisor_that_is_killed_is_named_by_the_other(start: Start, number: int) -> None:
+    trees, processes = start(WAITS)
+    os.kill(supervisor_of(processes[number]), signal.SIGKILL)
+    statuses, failures = end(trees, processes)
+    assert statuses[number] == 137
+    assert statuses[1 - number] == 1
+    assert failures[1 - number].startswith(NAMES[number])
     assert "was lost: its connection closed" in failures[1 - number]
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_process_1_that_hangs_is_named_by_the_other(start: Start, number: int) -> None:
     trees, processes = start(WAITS, TRAINING_PEERS_SILENCE="2")
-    processes[number].send_signal(signal.SIGSTOP)
+    os.kill(supervisor_of(processes[number]), signal.SIGSTOP)
     assert processes[1 - number].wait(AT_MOST_S) == 1
     said = trees[1 - number].failure or ""
     assert said.startswith(NAMES[number])

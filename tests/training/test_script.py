@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -137,6 +139,49 @@ def test_a_program_that_is_not_in_the_code_is_refused(ml: MakeTree, program: str
     assert said.format(code=tree.paths.code) in done.reason
 
 
+def test_a_program_may_be_a_link_that_leads_out_of_the_code(ml: MakeTree, tmp_path: Path) -> None:
+    tree = ml(code={"other.py": ""})
+    write_files(tmp_path, {"theirs.py": "print('trained')"})
+    (tree.paths.code / "my.py").symlink_to(tmp_path / "theirs.py")
+    done = tree.train(SAGEMAKER_PROGRAM="my.py")
+    assert (done.status, done.out) == (0, "trained\n"), done.err
+
+
+def test_a_program_that_is_a_link_to_nothing_is_called_so(ml: MakeTree) -> None:
+    tree = ml(code={"other.py": ""})
+    (tree.paths.code / "my.py").symlink_to("/nowhere/my.py")
+    done = tree.train(SAGEMAKER_PROGRAM="my.py")
+    assert "the program 'my.py' in " in done.reason
+    assert "is a link to /nowhere/my.py, where there is no file" in done.reason
+
+
+def make_read_only(mounted: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)  # noqa: S607
+
+
+@pytest.mark.parametrize("first", ["", "#!/bin/bash -u\n"])
+def test_a_shell_script_in_a_folder_mounted_read_only_need_not_be_executable(
+    ml: MakeTree, mount: Callable[..., None], first: str
+) -> None:
+    tree = ml(hyperparameters={"text": "two words", "sagemaker_program": "train.sh"})
+    mount(tree.paths.code, "size=64k")
+    write_files(tree.paths.code, {"train.sh": f'{first}echo "$0" "$2" "$-"\n'})
+    make_read_only(tree.paths.code)
+    done = tree.train()
+    assert done.status == 0, done.err
+    assert done.out.startswith("./train.sh two words ")
+    assert ("u" in done.out.split()[-1]) == bool(first)
+
+
+def test_another_program_there_is_refused_with_what_to_do(ml: MakeTree, mount: Callable[..., None]) -> None:
+    tree = ml(hyperparameters={"sagemaker_program": "trainer"})
+    mount(tree.paths.code, "size=64k")
+    write_files(tree.paths.code, {"trainer": "\x7fELF"})
+    make_read_only(tree.paths.code)
+    said = f"{tree.paths.code}/trainer is not executable, and cannot be made so: Read-only file system; set its mode"
+    assert tree.train().reason.startswith(said)
+
+
 def test_there_may_be_no_code_at_all(ml: MakeTree) -> None:
     done = ml().train(SAGEMAKER_PROGRAM="train.py")
     assert done.status == 1
@@ -156,7 +201,13 @@ ENDS = {
     "exits with a text": ("import sys\nsys.exit('some error')", 1, "train.py ended with status 1: some error"),
     "is killed": ("import os\nos.kill(os.getpid(), 9)", 137, "train.py was killed by SIGKILL (often: out of memory)"),
     "crashes": ("import ctypes\nctypes.string_at(0)", 139, "train.py was killed by SIGSEGV (a crash in native code)"),
-    "does not compile": ("def (:", 1, "train.py ended with status 1: SyntaxError: invalid syntax"),
+    "does not compile": ("def (:", 1, 'SyntaxError: invalid syntax\n  in File "{code}/train.py", line 1\n'),
+    "handles, trains, and exits": (
+        "import sys, traceback\ntry: 1/0\nexcept Exception: traceback.print_exc()\n"
+        "for epoch in range(100): print('epoch', epoch)\nprint('ERROR: the validation loss is NaN')\nsys.exit(3)",
+        3,
+        "train.py ended with status 3: ERROR: the validation loss is NaN\n",
+    ),
     "logs and exits": (
         "import sys, traceback\ntry: 1/0\nexcept Exception:\n    traceback.print_exc()\n    sys.exit(255)",
         255,
@@ -183,8 +234,10 @@ def test_how_a_script_can_fail(ml: MakeTree, code: str, status: int, reason: str
 
 def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
     code = "import os, sys\nopen(os.environ['SM_OUTPUT_DIR'] + '/failure', 'w').write('I know better')\nsys.exit(255)"
-    done = ml(code={"train.py": code}).train()
+    tree = ml(code={"train.py": code})
+    done = tree.train()
     assert (done.status, done.failure) == (255, "I know better")
+    assert f"failed: train.py ended with status 255; its own account is in {tree.paths.failure}" in done.err
 
 
 @pytest.mark.parametrize(
@@ -196,12 +249,8 @@ def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
         ({"a": "\ud800"}, "the hyperparameter 'a' has what is no character in its name or value: '\\ud800'"),
         ({"words": "x" * 200_000}, "the hyperparameter 'words' is too long: with its name it has 200012 bytes"),
         ({"x" * 200_000: "1"}, f"the hyperparameter '{'x' * 100}...' is too long"),
-        (
-            {f"k{number}": "x" * 2500 for number in range(100)},
-            "the hyperparameters are too long together: SM_HPS, by which a script gets them, would have 250898 bytes",
-        ),
     ],
-    ids=["name with =", "name with NUL", "NUL", "surrogate", "long", "long name", "long together"],
+    ids=["name with =", "name with NUL", "NUL", "surrogate", "long", "long name"],
 )
 def test_a_hyperparameter_that_no_script_can_be_given_is_named(
     tmp_path: Path, given: dict[str, str], said: str
@@ -213,10 +262,31 @@ def test_a_hyperparameter_that_no_script_can_be_given_is_named(
     assert str(refused.value).startswith(f"{tree.paths.hyperparameters}: {said}")
 
 
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
+def test_mpi_needs_no_name_service_on_one_host(ml: MakeTree) -> None:
+    nameless = {"current_host": "no-such-name-1", "hosts": ["no-such-name-1"]}
+    given = {"launcher": "mpi", "processes_per_host": "2"}
+    done = ml(resources=nameless, hyperparameters=given, code={"train.py": "print('trained')"}).train()
+    assert (done.status, done.out.count("trained")) == (0, 2), done.err
+
+
 def test_as_much_as_a_script_can_be_given_arrives(ml: MakeTree) -> None:
     code = {"train.py": "import os, sys\nprint(len(sys.argv[2]), len(os.environ['SM_HP_WORDS']))"}
     done = ml(hyperparameters={"words": "x" * 60_000}, code=code).train()
     assert (done.status, done.out) == (0, "60000 60000\n"), done.err
+
+
+@pytest.mark.parametrize("program", ["train.py", "train.sh"])
+def test_hyperparameters_that_are_too_long_together_arrive_one_by_one(ml: MakeTree, program: str) -> None:
+    """100 of 2,500 characters are within SageMaker's limits, and more than SM_HPS can hold."""
+    show = "import os, sys\nhps = [value for name, value in os.environ.items() if name.startswith('SM_HP_')]\n"
+    show += "print(len(sys.argv), len(hps), sum(map(len, hps)), 'SM_HPS' in os.environ, 'SM_HOSTS' in os.environ)"
+    code = {"train.py": show, "train.sh": f'#!/bin/sh\nexec {sys.executable} train.py "$@"\n'}
+    done = ml(hyperparameters={f"k{number}": "x" * 2500 for number in range(100)}, code=code).train(
+        SAGEMAKER_PROGRAM=program
+    )
+    assert (done.status, done.out) == (0, "201 100 250000 False True\n"), done.err[-3000:]
+    assert "no variable may have more than 131071 bytes: SM_HPS (250898 bytes), SM_USER_ARGS (" in done.err
 
 
 # What pip installs goes into a folder of the test's own, and comes from nowhere else: a package that brings
@@ -326,6 +396,29 @@ def test_code_that_cannot_be_fetched(ml: MakeTree, source: str, said: str) -> No
     assert said in done.reason
 
 
+def test_a_link_to_nothing_beside_the_code_does_no_harm(ml: MakeTree, tmp_path: Path) -> None:
+    """Emacs keeps one beside a file that is open and changed."""
+    write_files(tmp_path / "mine", {"my.py": "print('trained')", "sub/more.py": ""})
+    lock = tmp_path / "mine/sub/.#more.py"
+    lock.symlink_to("somebody@somewhere.4711:1700000000")
+    given = {"sagemaker_program": "my.py", "sagemaker_submit_directory": str(tmp_path / "mine")}
+    done = ml(hyperparameters=given).train()
+    assert (done.status, done.out) == (0, "trained\n"), done.err
+    assert f"{lock} is a link to somebody@somewhere.4711:1700000000, where there is nothing: left out" in done.err
+
+
+def test_code_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
+    write_files(tmp_path / "mine", {"my.py": "", "sub/more.py": ""})
+    for number in range(5):
+        os.mkfifo(tmp_path / f"mine/sub/fifo-{number}")
+    with pytest.raises(JobError) as refused:
+        fetch(str(tmp_path / "mine"), tmp_path / "code")
+    assert str(refused.value).startswith(f"{tmp_path}/mine cannot be copied to {tmp_path}/code: ")
+    assert "sub/fifo-" in str(refused.value)
+    assert str(refused.value).endswith(" is a named pipe; and 2 more")
+    assert list((tmp_path / "code").iterdir()) == []
+
+
 def test_a_folder_is_not_copied_into_itself(ml: MakeTree) -> None:
     paths: Paths = ml().paths
     with pytest.raises(JobError, match=r"which holds .*/code, the place for its copy"):
@@ -405,7 +498,7 @@ def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, tmp_path: Path, mo
     tree = ml(code={})
     mount(tree.paths.code, "size=64k")
     write_files(tmp_path / "source", {"a.py": SHOW, "b.py": "x" * 200_000})
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(JobError, match=r"^the disk is full: .*b\.py: .*No space left.*; free some space or ask"):
         fetch(str(tmp_path / "source"), tree.paths.code)
     assert list(tree.paths.code.iterdir()) == []
 

@@ -104,6 +104,44 @@ def test_after_training_has_finished_while_its_code_is_kept(ml: MakeTree) -> Non
     assert len(list((tree.paths.model / "code/data").iterdir())) == 2000
 
 
+def test_after_a_failure_its_reason_stays(ml: MakeTree) -> None:
+    # The script leaves a FIFO where a reason is looked for: process 1 then waits for who writes one.
+    code = "import os, sys\nos.mkfifo(os.environ['SM_OUTPUT_DIR'] + '/failure')\nsys.exit(3)\n"
+    tree = ml(code={"train.py": code})
+    process = tree.start()
+    wait_until(tree.paths.failure.is_fifo, "the FIFO")
+    with tree.paths.failure.open("w") as fifo:  # open on both sides: process 1 reads
+        for pid in [process.pid, *descendants(process.pid)]:
+            os.kill(pid, signal.SIGTERM)
+        fifo.write("the disk is on fire")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (3, ""), err
+
+
+def test_while_what_the_script_has_left_behind_is_ended(ml: MakeTree) -> None:
+    # The daemon is told to end when the script has ended well; SIGTERM that comes then has nothing to stop.
+    daemon = "import signal, time\n{}\nsignal.signal(15, told)\nopen('{}', 'w')\ntime.sleep(60)\n"
+    told = "def told(*_):\n    open('{}', 'w')\n    time.sleep(1)\n    raise SystemExit"
+    script = "import os, subprocess, sys, time\nsubprocess.Popen([sys.executable, 'daemon.py'])\n"
+    tree = ml()
+    ready, ending = tree.root / "ready", tree.root / "ending"
+    files = {
+        "train.py": f"{script}while not os.path.exists('{ready}'): time.sleep(0.01)\n",
+        "daemon.py": daemon.format(told.format(ending), ready),
+    }
+    write_files(tree.paths.code, files)
+    done = stop_when(tree, ending.exists)
+    assert (done.status, done.failure) == (0, None), done.err
+
+
+def test_a_script_that_ends_with_143_itself_was_not_killed(ml: MakeTree) -> None:
+    code = "import os, signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(143))\n"
+    code += "open(os.environ['SM_OUTPUT_DATA_DIR'] + '/ready', 'w')\ntime.sleep(60)\n"
+    tree = ml(code={"train.py": code})
+    done = stop_when(tree, (tree.paths.output_data / "ready").exists)
+    assert (done.status, done.failure) == (143, "train.py was stopped by SIGTERM, and ended with status 143\n")
+
+
 SAVES = """
 import time
 from container.failure import JobStopped

@@ -155,6 +155,17 @@ ENDS = {
     "a joberror": ("raise JobError('data.csv, line 3: no title')", 1, "data.csv, line 3: no title"),
     "an exception": ("raise ValueError('torn')", 1, "ValueError: torn\n  in {code}/mine.py, line 15, train"),
     "an oserror without errno": ("raise OSError('x')", 1, "OSError: x\n  in {code}/mine.py, line 15, train"),
+    "a group": (
+        "raise ExceptionGroup('tasks', [ValueError('torn'), KeyError('a')])",
+        1,
+        "ExceptionGroup: tasks (2 sub-exceptions)\n  in {code}/mine.py, line 15, train\n"
+        "  - ValueError: torn\n  - KeyError: 'a'\n",
+    ),
+    "a chain": (
+        "raise ValueError('torn') from KeyError('a')",
+        1,
+        "ValueError: torn\n  in {code}/mine.py, line 15, train\ncaused by KeyError: 'a'\n",
+    ),
     "in a library": ("json.loads('{')", 1, "json.decoder.JSONDecodeError: Expecting property name enclosed in"),
     "sys.exit with a text": ("sys.exit('an error, they say')", 1, "mine:Mine ended with status 1: an error, they say"),
     "sys.exit with a status": ("sys.exit(5)", 5, "mine:Mine ended with status 5"),
@@ -287,6 +298,16 @@ def test_a_read_only_mount_is_told(ml: MakeTree, mount: Callable[..., None]) -> 
     done = tree.train()
     assert f"{tree.paths.model} cannot be written to: Read-only file system" in done.reason
     assert "trained" not in done.out
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
+def test_no_place_for_temporary_files_is_told(ml: MakeTree) -> None:
+    done = ml(hyperparameters=MINE, code=handler("print('trained')")).train(before=("prlimit", "--fsize=0"))
+    assert done.status == 1
+    assert "there is no folder to write temporary files to (No usable temporary directory found in [" in done.err
+    assert "as by `docker run --tmpfs /tmp`, or let TMPDIR name one" in done.err
+    assert "trained" not in done.out
+    assert "Traceback" not in done.err
 
 
 SAVES_TOO_MUCH = """

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from container import hyperparameters as hp
-from container.child import Command
+from container.child import LONGEST_STRING, Command
 from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
@@ -54,10 +54,22 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
     if job.hosts.current != hosts[0]:
         return [sshd(place)]
     env = _environment(job, program, place)
-    argv = [*mpirun(job, place), *WORDS, *(under_mpi4py(program.argv) if place.has_mpi4py else program.argv)]
+    words = [*WORDS, *(under_mpi4py(program.argv) if place.has_mpi4py else program.argv)]
+    _check_length(words, job)
+    argv = [*mpirun(job, place), *words]
     return [
         dataclasses.replace(program, argv=argv, name=f"mpirun {program.name}", env=env, capture=True, leads_ranks=True)
     ]
+
+
+def _check_length(words: Sequence[str], job: TrainingJob[Any]) -> None:
+    """JobError where Open MPI could not start this: it puts all arguments together into one variable, OMPI_ARGV."""
+    length = len("OMPI_ARGV=") + sum(len(os.fsencode(word)) + 1 for word in words)
+    if length > LONGEST_STRING:
+        raise JobError(
+            f"{job.paths.hyperparameters}: the hyperparameters are too long for the launcher mpi, which passes them on "
+            f"in one variable: it would have {length} bytes, and no variable may have more than {LONGEST_STRING}"
+        )
 
 
 def under_mpi4py(argv: Sequence[str]) -> list[str]:
@@ -79,7 +91,9 @@ def mpirun(job: TrainingJob[Any], place: Place) -> list[str]:
         options |= {**KEEPALIVE, "plm_rsh_agent": "ssh", "plm_rsh_args": shlex.join(ssh_options(place))}
         if place.interface:
             options |= {"btl_tcp_if_include": place.interface, "oob_tcp_if_include": place.interface}
-    words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in hosts), "-np", str(total)]
+    # Of a host that is alone nobody else needs to know the name, and mpirun would try to log in to one that is unknown.
+    on = hosts if len(hosts) > 1 else ["localhost"]
+    words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in on), "-np", str(total)]
     words += ["--allow-run-as-root", "--tag-output", "-bind-to", "none", "-map-by", "slot"]
     for name, value in options.items():
         words += ["-mca", name, value]

@@ -58,12 +58,18 @@ def test_torchrun(hosts: int, gpus: int) -> None:
         assert command.name == "torchrun train.py"
 
 
+def test_arguments_that_mpi_cannot_pass_on_are_refused() -> None:
+    program = Command([sys.executable, "train.py", *["x" * 2500] * 60], "train.py")
+    with pytest.raises(JobError, match=r"hyperparameters\.json: the hyperparameters are too long for the launcher mpi"):
+        mpi.launch(job(2, launcher="mpi"), program, place(0))
+
+
 @pytest.mark.parametrize(("hosts", "gpus"), SIZES)
 def test_mpi(hosts: int, gpus: int) -> None:
     command = only(mpi.launch(job(hosts, launcher="mpi"), PROGRAM, place(gpus)))
     argv = list(command.argv)
     each = gpus or 1
-    on = ",".join(f"{name}:{each}" for name in names(hosts))
+    on = ",".join(f"{name}:{each}" for name in (names(hosts) if hosts > 1 else ["localhost"]))
     assert argv[:5] == ["mpirun", "--host", on, "-np", str(each * hosts)]
     assert argv[-7:] == [*WORDS, *PROGRAM.argv]
     options = dict(itertools.pairwise(argv))

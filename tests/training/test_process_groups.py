@@ -1,0 +1,97 @@
+"""SIGTERM reaches all that a script has started, in whatever group or session, once, with time to save."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support import Finished, Tree, wait_until
+
+MakeTree = Callable[..., Tree]
+
+# The three seconds are more than processes get that a program has left behind (2 s).
+SAVES = r"""
+import os, signal, sys, time
+from pathlib import Path
+name, signals = sys.argv[1], []
+
+def save(*_):
+    signals.append("SIGTERM")
+    if len(signals) == 1:
+        time.sleep(3)
+        print(f"{name} saves\n", end="", flush=True)  # in one piece
+        Path(os.environ["SM_MODEL_DIR"], name).write_text(" ".join(signals))
+        sys.exit(0)
+
+signal.signal(signal.SIGTERM, save)
+Path(os.environ["SM_OUTPUT_DATA_DIR"], name).touch()
+time.sleep(60)
+"""
+PARENT = """
+import subprocess, sys
+subprocess.run([sys.executable, "save.py", "session-of-a-parent-that-dies"], start_new_session=True)
+"""
+PASSES_ON = """
+import signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "save.py", "told-by-its-parent"], start_new_session=True)
+signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+child.wait()
+"""
+BESIDE = [
+    '"$PYTHON" save.py plain &',
+    'timeout 1000 "$PYTHON" save.py timeout &',
+    'setsid "$PYTHON" save.py setsid &',
+    'nohup "$PYTHON" save.py nohup &',
+    '(setsid "$PYTHON" save.py daemon &)',
+    """bash -c 'set -m; "$PYTHON" save.py job-control & wait' &""",
+    """bash -c 'trap "echo trapped" EXIT; timeout 1000 "$PYTHON" save.py shell-with-a-trap; true' &""",
+    '"$PYTHON" parent.py &',
+    '"$PYTHON" passes_on.py &',
+]
+NAMES = [
+    *("plain", "timeout", "setsid", "nohup", "daemon", "job-control", "shell-with-a-trap"),
+    *("session-of-a-parent-that-dies", "told-by-its-parent"),
+]
+
+
+def stop(ml: MakeTree, shell: str, names: list[str], **environ: str) -> tuple[Finished, Tree]:
+    """Runs `train` on a shell script, and sends SIGTERM when the programs `names` are ready."""
+    files = {"save.py": SAVES, "parent.py": PARENT, "passes_on.py": PASSES_ON, "run.sh": f"#!/bin/bash\n{shell}\n"}
+    tree = ml(code=files)
+    process = tree.start(SAGEMAKER_PROGRAM="run.sh", PYTHON=sys.executable, **environ)
+    data = tree.paths.output_data
+    wait_until(lambda: process.poll() is not None or all(map(Path.exists, map(data.joinpath, names))), "all programs")
+    process.terminate()
+    return tree.finish(process, timeout_s=60), tree
+
+
+def test_all_get_it_once_and_have_time_to_save_and_to_say_so(ml: MakeTree) -> None:
+    done, tree = stop(ml, "\n".join([*BESIDE, "wait"]), NAMES)
+    assert {path.name: path.read_text() for path in tree.paths.model.iterdir()} == dict.fromkeys(NAMES, "SIGTERM")
+    assert sorted(line for line in done.out.splitlines() if "saves" in line) == sorted(f"{n} saves" for n in NAMES)
+    assert "BrokenPipe" not in done.err
+    assert done.status == 143
+
+
+def test_a_shell_that_timeout_takes_the_place_of(ml: MakeTree) -> None:
+    done, tree = stop(ml, 'exec timeout 1000 "$PYTHON" save.py only', ["only"])
+    assert (tree.paths.model / "only").read_text() == "SIGTERM"
+    assert "only saves\n" in done.out
+    assert done.status == 143
+
+
+IGNORES = """
+import os, signal, time
+from pathlib import Path
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+Path(os.environ["SM_OUTPUT_DATA_DIR"], "deaf").touch()
+time.sleep(60)
+"""
+
+
+def test_a_session_that_ignores_it_is_killed_when_the_time_is_up(ml: MakeTree) -> None:
+    shell = f"setsid \"$PYTHON\" -c '{IGNORES}' & wait"
+    done, _ = stop(ml, shell, ["deaf"], TRAINING_STOP_TIMEOUT="0.5")
+    assert "still runs after 0 s: SIGKILL" in done.err
+    assert done.status == 143
