@@ -196,6 +196,50 @@ def test_a_keras_script_that_knows_no_strategy_trains_as_one(tmp_path: Path, ask
         assert len(served(hosts[1].tree, [[1] * 40] * 3)) == 3
 
 
+# As AWS's tensorflow_script_mode_training_and_serving/mnist-2.py does: the first host saves, and it alone. With
+# batch normalisation and metrics, whose variables TensorFlow by itself reduces over all hosts when one of them saves.
+SAVES_ON_THE_FIRST_HOST = """
+import json, os, time
+import numpy as np, tensorflow as tf
+host, hosts, folder = os.environ["SM_CURRENT_HOST"], json.loads(os.environ["SM_HOSTS"]), os.environ["SM_MODEL_DIR"]
+model = tf.keras.Sequential([
+    tf.keras.layers.Dense(4, input_shape=(4,)), tf.keras.layers.BatchNormalization(), tf.keras.layers.Dense(1),
+])
+model.compile("adam", "mse", metrics=["mae"])
+x = np.random.default_rng(hosts.index(host)).random((64, 4), "float32")
+first = host == hosts[0]
+callbacks = [tf.keras.callbacks.ModelCheckpoint("/tmp/checkpoint-{epoch}")] if first else []
+model.fit(x, x.sum(1), batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+model.evaluate(x, x.sum(1), verbose=0)
+print("weights", *[float(abs(w).sum()) for w in model.get_weights()], sep=",", flush=True)
+if first:
+    model.save(folder + "/1")
+    model.save(folder + "/model.keras")
+    model.save_weights(folder + "/weights.h5")
+    model.export(folder + "/exported")
+    tf.saved_model.save(model, folder + "/saved_model")
+    tf.keras.models.save_model(model, folder + "/model.h5")
+    tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder + "/checkpoints", 2).save()
+    print("saved on", host, flush=True)
+"""
+SAVED = {"1", "model.keras", "weights.h5", "exported", "saved_model", "model.h5", "checkpoints"}
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_saving_may_be_left_to_the_first_host(tmp_path: Path) -> None:
+    given = {"sagemaker_parameter_server_enabled": "true"}
+    with make_hosts(2, tmp_path, code={"train.py": SAVES_ON_THE_FIRST_HOST}, hyperparameters=given) as hosts:
+        hosts.start()
+        assert hosts.wait(200) == [0, 0], hosts[1].log
+        assert {path.name for path in hosts[1].tree.paths.model.iterdir()} == SAVED
+        assert said(hosts, r"saved on (\S+)") == ["algo-1"]
+        assert not list(hosts[2].tree.paths.model.iterdir())
+        weights = said(hosts, r"weights,(\S+)")
+        assert len(weights) == 2
+        assert len(set(weights)) == 1  # the statistics of batch normalisation, too
+
+
 def served(tree: Tree, reviews: list[list[int]]) -> Any:
     """What `serve` answers with the model that was trained."""
     with contextlib.closing(socket.create_server(("", 0))) as listener:
@@ -223,6 +267,12 @@ LONELY = {
         "import keras, numpy as np\nm = keras.Sequential([keras.layers.Dense(1)])\nm.compile(loss='mse')\n"
         "m.fit(np.ones((8, 2)), np.ones(8))",
         "Keras 3 cannot train on several hosts",
+    ),
+    "predictions on the first host alone": (
+        "import os, tensorflow as tf, numpy as np\nx = np.ones((8, 2))\n"
+        "m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])\nm.compile(loss='mse')\n"
+        "m.fit(x, x[:, :1], verbose=0)\nif os.environ['SM_CURRENT_HOST'] == 'algo-1': m.predict(x)",
+        "worker 0 calls predict without worker 1, whose script has ended",
     ),
 }
 
