@@ -1,7 +1,9 @@
-"""Runs an untouched TensorFlow script as one of the workers of MultiWorkerMirroredStrategy; or a server:
+"""Runs an untouched TensorFlow script as one of the workers of MultiWorkerMirroredStrategy, or as the chief of
+ParameterServerStrategy; or a server for such a chief:
 
     python -P training/tf_strategy.py MODEL_DIR train.py --epochs 3
     python -P training/tf_strategy.py MODEL_DIR -m package.train --epochs 3
+    python -P training/tf_strategy.py --chief train.py --epochs 3
     python -P training/tf_strategy.py --server
 
 TF_CONFIG says who takes part. The script runs inside the strategy's scope, so what it builds by tf.keras is mirrored
@@ -23,6 +25,7 @@ import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import json
 import os
 import runpy
 import sys
@@ -41,6 +44,8 @@ def main(words: Sequence[str]) -> None:
     """Serves, or runs the script."""
     if list(words) == ["--server"]:
         serve()
+    elif words[0] == "--chief":
+        coordinate(list(words[1:]))
     else:
         train(words[0], [word for word in words[1:2] if word != "-P"] + list(words[2:]))
 
@@ -78,6 +83,34 @@ def train(model_dir: str, script: list[str]) -> None:
             "train by tf.keras, or ask for one host"
         )
     workers.part()
+
+
+def coordinate(script: list[str]) -> None:
+    """Runs the script, which makes the strategy itself. Ends the process with an error where it did not."""
+    import tensorflow as tf
+
+    made: list[bool] = []
+    for strategy in (
+        tf.distribute.ParameterServerStrategy,
+        tf.compat.v1.distribute.experimental.ParameterServerStrategy,
+    ):
+        strategy.__init__ = note_calls(strategy.__init__, made)
+    run(script)
+    workers = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"])
+    if not made and workers > 1:
+        sys.exit(
+            f"error: {script[1] if script[0] == '-m' else script[0]} names ParameterServerStrategy, but ended without "
+            f"having made one: the first of {workers} hosts has trained alone; have it make the strategy, or ask for "
+            "MultiWorkerMirroredStrategy by sagemaker_multi_worker_mirrored_strategy_enabled"
+        )
+
+
+def note_calls(function: Callable[..., Any], calls: list[bool]) -> Callable[..., Any]:
+    def note_and_call(*arguments: Any, **options: Any) -> Any:
+        calls.append(True)
+        return function(*arguments, **options)
+
+    return functools.update_wrapper(note_and_call, function)
 
 
 def run(script: list[str]) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,7 +19,7 @@ import pytest
 import requests
 
 from tests.hosts import Hosts, make_hosts
-from tests.support import TRAIN, Tree, wait_until
+from tests.support import TRAIN, Tree, make_tree, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -268,6 +269,10 @@ LONELY = {
         "m.fit(np.ones((8, 2)), np.ones(8))",
         "Keras 3 cannot train on several hosts",
     ),
+    "a strategy that is never made": (
+        "import tensorflow as tf\nif False: tf.distribute.ParameterServerStrategy(None)",
+        "train.py names ParameterServerStrategy, but ended without having made one: the first of 2 hosts has trained",
+    ),
     "predictions on the first host alone": (
         "import os, tensorflow as tf, numpy as np\nx = np.ones((8, 2))\n"
         "m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])\nm.compile(loss='mse')\n"
@@ -289,30 +294,73 @@ def test_what_tensorflow_cannot_distribute_is_an_error(tmp_path: Path, script: s
 
 
 PARAMETER_SERVER = """
-import os, time
-import numpy as np, tensorflow as tf
+import os
+import tensorflow as tf
 resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
 strategy = tf.distribute.ParameterServerStrategy(resolver)
+
+class Model(tf.keras.Sequential):
+    def train_step(self, data):
+        tf.print("a step")  # in the log of the worker that takes it
+        return super().train_step(data)
+
+def reviews(context):
+    x = tf.random.stateless_uniform((64, 4), seed=(0, 0))
+    return tf.data.Dataset.from_tensor_slices((x, tf.reduce_sum(x, 1))).batch(8).repeat()
+
 with strategy.scope():
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(4,))])
+    model = Model([tf.keras.layers.Dense(1, input_shape=(4,))])
     model.compile("sgd", "mse")
-x = np.random.rand(64, 4).astype("float32")
-model.fit(x, x.sum(1), batch_size=8, steps_per_epoch=8, epochs=EPOCHS, verbose=0)
-model.save_weights(os.environ["SM_MODEL_DIR"] + "/w.h5")
-print("trained by", resolver.cluster_spec().as_dict())
+model.fit(tf.keras.utils.experimental.DatasetCreator(reviews), steps_per_epoch=20, epochs=EPOCHS, verbose=0)
+model.save(os.environ["SM_MODEL_DIR"] + "/1")
+print("trained by", *resolver.cluster_spec().as_dict()["worker"])
+"""
+# As TensorFlow's guide tells users to begin. Servers and workers are ours, so that only the chief comes here.
+GUIDE = """
+import json, os
+if json.loads(os.environ["TF_CONFIG"])["task"]["type"] in ("worker", "ps"):
+    raise SystemExit("this is no task for the script")
 """
 
 
 @need("tf_keras")
 @pytest.mark.timeout(300)
-def test_parameter_servers_end_with_the_chief(tmp_path: Path) -> None:
+def test_every_host_is_a_worker_of_parameter_servers_which_end_with_the_chief(tmp_path: Path) -> None:
     given = {"sagemaker_parameter_server_enabled": "true"}
-    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "2")}
+    code = {"train.py": GUIDE + PARAMETER_SERVER.replace("EPOCHS", "3")}
     with make_hosts(2, tmp_path, code=code, hyperparameters=given) as hosts:
         hosts.start()
         assert hosts.wait(150) == [0, 0], hosts[1].log
-        assert (hosts[1].tree.paths.model / "w.h5").is_file()
+        assert said(hosts, r"trained by (algo-1:\d+ algo-2:\d+)")
+        assert all("a step" in host.log for host in hosts.all)
+        assert (hosts[1].tree.paths.model / "1/saved_model.pb").is_file()
         assert not list(hosts[2].tree.paths.model.iterdir())
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_one_host_alone_has_a_parameter_server_and_a_worker_too(tmp_path: Path) -> None:
+    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "1")}
+    tree = make_tree(tmp_path, code=code, hyperparameters={"sagemaker_parameter_server_enabled": "true"})
+    tree.paths.model.mkdir()
+    finished = tree.finish(tree.start(), 150)
+    assert finished.status == 0, finished.err
+    assert (tree.paths.model / "1/saved_model.pb").is_file()
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_a_worker_that_dies_is_named(tmp_path: Path) -> None:
+    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "10000")}
+    given = {"sagemaker_parameter_server_enabled": "true"}
+    with make_hosts(2, tmp_path, code=code, hyperparameters=given) as hosts:
+        hosts.start()
+        wait_until(lambda: all("a step" in host.log for host in hosts.all), "the first steps", 120)
+        tasks = {pid: Path(f"/proc/{pid}/environ").read_text() for pid in hosts[2].processes()}
+        (worker,) = [pid for pid, task in tasks.items() if '"task": {"type": "worker"' in task]
+        os.kill(worker, signal.SIGKILL)
+        assert hosts.wait(60) == [137, 137]
+        assert hosts[1].failure.startswith("algo-2: TensorFlow's worker 1 was killed by SIGKILL"), hosts[1].failure
 
 
 @need("tf_keras")
