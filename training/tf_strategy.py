@@ -95,6 +95,7 @@ def coordinate(script: list[str]) -> None:
         tf.compat.v1.distribute.experimental.ParameterServerStrategy,
     ):
         strategy.__init__ = note_calls(strategy.__init__, made)
+    save_on_chief(tf, made)
     run(script)
     workers = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"])
     if not made and workers > 1:
@@ -103,6 +104,22 @@ def coordinate(script: list[str]) -> None:
             f"having made one: the first of {workers} hosts has trained alone; have it make the strategy, or ask for "
             "MultiWorkerMirroredStrategy by sagemaker_multi_worker_mirrored_strategy_enabled"
         )
+
+
+def save_on_chief(tf: Any, made: list[bool]) -> None:
+    """Has the chief read and write files, once the strategy is made, where a script does not say who shall. By itself
+    TensorFlow has every parameter server write its own part, which wants a file system that all hosts share."""
+
+    def on_chief(make: Callable[..., None]) -> Callable[..., None]:
+        def make_on_chief(options: Any, *arguments: Any, **given: Any) -> None:
+            make(options, *arguments, **given)
+            if made and options.experimental_io_device is None:
+                options.experimental_io_device = "/job:chief/replica:0/task:0/device:CPU:0"
+
+        return functools.update_wrapper(make_on_chief, make)
+
+    for options in (tf.saved_model.SaveOptions, tf.saved_model.LoadOptions, tf.train.CheckpointOptions):
+        options.__init__ = on_chief(options.__init__)
 
 
 def note_calls(function: Callable[..., Any], calls: list[bool]) -> Callable[..., Any]:

@@ -194,7 +194,10 @@ def test_a_keras_script_that_knows_no_strategy_trains_as_one(tmp_path: Path, ask
         assert len(set(weights)) == 1
         assert (hosts[1].tree.paths.model / "1/saved_model.pb").is_file()
         assert not list(hosts[2].tree.paths.model.iterdir())
-        assert len(served(hosts[1].tree, [[1] * 40] * 3)) == 3
+        reviews = [[1] * 40] * 3
+        first, second = served(hosts[1].tree, {"instances": reviews}, reviews)
+        assert len(first["predictions"]) == 3
+        assert first == second
 
 
 # As AWS's tensorflow_script_mode_training_and_serving/mnist-2.py does: the first host saves, and it alone. With
@@ -209,7 +212,7 @@ model = tf.keras.Sequential([
 model.compile("adam", "mse", metrics=["mae"])
 x = np.random.default_rng(hosts.index(host)).random((64, 4), "float32")
 first = host == hosts[0]
-callbacks = [tf.keras.callbacks.ModelCheckpoint("/tmp/checkpoint-{epoch}")] if first else []
+callbacks = [tf.keras.callbacks.ModelCheckpoint(folder + "/latest")] if first else []
 model.fit(x, x.sum(1), batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
 model.evaluate(x, x.sum(1), verbose=0)
 print("weights", *[float(abs(w).sum()) for w in model.get_weights()], sep=",", flush=True)
@@ -223,7 +226,7 @@ if first:
     tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder + "/checkpoints", 2).save()
     print("saved on", host, flush=True)
 """
-SAVED = {"1", "model.keras", "weights.h5", "exported", "saved_model", "model.h5", "checkpoints"}
+SAVED = {"latest", "1", "model.keras", "weights.h5", "exported", "saved_model", "model.h5", "checkpoints"}
 
 
 @need("tf_keras")
@@ -241,8 +244,8 @@ def test_saving_may_be_left_to_the_first_host(tmp_path: Path) -> None:
         assert len(set(weights)) == 1  # the statistics of batch normalisation, too
 
 
-def served(tree: Tree, reviews: list[list[int]]) -> Any:
-    """What `serve` answers with the model that was trained."""
+def served(tree: Tree, *payloads: Any) -> list[Any]:
+    """What `serve` answers with the model that was trained, a SavedModel, and without any code."""
     with contextlib.closing(socket.create_server(("", 0))) as listener:
         port = listener.getsockname()[1]
     environ = {"SAGEMAKER_BASE_DIR": str(tree.root), "SAGEMAKER_BIND_TO_PORT": str(port), "MODEL_SERVER_WORKERS": "1"}
@@ -250,7 +253,7 @@ def served(tree: Tree, reviews: list[list[int]]) -> Any:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: answers(f"{url}/ping"), "the server", 60)
-        return requests.post(f"{url}/invocations", json=reviews, timeout=30).json()
+        return [requests.post(f"{url}/invocations", json=payload, timeout=30).json() for payload in payloads]
     finally:
         server.terminate()
         server.wait(30)
@@ -313,6 +316,8 @@ with strategy.scope():
     model.compile("sgd", "mse")
 model.fit(tf.keras.utils.experimental.DatasetCreator(reviews), steps_per_epoch=20, epochs=EPOCHS, verbose=0)
 model.save(os.environ["SM_MODEL_DIR"] + "/1")
+tf.keras.models.load_model(os.environ["SM_MODEL_DIR"] + "/1", compile=False)
+tf.train.Checkpoint(model=model).save(os.environ["SM_MODEL_DIR"] + "/checkpoint")
 print("trained by", *resolver.cluster_spec().as_dict()["worker"])
 """
 # As TensorFlow's guide tells users to begin. Servers and workers are ours, so that only the chief comes here.
@@ -329,7 +334,9 @@ def test_every_host_is_a_worker_of_parameter_servers_which_end_with_the_chief(tm
     given = {"sagemaker_parameter_server_enabled": "true"}
     code = {"train.py": GUIDE + PARAMETER_SERVER.replace("EPOCHS", "3")}
     with make_hosts(2, tmp_path, code=code, hyperparameters=given) as hosts:
-        hosts.start()
+        hosts[1].start()
+        # The second host must not see the first one's disk: a parameter server would write its part there.
+        hosts[2].start("sh", "-c", f"mount -t tmpfs tmpfs {hosts[1].tree.root} && exec {TRAIN}")
         assert hosts.wait(150) == [0, 0], hosts[1].log
         assert said(hosts, r"trained by (algo-1:\d+ algo-2:\d+)")
         assert all("a step" in host.log for host in hosts.all)
