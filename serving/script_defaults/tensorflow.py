@@ -87,7 +87,10 @@ def _tensorflow() -> Any:
 
 
 def _of_json(data: formats.Data, media: MediaType) -> Payload:
-    value = formats.json_value(data, media)
+    return _of_value(formats.json_value(data, media))
+
+
+def _of_value(value: Any) -> Payload:
     if not isinstance(value, dict) or not ({INSTANCES, INPUTS} & value.keys()):
         if isinstance(value, dict) and "examples" in value:
             raise ValueError("TensorFlow Serving's classify and regress are not here; send instances or inputs")
@@ -105,7 +108,9 @@ def _of_json(data: formats.Data, media: MediaType) -> Payload:
 
 
 def _of_lines(data: formats.Data, media: MediaType) -> Payload:
-    return Payload(codecs.decode(formats.bytes_of(data), media)[0])
+    """An instance on each line; a line alone is a value like any other in JSON."""
+    values = codecs.decode(formats.bytes_of(data), MediaType(codecs.JSON_LINES, media.charset))[0]
+    return Payload(values) if len(values) > 1 else _of_value(values[0])
 
 
 def _of_csv(data: formats.Data, media: MediaType) -> Payload:
@@ -122,6 +127,7 @@ READERS: dict[str, Any] = {
     codecs.JSON: _of_json,
     codecs.CSV: _of_csv,
     codecs.JSON_LINES: _of_lines,
+    "application/jsons": _of_lines,  # the container's other name for it
     codecs.NPY: _of_npy,
 }
 
@@ -234,12 +240,13 @@ def _array(values: Any, dtype: Any) -> Any:
             raise TypeError("true and false are expected")
         return array.astype(bool)
     # At once in the type that is wanted: of mixed numbers and texts NumPy would make texts as long as the longest.
-    array = numpy.array(values, dtype.as_numpy_dtype)
+    with numpy.errstate(over="ignore"):
+        array = numpy.array(values, dtype.as_numpy_dtype)
     if array.dtype.kind in "iu":
         if not (numpy.array(values, numpy.float64) % 1 == 0).all():
             raise ValueError("whole numbers are expected")
-    elif numpy.isnan(array).any():
-        raise ValueError("it holds null or NaN")
+    elif not numpy.isfinite(array).all():
+        raise ValueError("it holds null, NaN or a number that is too large")
     return array
 
 
@@ -299,8 +306,9 @@ def rows_of(outputs: Mapping[str, Any]) -> Any:
 
 
 def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
-    """TensorFlow Serving's answer in JSON; in other types what it holds."""
-    if codecs.accepted(accept, codecs.JSON) != codecs.JSON and isinstance(prediction, dict) and len(prediction) == 1:
+    """TensorFlow Serving's answer in JSON, also as a line of it; in types that have no objects, what it holds."""
+    bare = codecs.accepted(accept, codecs.JSON) not in (codecs.JSON, codecs.JSON_LINES)
+    if bare and isinstance(prediction, dict) and len(prediction) == 1:
         (prediction,) = prediction.values()
     return encoding.output_fn(prediction, accept, context)
 

@@ -152,6 +152,8 @@ def npy(array: Any) -> bytes:
         (b"[[1, 2]]", JSON, JSON, {"predictions": [[2, 4]]}),
         (b"1,2\n3,4\n", CSV, JSON, {"predictions": [[2, 4], [6, 8]]}),
         (b"[1,2]\n[3,4]\n", LINES, JSON, {"predictions": [[2, 4], [6, 8]]}),
+        (b'{"instances": [[1, 2]]}\n', LINES, JSON, {"predictions": [[2, 4]]}),
+        (b"[[1, 2], [3, 4]]", "application/jsons", LINES, {"predictions": [[2, 4], [6, 8]]}),
         (npy(np.array([[1, 2]], "float32")), NPY, JSON, {"predictions": [[2, 4]]}),
         (
             b'{"signature_name": "two", "inputs": {"x": [[1, 2]], "n": [1]}}',
@@ -178,7 +180,8 @@ ROWS = r"input 'x' takes float32 of shape \(any, 2\); what was sent "
         (b'{"instances": [[1, 2, 3]]}', ROWS + r"has shape \(1, 3\)"),
         (b'{"instances": [[1, 2], [3]]}', ROWS + "is none: its lists differ in length"),
         (b'{"instances": [["a", "b"]]}', ROWS + "is none: could not convert string to float: 'a'"),
-        (b'{"instances": [[1, null]]}', ROWS + "is none: it holds null or NaN"),
+        (b'{"instances": [[1, null]]}', ROWS + "is none: it holds null, NaN"),
+        (b'{"instances": [[1, 1e300]]}', ROWS + "is none: it holds .* a number that is too large"),
         (b'{"instances": ' + b"[" * 900 + b"1" + b"]" * 900 + b"}", ROWS),
         (b'{"instances": 1}', "instances must be a list"),
         (b'{"instances": [1], "inputs": 1}', "both instances and inputs"),
@@ -224,3 +227,14 @@ def test_a_saved_model_is_served_without_any_code(start: Start, base: Path) -> N
     assert "input 'x' takes float32 of shape (any, 2); what was sent has shape (1, 3)" in refused.json()["message"]
     told = "TensorFlow Serving's defaults are used, because the model folder has 1/saved_model.pb"
     assert server.log().count(told) == 1
+
+
+@pytest.mark.slow
+def test_a_saved_model_is_one_of_many(start: Start, base: Path) -> None:
+    folder = base / "models" / "double"
+    save(pytest.importorskip("tensorflow"), folder / "1")
+    server = start(base, MODEL_HANDLER="", SAGEMAKER_MULTI_MODEL="true").ready()
+    loaded = server.post("/models", json={"model_name": "double", "url": str(folder)}, timeout=90)
+    assert loaded.status_code == 200, loaded.text
+    answer = server.post("/models/double/invoke", json={"instances": [[1, 2]]})
+    assert (answer.status_code, answer.json()) == (200, {"predictions": [[2.0, 4.0]]})
