@@ -276,6 +276,12 @@ LONELY = {
         "import tensorflow as tf\nif False: tf.distribute.ParameterServerStrategy(None)",
         "train.py names ParameterServerStrategy, but ended without having made one: the first of 2 hosts has trained",
     ),
+    "a first host that fails while the other one waits for its end": (
+        "import os, tensorflow as tf, numpy as np\nx = np.ones((8, 2))\n"
+        "m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])\nm.compile(loss='mse')\n"
+        "m.fit(x, x[:, :1], verbose=0)\nif os.environ['SM_CURRENT_HOST'] == 'algo-1': raise ValueError('torn')",
+        "ValueError: torn",
+    ),
     "predictions on the first host alone": (
         "import os, tensorflow as tf, numpy as np\nx = np.ones((8, 2))\n"
         "m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])\nm.compile(loss='mse')\n"
