@@ -132,7 +132,7 @@ def note_calls(function: Callable[..., Any], calls: list[bool]) -> Callable[...,
 
 def run(script: list[str]) -> None:
     """The script as Python itself would run it."""
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, os.getcwd() if script[0] == "-m" else os.path.dirname(os.path.abspath(script[0])))
     with contextlib.ExitStack() as stack:
         stack.callback(sys.stdout.flush)
         try:

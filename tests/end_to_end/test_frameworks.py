@@ -353,8 +353,9 @@ def test_every_host_is_a_worker_of_parameter_servers_which_end_with_the_chief(tm
 @need("tf_keras")
 @pytest.mark.timeout(300)
 def test_one_host_alone_has_a_parameter_server_and_a_worker_too(tmp_path: Path) -> None:
-    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "1")}
-    tree = make_tree(tmp_path, code=code, hyperparameters={"sagemaker_parameter_server_enabled": "true"})
+    code = {"part/train.py": "import beside\n" + PARAMETER_SERVER.replace("EPOCHS", "1"), "part/beside.py": ""}
+    given = {"sagemaker_parameter_server_enabled": "true", "sagemaker_program": "part/train.py"}
+    tree = make_tree(tmp_path, code=code, hyperparameters=given)
     tree.paths.model.mkdir()
     finished = tree.finish(tree.start(), 150)
     assert finished.status == 0, finished.err
