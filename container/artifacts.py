@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
+
+SAVED_MODEL = "saved_model.pb"
 
 
 def torch_files(names: Collection[str]) -> list[str]:
@@ -16,5 +19,19 @@ def is_pretrained(names: Collection[str]) -> bool:
     return "config.json" in names and any(name.endswith((".safetensors", ".bin")) for name in names)
 
 
-def need_no_code(names: Collection[str]) -> bool:
-    return is_pretrained(names) or len(torch_files(names)) == 1
+def needs_no_code(folder: Path) -> bool:
+    """Whether a model folder can be served as it is."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return is_pretrained(names) or len(torch_files(names)) == 1 or find_saved_model(folder) is not None
+
+
+def find_saved_model(folder: Path) -> Path | None:
+    """TensorFlow's SavedModel in a model folder, a folder with saved_model.pb: the folder itself, one that is called
+    by its version as TensorFlow Serving wants it, or export/Servo/VERSION, SageMaker's own place; the highest wins."""
+    for parent in (folder, folder / "export" / "Servo"):
+        if (parent / SAVED_MODEL).is_file():
+            return parent
+        versions = [path.parent for path in parent.glob(f"*/{SAVED_MODEL}") if path.parent.name.isdecimal()]
+        if versions:
+            return max(versions, key=lambda path: int(path.name))
+    return None

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from container.artifacts import need_no_code
+from container.artifacts import needs_no_code
 from container.failure import JobError
 from container.hyperparameters import nearest
 from container.job import TrainingJob, read_object
@@ -192,13 +192,12 @@ def find_for_serving(paths: Paths, environ: Mapping[str, str] = os.environ) -> H
         if not isinstance(target, str):
             raise JobError(f'{manifest}: "handler" should be a text such as "package.module:Class"')
         return resolve(target, str(manifest))
-    names = [path.name for path in paths.model.iterdir()] if paths.model.is_dir() else []
-    if environ.get("HF_TASK") or (need_no_code(names) and len(installed()) != 1):
+    if environ.get("HF_TASK") or (needs_no_code(paths.model) and len(installed()) != 1):
         return InferenceScript(None)
     return _only_installed(
         f"nothing says how to serve {paths.model}: it has no {MANIFEST} (what `train` made has one), no "
-        "code/inference.py, and neither TorchScript (model.pt) nor what save_pretrained of transformers leaves; "
-        f"set {VARIABLE} to a handler's name or to package.module:Class"
+        "code/inference.py, and neither TorchScript (model.pt), TensorFlow's SavedModel (1/saved_model.pb) nor what "
+        f"save_pretrained of transformers leaves; set {VARIABLE} to a handler's name or to package.module:Class"
     )
 
 

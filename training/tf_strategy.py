@@ -1,13 +1,19 @@
-"""Runs an untouched TensorFlow script as one of the workers of MultiWorkerMirroredStrategy; or a server:
+"""Runs an untouched TensorFlow script as one of the workers of MultiWorkerMirroredStrategy, or as the chief of
+ParameterServerStrategy; or a server for such a chief:
 
     python -P training/tf_strategy.py MODEL_DIR train.py --epochs 3
     python -P training/tf_strategy.py MODEL_DIR -m package.train --epochs 3
+    python -P training/tf_strategy.py --chief train.py --epochs 3
     python -P training/tf_strategy.py --server
 
 TF_CONFIG says who takes part. The script runs inside the strategy's scope, so what it builds by tf.keras is mirrored
 and trained as one; one that makes the strategy itself gets the same one. A script that ends without having trained
 anything in it has failed: every host would have trained alone. Where TRAINING_SPARE_MODEL_DIR is set, what Keras and
-TensorFlow save below MODEL_DIR goes there, for all workers must save, and one model is enough.
+TensorFlow save below MODEL_DIR goes there, for one model is enough.
+
+A script may save on all hosts, or on the first one alone, as AWS's own examples do (`if args.current_host ==
+args.hosts[0]: model.save(…)`). So saving needs no other worker (class Local), and no worker ends before the scripts of
+all have (class Workers): TensorFlow takes one that has ended for one that has crashed, and aborts the others.
 
 Started as a file and free of our own imports, because the user's code may hold folders called like ours.
 """
@@ -15,23 +21,31 @@ Started as a file and free of our own imports, because the user's code may hold 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import json
 import os
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 SPARE = "TRAINING_SPARE_MODEL_DIR"
+TOGETHER = ("fit", "evaluate", "predict")
+"""Methods of a Keras model that compute on all workers at once."""
+WATCH_S = 2.0
 
 
 def main(words: Sequence[str]) -> None:
     """Serves, or runs the script."""
     if list(words) == ["--server"]:
         serve()
+    elif words[0] == "--chief":
+        coordinate(list(words[1:]))
     else:
         train(words[0], [word for word in words[1:2] if word != "-P"] + list(words[2:]))
 
@@ -54,10 +68,12 @@ def train(model_dir: str, script: list[str]) -> None:
     sys.meta_path.insert(0, KerasFinder())
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     name = script[1] if script[0] == "-m" else script[0]
-    used = offer(tf, strategy, name)
+    workers = Workers(strategy)
+    used = offer(tf, strategy, workers, name)
     spare = os.environ.get(SPARE)
     if spare:
         divert(tf, model_dir, spare)
+    save_locally(tf, Local(tf, strategy))
     with strategy.scope():
         run(script)
     if not used:
@@ -66,11 +82,57 @@ def train(model_dir: str, script: list[str]) -> None:
             f"distributed: each of the {strategy.num_replicas_in_sync} hosts would have trained alone; "
             "train by tf.keras, or ask for one host"
         )
+    workers.part()
+
+
+def coordinate(script: list[str]) -> None:
+    """Runs the script, which makes the strategy itself. Ends the process with an error where it did not."""
+    import tensorflow as tf
+
+    made: list[bool] = []
+    for strategy in (
+        tf.distribute.ParameterServerStrategy,
+        tf.compat.v1.distribute.experimental.ParameterServerStrategy,
+    ):
+        strategy.__init__ = note_calls(strategy.__init__, made)
+    save_on_chief(tf, made)
+    run(script)
+    workers = len(json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"])
+    if not made and workers > 1:
+        sys.exit(
+            f"error: {script[1] if script[0] == '-m' else script[0]} names ParameterServerStrategy, but ended without "
+            f"having made one: the first of {workers} hosts has trained alone; have it make the strategy, or ask for "
+            "MultiWorkerMirroredStrategy by sagemaker_multi_worker_mirrored_strategy_enabled"
+        )
+
+
+def save_on_chief(tf: Any, made: list[bool]) -> None:
+    """Has the chief read and write files, once the strategy is made, where a script does not say who shall. By itself
+    TensorFlow has every parameter server write its own part, which wants a file system that all hosts share."""
+
+    def on_chief(make: Callable[..., None]) -> Callable[..., None]:
+        def make_on_chief(options: Any, *arguments: Any, **given: Any) -> None:
+            make(options, *arguments, **given)
+            if made and options.experimental_io_device is None:
+                options.experimental_io_device = "/job:chief/replica:0/task:0/device:CPU:0"
+
+        return functools.update_wrapper(make_on_chief, make)
+
+    for options in (tf.saved_model.SaveOptions, tf.saved_model.LoadOptions, tf.train.CheckpointOptions):
+        options.__init__ = on_chief(options.__init__)
+
+
+def note_calls(function: Callable[..., Any], calls: list[bool]) -> Callable[..., Any]:
+    def note_and_call(*arguments: Any, **options: Any) -> Any:
+        calls.append(True)
+        return function(*arguments, **options)
+
+    return functools.update_wrapper(note_and_call, function)
 
 
 def run(script: list[str]) -> None:
     """The script as Python itself would run it."""
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, os.getcwd() if script[0] == "-m" else os.path.dirname(os.path.abspath(script[0])))
     with contextlib.ExitStack() as stack:
         stack.callback(sys.stdout.flush)
         try:
@@ -85,7 +147,7 @@ def run(script: list[str]) -> None:
                 raise
 
 
-def offer(tf: Any, strategy: Any, script: str) -> list[str]:
+def offer(tf: Any, strategy: Any, workers: Workers, script: str) -> list[str]:
     """Makes the strategy the only one that the script can get, and refuses a `fit` outside of it. Gives a list that
     is empty as long as nothing has been run on all hosts."""
     used: list[str] = []
@@ -102,16 +164,174 @@ def offer(tf: Any, strategy: Any, script: str) -> list[str]:
                 f"{type(model.distribute_strategy).__name__}: every host would train alone"
             )
         used.append("fit")
-        return fit(model, *arguments, **options)
+        history = fit(model, *arguments, **options)
+        average(tf, model)
+        return history
 
     def the_one(*arguments: Any, **options: Any) -> Any:
         return strategy
 
     strategy.run = run_and_note
     tf.keras.Model.fit = fit_inside
+    for name in TOGETHER:
+        setattr(tf.keras.Model, name, workers.counted(getattr(tf.keras.Model, name), f"calls {name}"))
+    make = strategy.extended._create_variable
+    strategy.extended._create_variable = workers.counted(make, "makes a variable (builds or loads a model, say)")
     tf.distribute.MultiWorkerMirroredStrategy = the_one
     tf.distribute.experimental.MultiWorkerMirroredStrategy = the_one
     return used
+
+
+def average(tf: Any, model: Any) -> None:
+    """Gives all workers the mean of what each has for itself, such as the statistics of batch normalisation, which
+    is what TensorFlow would have them compute whenever one of them saves."""
+    for variable in model.variables:
+        if (
+            getattr(variable, "synchronization", None) is tf.VariableSynchronization.ON_READ
+            and variable.aggregation is tf.VariableAggregation.MEAN
+            and hasattr(variable, "values")
+        ):
+            variable.assign(variable.read_value())
+
+
+class Workers:
+    """All workers of the strategy, who speak by the key-value store of TensorFlow's coordination service, which the
+    first of them holds. TensorFlow has no public name for it.
+
+    They count what all of them must do together. Who has counted more than one that has ended waits for it in vain.
+    """
+
+    def __init__(self, strategy: Any) -> None:
+        from tensorflow.python.eager import context
+
+        resolver = strategy.cluster_resolver
+        self._store = context.context()
+        self._own = int(resolver.task_id)
+        count = len(resolver.cluster_spec().job_tasks("worker"))
+        self._others = [number for number in range(count) if number != self._own]
+        self._calls = 0
+        self._last = ""
+        self._parted = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def counted(self, function: Callable[..., Any], what: str) -> Callable[..., Any]:
+        """`function`, which all workers have to call; `what` a call of it does, for people."""
+
+        def count_and_call(*arguments: Any, **options: Any) -> Any:
+            self._calls += 1
+            self._last = what
+            return function(*arguments, **options)
+
+        return functools.update_wrapper(count_and_call, function)
+
+    def part(self) -> None:
+        """Waits until the scripts of all workers have ended."""
+        self._store.set_config_key_value(f"byo/ended/{self._own}", str(self._calls))
+        for other in self._others:
+            self._await(f"byo/ended/{other}")
+        self._store.set_config_key_value(f"byo/left/{self._own}", "")
+        if self._own == 0:  # the store must outlive the others' questions
+            for other in self._others:
+                self._await(f"byo/left/{other}")
+        self._parted.set()
+        self._watcher.join()  # inside TensorFlow it would crash while Python ends
+
+    def _await(self, key: str) -> str:
+        while (value := self._look_up(key, 500)) is None:
+            pass  # in pieces, for Python's handlers of signals
+        return value
+
+    def _look_up(self, key: str, wait_ms: int) -> str | None:
+        from tensorflow.errors import DeadlineExceededError
+
+        with contextlib.suppress(DeadlineExceededError):
+            return str(self._store.get_config_key_value(key, timeout_in_ms=wait_ms))
+        return None
+
+    def _watch(self) -> None:
+        """Ends the process with an error where it waits for a worker that has ended."""
+        from tensorflow.errors import OpError
+
+        ended: dict[int, int] = {}
+        with contextlib.suppress(OpError):  # the first worker has gone: the main thread finds out too
+            while not self._parted.wait(WATCH_S):
+                for other in self._others:
+                    calls = self._look_up(f"byo/ended/{other}", 1) if other not in ended else None
+                    if calls is not None:
+                        ended[other] = int(calls)
+                    if self._calls > ended.get(other, self._calls):
+                        self._end(other)
+
+    def _end(self, other: int) -> None:
+        sys.stdout.flush()
+        print(
+            f"error: worker {self._own} {self._last} without worker {other}, whose script has ended: under "
+            "MultiWorkerMirroredStrategy all hosts must do so; saving alone may be left to one host",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)  # the main thread waits inside TensorFlow
+
+
+class Local:
+    """Has variables that differ from worker to worker read without the other workers, while `reading` lasts. By itself
+    TensorFlow reduces such a variable over all of them (metrics, statistics of batch normalisation), and a worker that
+    saves alone would wait for ever. So it would with a variable that saving makes, such as a checkpoint's save counter,
+    whose first value TensorFlow sends to all of them."""
+
+    def __init__(self, tf: Any, strategy: Any) -> None:
+        self._tf = tf
+        self._depth = 0
+        reduce = strategy.reduce
+
+        def reduce_here(operation: Any, value: Any, axis: int | None = None) -> Any:
+            own = getattr(value, "values", None)
+            if not self._depth or axis is not None or not own or not hasattr(value, "synchronization"):
+                return reduce(operation, value, axis=axis)
+            total = tf.add_n([variable.read_value() for variable in own])
+            return total if str(operation).upper().endswith("SUM") else total / len(own)
+
+        strategy.reduce = reduce_here
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        self._depth += 1
+        try:
+            with self._tf.variable_creator_scope(plain_variable):
+                yield
+        finally:
+            self._depth -= 1
+
+
+def plain_variable(next_creator: Any, **options: Any) -> Any:
+    """A variable of this process alone, made past the creator of the strategy, `next_creator`."""
+    from tensorflow.python.ops.resource_variable_ops import ResourceVariable
+
+    names = ("initial_value", "trainable", "validate_shape", "caching_device", "name", "dtype", "shape")
+    return ResourceVariable(**{name: options[name] for name in names if name in options})
+
+
+def save_locally(tf: Any, local: Local) -> None:
+    """Has all that saves a model, or takes its weights, read this worker's variables."""
+
+    def saved_locally(save: Callable[..., Any]) -> Callable[..., Any]:
+        def save_here(*arguments: Any, **options: Any) -> Any:
+            with local.reading():
+                return save(*arguments, **options)
+
+        return functools.update_wrapper(save_here, save)
+
+    places = [
+        (tf.keras.Model, ("save", "save_weights", "export", "get_weights")),
+        (tf.keras.models, ("save_model",)),
+        (tf.saved_model, ("save",)),
+        (tf.train.Checkpoint, ("save", "write")),
+        (tf.train.CheckpointManager, ("save",)),
+    ]
+    for owner, names in places:
+        for name in names:
+            setattr(owner, name, saved_locally(getattr(owner, name)))
 
 
 def divert(tf: Any, model_dir: str, spare: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from container.artifacts import is_pretrained, torch_files
 
 AUTO = "auto"
-FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface")
+FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface", "tensorflow")
 VARIABLE = "MODEL_SERVER_DEFAULTS"
 MEMBERS = 100
 # What a script's imports say, best first: transformers stands on PyTorch, and XGBoost is used beside scikit-learn.
@@ -70,6 +70,8 @@ class Evidence:
     """Top-level names of the packages that the script imports."""
     files: frozenset[str] = frozenset()
     """Names of what lies in the model folder."""
+    saved_model: str = ""
+    """Where in the model folder there is one of TensorFlow's."""
     environ: Mapping[str, str] = field(default_factory=dict)
     model: Model | None = None
     """None before there is one, where model_fn itself is left out."""
@@ -107,6 +109,9 @@ def _by_folder(evidence: Evidence) -> tuple[str, str] | None:
         return "huggingface", "the model folder has config.json and weights"
     if torch_files(evidence.files):
         return "pytorch", f"the model folder has {torch_files(evidence.files)[0]}"
+    # A script with a model_fn of its own takes arrays, as it always has.
+    if evidence.saved_model and evidence.model is None:
+        return "tensorflow", f"the model folder has {evidence.saved_model}"
     return None
 
 

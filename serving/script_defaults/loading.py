@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from container.artifacts import SAVED_MODEL, find_saved_model
 from container.failure import JobError
 from container.log import log
 from serving.script_defaults import defaults
@@ -59,7 +60,9 @@ def left_out(functions: Collection[str]) -> list[str]:
 
 def evidence_of(script: Path | None, model_dir: Path, setting: str) -> Evidence:
     files = frozenset(path.name for path in model_dir.iterdir()) if model_dir.is_dir() else frozenset()
-    return Evidence(setting, imports_of(script) if script else frozenset(), files, os.environ)
+    found = find_saved_model(model_dir)
+    saved_model = (found / SAVED_MODEL).relative_to(model_dir).as_posix() if found else ""
+    return Evidence(setting, imports_of(script) if script else frozenset(), files, saved_model, os.environ)
 
 
 def told(script: Path | None, missing: list[str], owner: str, because: str) -> str:

@@ -190,6 +190,7 @@ PRETRAINED = {"model/config.json": "{}", "model/model.safetensors": ""}
         ({"model/model.pt": "", "model/vocabulary.txt": ""}, {}, {}),
         ({"model/net.pth": ""}, {}, {"one": "a:B", "two": "c:D"}),
         (PRETRAINED, {}, {}),
+        ({"model/1/saved_model.pb": ""}, {}, {}),
         ({"model/config.json": "{}"}, {"HF_TASK": "fill-mask"}, {"only": "a:B"}),
     ],
 )

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,7 +19,7 @@ import pytest
 import requests
 
 from tests.hosts import Hosts, make_hosts
-from tests.support import TRAIN, Tree, wait_until
+from tests.support import TRAIN, Tree, make_tree, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -193,11 +194,58 @@ def test_a_keras_script_that_knows_no_strategy_trains_as_one(tmp_path: Path, ask
         assert len(set(weights)) == 1
         assert (hosts[1].tree.paths.model / "1/saved_model.pb").is_file()
         assert not list(hosts[2].tree.paths.model.iterdir())
-        assert len(served(hosts[1].tree, [[1] * 40] * 3)) == 3
+        reviews = [[1] * 40] * 3
+        first, second = served(hosts[1].tree, {"instances": reviews}, reviews)
+        assert len(first["predictions"]) == 3
+        assert first == second
 
 
-def served(tree: Tree, reviews: list[list[int]]) -> Any:
-    """What `serve` answers with the model that was trained."""
+# As AWS's tensorflow_script_mode_training_and_serving/mnist-2.py does: the first host saves, and it alone. With
+# batch normalisation and metrics, whose variables TensorFlow by itself reduces over all hosts when one of them saves.
+SAVES_ON_THE_FIRST_HOST = """
+import json, os, time
+import numpy as np, tensorflow as tf
+host, hosts, folder = os.environ["SM_CURRENT_HOST"], json.loads(os.environ["SM_HOSTS"]), os.environ["SM_MODEL_DIR"]
+model = tf.keras.Sequential([
+    tf.keras.layers.Dense(4, input_shape=(4,)), tf.keras.layers.BatchNormalization(), tf.keras.layers.Dense(1),
+])
+model.compile("adam", "mse", metrics=["mae"])
+x = np.random.default_rng(hosts.index(host)).random((64, 4), "float32")
+first = host == hosts[0]
+callbacks = [tf.keras.callbacks.ModelCheckpoint(folder + "/latest")] if first else []
+model.fit(x, x.sum(1), batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+model.evaluate(x, x.sum(1), verbose=0)
+print("weights", *[float(abs(w).sum()) for w in model.get_weights()], sep=",", flush=True)
+if first:
+    model.save(folder + "/1")
+    model.save(folder + "/model.keras")
+    model.save_weights(folder + "/weights.h5")
+    model.export(folder + "/exported")
+    tf.saved_model.save(model, folder + "/saved_model")
+    tf.keras.models.save_model(model, folder + "/model.h5")
+    tf.train.CheckpointManager(tf.train.Checkpoint(model=model), folder + "/checkpoints", 2).save()
+    print("saved on", host, flush=True)
+"""
+SAVED = {"latest", "1", "model.keras", "weights.h5", "exported", "saved_model", "model.h5", "checkpoints"}
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_saving_may_be_left_to_the_first_host(tmp_path: Path) -> None:
+    given = {"sagemaker_parameter_server_enabled": "true"}
+    with make_hosts(2, tmp_path, code={"train.py": SAVES_ON_THE_FIRST_HOST}, hyperparameters=given) as hosts:
+        hosts.start()
+        assert hosts.wait(200) == [0, 0], hosts[1].log
+        assert {path.name for path in hosts[1].tree.paths.model.iterdir()} == SAVED
+        assert said(hosts, r"saved on (\S+)") == ["algo-1"]
+        assert not list(hosts[2].tree.paths.model.iterdir())
+        weights = said(hosts, r"weights,(\S+)")
+        assert len(weights) == 2
+        assert len(set(weights)) == 1  # the statistics of batch normalisation, too
+
+
+def served(tree: Tree, *payloads: Any) -> list[Any]:
+    """What `serve` answers with the model that was trained, a SavedModel, and without any code."""
     with contextlib.closing(socket.create_server(("", 0))) as listener:
         port = listener.getsockname()[1]
     environ = {"SAGEMAKER_BASE_DIR": str(tree.root), "SAGEMAKER_BIND_TO_PORT": str(port), "MODEL_SERVER_WORKERS": "1"}
@@ -205,7 +253,7 @@ def served(tree: Tree, reviews: list[list[int]]) -> Any:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: answers(f"{url}/ping"), "the server", 60)
-        return requests.post(f"{url}/invocations", json=reviews, timeout=30).json()
+        return [requests.post(f"{url}/invocations", json=payload, timeout=30).json() for payload in payloads]
     finally:
         server.terminate()
         server.wait(30)
@@ -224,6 +272,22 @@ LONELY = {
         "m.fit(np.ones((8, 2)), np.ones(8))",
         "Keras 3 cannot train on several hosts",
     ),
+    "a strategy that is never made": (
+        "import tensorflow as tf\nif False: tf.distribute.ParameterServerStrategy(None)",
+        "train.py names ParameterServerStrategy, but ended without having made one: the first of 2 hosts has trained",
+    ),
+    "a first host that fails while the other one waits for its end": (
+        "import os, tensorflow as tf, numpy as np\nx = np.ones((8, 2))\n"
+        "m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])\nm.compile(loss='mse')\n"
+        "m.fit(x, x[:, :1], verbose=0)\nif os.environ['SM_CURRENT_HOST'] == 'algo-1': raise ValueError('torn')",
+        "ValueError: torn",
+    ),
+    "predictions on the first host alone": (
+        "import os, tensorflow as tf, numpy as np\nx = np.ones((8, 2))\n"
+        "m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])\nm.compile(loss='mse')\n"
+        "m.fit(x, x[:, :1], verbose=0)\nif os.environ['SM_CURRENT_HOST'] == 'algo-1': m.predict(x)",
+        "worker 0 calls predict without worker 1, whose script has ended",
+    ),
 }
 
 
@@ -239,30 +303,78 @@ def test_what_tensorflow_cannot_distribute_is_an_error(tmp_path: Path, script: s
 
 
 PARAMETER_SERVER = """
-import os, time
-import numpy as np, tensorflow as tf
+import os
+import tensorflow as tf
 resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
 strategy = tf.distribute.ParameterServerStrategy(resolver)
+
+class Model(tf.keras.Sequential):
+    def train_step(self, data):
+        tf.print("a step")  # in the log of the worker that takes it
+        return super().train_step(data)
+
+def reviews(context):
+    x = tf.random.stateless_uniform((64, 4), seed=(0, 0))
+    return tf.data.Dataset.from_tensor_slices((x, tf.reduce_sum(x, 1))).batch(8).repeat()
+
 with strategy.scope():
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(4,))])
+    model = Model([tf.keras.layers.Dense(1, input_shape=(4,))])
     model.compile("sgd", "mse")
-x = np.random.rand(64, 4).astype("float32")
-model.fit(x, x.sum(1), batch_size=8, steps_per_epoch=8, epochs=EPOCHS, verbose=0)
-model.save_weights(os.environ["SM_MODEL_DIR"] + "/w.h5")
-print("trained by", resolver.cluster_spec().as_dict())
+model.fit(tf.keras.utils.experimental.DatasetCreator(reviews), steps_per_epoch=20, epochs=EPOCHS, verbose=0)
+model.save(os.environ["SM_MODEL_DIR"] + "/1")
+tf.keras.models.load_model(os.environ["SM_MODEL_DIR"] + "/1", compile=False)
+tf.train.Checkpoint(model=model).save(os.environ["SM_MODEL_DIR"] + "/checkpoint")
+print("trained by", *resolver.cluster_spec().as_dict()["worker"])
+"""
+# As TensorFlow's guide tells users to begin. Servers and workers are ours, so that only the chief comes here.
+GUIDE = """
+import json, os
+if json.loads(os.environ["TF_CONFIG"])["task"]["type"] in ("worker", "ps"):
+    raise SystemExit("this is no task for the script")
 """
 
 
 @need("tf_keras")
 @pytest.mark.timeout(300)
-def test_parameter_servers_end_with_the_chief(tmp_path: Path) -> None:
+def test_every_host_is_a_worker_of_parameter_servers_which_end_with_the_chief(tmp_path: Path) -> None:
     given = {"sagemaker_parameter_server_enabled": "true"}
-    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "2")}
+    code = {"train.py": GUIDE + PARAMETER_SERVER.replace("EPOCHS", "3")}
+    with make_hosts(2, tmp_path, code=code, hyperparameters=given) as hosts:
+        hosts[1].start()
+        # The second host must not see the first one's disk: a parameter server would write its part there.
+        hosts[2].start("sh", "-c", f"mount -t tmpfs tmpfs {hosts[1].tree.root} && exec {TRAIN}")
+        assert hosts.wait(150) == [0, 0], hosts[1].log
+        assert said(hosts, r"trained by (algo-1:\d+ algo-2:\d+)")
+        assert all("a step" in host.log for host in hosts.all)
+        assert (hosts[1].tree.paths.model / "1/saved_model.pb").is_file()
+        assert not list(hosts[2].tree.paths.model.iterdir())
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_one_host_alone_has_a_parameter_server_and_a_worker_too(tmp_path: Path) -> None:
+    code = {"part/train.py": "import beside\n" + PARAMETER_SERVER.replace("EPOCHS", "1"), "part/beside.py": ""}
+    given = {"sagemaker_parameter_server_enabled": "true", "sagemaker_program": "part/train.py"}
+    tree = make_tree(tmp_path, code=code, hyperparameters=given)
+    tree.paths.model.mkdir()
+    finished = tree.finish(tree.start(), 150)
+    assert finished.status == 0, finished.err
+    assert (tree.paths.model / "1/saved_model.pb").is_file()
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_a_worker_that_dies_is_named(tmp_path: Path) -> None:
+    code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "10000")}
+    given = {"sagemaker_parameter_server_enabled": "true"}
     with make_hosts(2, tmp_path, code=code, hyperparameters=given) as hosts:
         hosts.start()
-        assert hosts.wait(150) == [0, 0], hosts[1].log
-        assert (hosts[1].tree.paths.model / "w.h5").is_file()
-        assert not list(hosts[2].tree.paths.model.iterdir())
+        wait_until(lambda: all("a step" in host.log for host in hosts.all), "the first steps", 120)
+        tasks = {pid: Path(f"/proc/{pid}/environ").read_text() for pid in hosts[2].processes()}
+        (worker,) = [pid for pid, task in tasks.items() if '"task": {"type": "worker"' in task]
+        os.kill(worker, signal.SIGKILL)
+        assert hosts.wait(60) == [137, 137]
+        assert hosts[1].failure.startswith("algo-2: TensorFlow's worker 1 was killed by SIGKILL"), hosts[1].failure
 
 
 @need("tf_keras")

@@ -55,6 +55,8 @@ FUNCTION = Model(("builtins.function",), callable=True)
         (Evidence(files=frozenset({"config.json", "model.safetensors"})), "huggingface", "config.json and weights"),
         (Evidence(files=frozenset({"config.json"}), model=FUNCTION), "generic", "nothing points"),
         (Evidence(environ={"HF_TASK": "fill-mask"}), "huggingface", "HF_TASK is fill-mask"),
+        (Evidence(saved_model="1/saved_model.pb"), "tensorflow", "the model folder has 1/saved_model.pb"),
+        (Evidence(saved_model="1/saved_model.pb", model=FUNCTION), "generic", "nothing points"),
         (Evidence(model=OTHER), "sklearn", "a CatBoost, which has predict and cannot be called"),
         (Evidence(model=KERAS, imports=frozenset({"tensorflow"})), "generic", "nothing points"),
         (Evidence(), "generic", "nothing points to another framework"),

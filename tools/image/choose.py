@@ -1,7 +1,8 @@
 """What goes into an image, by pyproject.toml. The Dockerfiles call it while they build.
 
     choose.py requirements HANDLERS EXTRAS cpu|gpu SOURCE FOLDER
-        writes what pip is to install: FOLDER/requirements.txt, and FOLDER/alone.txt for what comes alone
+        writes what pip is to install: FOLDER/requirements.txt; and without what they ask for in turn
+        FOLDER/alone.txt, which is compiled, and FOLDER/no_deps.txt
     choose.py prune HANDLERS SOURCE
         takes all other handlers out of the source
 
@@ -31,9 +32,11 @@ def main(words: list[str]) -> None:
         case ["requirements", handlers, extras, machine, source, folder]:
             project = read(Path(source))
             chosen = choose_handlers(handlers, project)
-            wanted = requirements([*chosen, *choose_extras(extras, project)], project)
+            more = choose_extras(extras, project)
+            wanted = requirements([*chosen, *more], project)
             write(Path(folder, "requirements.txt"), [line for one in wanted for line in for_machine(one, machine)])
             write(Path(folder, "alone.txt"), [line for name in chosen for line in ALONE.get(name, ())])
+            write(Path(folder, "no_deps.txt"), tf_keras(project) if "tensorflow" in more else [])
         case ["prune", handlers, source]:
             prune(Path(source), choose_handlers(handlers, read(Path(source))))
         case _:
@@ -84,6 +87,18 @@ def in_base(name: str) -> bool:
     """TensorFlow's builds have names of their own, and are one module."""
     builds = {"tensorflow", "tensorflow-cpu"} if name.startswith("tensorflow") else {name}
     return any(list(metadata.distributions(name=build)) for build in builds)
+
+
+def tf_keras(project: dict[str, Any]) -> list[str]:
+    """Keras 2, by which TensorFlow trains on several hosts: of TensorFlow's own version, the base image's or ours. The
+    extra cannot name it, for it asks for the package tensorflow, which is tensorflow-cpu here."""
+    if list(metadata.distributions(name="tf-keras")):
+        return []
+    for build in ("tensorflow", "tensorflow-cpu"):
+        for found in metadata.distributions(name=build):
+            return [f"tf-keras=={'.'.join(found.version.split('.')[:2])}.*"]
+    lines = project["optional-dependencies"]["tensorflow"]
+    return [f"tf-keras{line.partition(';')[0].removeprefix(package(line))}" for line in lines if "tensor" in line][:1]
 
 
 def package(line: str) -> str:

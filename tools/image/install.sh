@@ -1,6 +1,6 @@
 #!/bin/sh
 # install.sh cpu|gpu
-# Installs requirements.txt as choose.py wrote it. PyTorch comes from TORCH_INDEX, where that is given.
+# Installs requirements.txt and no_deps.txt as choose.py wrote them. PyTorch comes from TORCH_INDEX, where that is given.
 set -eu
 cd "$(dirname "$0")"
 . ./settle.sh
@@ -23,6 +23,7 @@ if [ -n "$there" ]; then
     sed "s/^torch==.*/torch===$there/" constraints.txt >"$pinned"
 fi
 pip -r requirements.txt
+[ ! -s no_deps.txt ] || pip --no-deps -r no_deps.txt
 if [ "$1" = cpu ] && python3 -m pip list 2>/dev/null | grep '^nvidia-'; then
     echo "this PyTorch is one for GPUs; TORCH_INDEX is '${TORCH_INDEX:-}', and should name an index with builds for CPUs," \
         "such as https://download.pytorch.org/whl/cpu" >&2

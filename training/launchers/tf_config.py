@@ -1,11 +1,11 @@
 """TensorFlow, whose processes find each other by the variable TF_CONFIG.
 
-A script that asks for ParameterServerStrategy gets a chief (which runs it), a parameter server beside the chief, and a
-worker on every other host; those two run nothing but tf.distribute.Server and are ended when the chief has ended.
-Any other script runs on every host, as a worker, inside the scope of MultiWorkerMirroredStrategy
-(training/tf_strategy.py), so that one that knows nothing of strategies trains as one too. Whatever SageMaker's SDK was
-asked for, sagemaker_parameter_server_enabled or sagemaker_multi_worker_mirrored_strategy_enabled: a Keras script under
-the first would else train on every host alone.
+A script that uses ParameterServerStrategy (training/launchers/strategy.py) gets a parameter server and a worker on
+every host, and runs on the first one, as the chief. Servers and workers run nothing but tf.distribute.Server, and are
+ended when the chief has ended. Any other script runs on every host, as a worker, inside the scope of
+MultiWorkerMirroredStrategy (training/tf_strategy.py), so that one that knows nothing of strategies trains as one too;
+also under sagemaker_parameter_server_enabled, where a Keras script would else train on every host alone. A script that
+knows both gets the latter by sagemaker_multi_worker_mirrored_strategy_enabled.
 
 Both need tf-keras; Keras 3 cannot train on several hosts.
 """
@@ -23,27 +23,40 @@ from container.child import Command
 from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
-from training.launchers import Place, single
+from container.log import log
+from training.launchers import Place, flag, single
+from training.launchers.strategy import find_parameter_server, program_of
 
 STRATEGY = Path(__file__).resolve().parent.parent / "tf_strategy.py"
-PARAMETER_SERVER = "ParameterServerStrategy"
+MIRRORED = "sagemaker_multi_worker_mirrored_strategy_enabled"
 
 
 def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
-    """The processes of this host. One host alone, or outside the distribution's instance groups, needs no TF_CONFIG."""
+    """The processes of this host. A host outside the distribution's instance groups needs no TF_CONFIG; nor does one
+    host alone, unless its script wants parameter servers. Raises JobError."""
     hosts = team(job)
-    if len(hosts) == 1 or job.hosts.current not in hosts:
+    alone = len(hosts) == 1
+    if job.hosts.current not in hosts or (alone and program.argv[0] != sys.executable):
         return single.launch(job, program, place)
-    if wants_parameter_server(job):
-        return parameter_server(job, program, place, hosts)
-    return mirrored(job, program, place, hosts)
+    found = parameter_server_in(job, program)
+    if found and flag(job, MIRRORED):
+        log.info("MultiWorkerMirroredStrategy, because %s is on, though %s", MIRRORED, found)
+    elif found:
+        log.info("a parameter server on every host, because %s", found)
+        return parameter_server(job, program, place, ["127.0.0.1"] if len(job.hosts.all) == 1 else hosts)
+    elif not alone:
+        log.info("MultiWorkerMirroredStrategy, because %s uses no ParameterServerStrategy", program.name)
+    return single.launch(job, program, place) if alone else mirrored(job, program, place, hosts)
 
 
-def wants_parameter_server(job: TrainingJob[Any]) -> bool:
-    """Whether the user's code names the strategy; all hosts have the same code."""
-    return any(
-        PARAMETER_SERVER in path.read_text(encoding="utf-8", errors="replace") for path in job.paths.code.rglob("*.py")
-    )
+def parameter_server_in(job: TrainingJob[Any], program: Command) -> str:
+    """Where the program uses the strategy, for people; empty where it does not. All hosts have the same code.
+    Raises JobError."""
+    words = _python_words(program)
+    if words[0] == "-P":  # a handler
+        return ""
+    found = find_parameter_server(program_of(words, job.paths.code), job.paths.code)
+    return f"{found.path.name}, line {found.line}, uses ParameterServerStrategy" if found else ""
 
 
 def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Sequence[str]) -> list[Command]:
@@ -61,27 +74,29 @@ def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Seque
 
 
 def parameter_server(job: TrainingJob[Any], program: Command, place: Place, hosts: Sequence[str]) -> list[Command]:
-    """The first host is chief and parameter server, every other one a worker."""
+    """A worker and a parameter server on every host, and the chief on the first one besides."""
     cluster = {
-        "chief": [f"{hosts[0]}:{place.port}"],
-        "ps": [f"{hosts[0]}:{place.port + 1}"],
-        "worker": [f"{host}:{place.port}" for host in hosts[1:]],
+        "chief": [f"{hosts[0]}:{place.port + 2}"],
+        "ps": [f"{host}:{place.port + 1}" for host in hosts],
+        "worker": [f"{host}:{place.port}" for host in hosts],
     }
-    common = _common(job, program, place)
+    # The processes of a host share its graphics processors, each of which the first one would else take whole.
+    common = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **_common(job, program, place)}
 
-    def server(task: str, index: int) -> Command:
+    def server(task: str, index: int, env: dict[str, str]) -> Command:
         argv = [sys.executable, "-P", str(STRATEGY), "--server"]
-        env = {**common, "TF_CONFIG": tf_config(cluster, task, index)}
+        env = {**common, **env, "TF_CONFIG": tf_config(cluster, task, index)}
         return dataclasses.replace(
             program, argv=argv, name=f"TensorFlow's {task} {index}", env=env, capture=True, service=True
         )
 
-    rank = hosts.index(job.hosts.current)
-    if rank:
-        return [server("worker", rank - 1)]
-    env = {**common, "TF_CONFIG": tf_config(cluster, "chief", 0)}
-    chief = dataclasses.replace(program, name=f"{program.name} (chief)", env=env, capture=True)
-    return [server("ps", 0), chief]
+    rank = hosts.index(job.hosts.current) if len(hosts) > 1 else 0
+    commands = [server("ps", rank, {"CUDA_VISIBLE_DEVICES": ""}), server("worker", rank, {})]
+    if rank == 0:
+        argv = [sys.executable, "-P", str(STRATEGY), "--chief", *_python_words(program)]
+        env = {**common, "TF_CONFIG": tf_config(cluster, "chief", 0)}
+        commands.append(dataclasses.replace(program, argv=argv, name=f"{program.name} (chief)", env=env, capture=True))
+    return commands
 
 
 def tf_config(cluster: dict[str, list[str]], task: str, index: int) -> str:

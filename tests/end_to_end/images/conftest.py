@@ -30,6 +30,11 @@ def mpi_image(engine: None) -> str:
 
 
 @pytest.fixture(scope="session")
+def tensorflow_image(engine: None) -> str:
+    return build("tensorflow", HANDLERS="none", EXTRAS="s3,tensorflow")
+
+
+@pytest.fixture(scope="session")
 def translation_image(engine: None) -> str:
     return build("translation", HANDLERS="translation")
 

@@ -20,6 +20,7 @@ dependencies = ["flask==3.1.3"]
 news = ["keras==3.15.0", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
 s3 = ["boto3==1.44.5", "flask==3.1.3"]
 torch = ["torch==2.13.0"]
+tensorflow = ["numpy==2.4.6", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
 dev = ["pytest==9.2.0"]
 [project.entry-points."byo_container.handlers"]
 news = "handlers.news:NewsClassifier"
@@ -66,12 +67,35 @@ def test_a_framework_of_the_base_image_stays(source: Path, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
+    ("of_the_base", "line"),
+    [("", "tf-keras==2.21.0"), ("tensorflow 2.18.1", "tf-keras==2.18.*"), ("tf_keras 2.18.0", "")],
+)
+def test_tf_keras_comes_with_tensorflow_in_its_version(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_the_base: str, line: str
+) -> None:
+    if of_the_base:
+        name, version = of_the_base.split()
+        metadata = tmp_path / f"site/{name}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+        monkeypatch.setenv("PYTHONPATH", str(metadata.parent))
+    wanted(source, "none", "tensorflow")
+    assert (source / "no_deps.txt").read_text().splitlines() == [line] * bool(line)
+    wanted(source, "none", "torch")
+    assert not (source / "no_deps.txt").read_text()
+
+
+@pytest.mark.parametrize(
     ("handlers", "extras", "said"),
     [
         ("nwes", "", "HANDLERS names 'nwes', which is no handler of this byo-container; known: news; or `none`"),
         ("shout", "", "HANDLERS names 'shout', which is no handler"),  # it is there, and has no extra yet
         ("", "", "HANDLERS is empty; it must be `none`, or of news with commas between them"),
-        ("news", "cuda", "EXTRAS names 'cuda', which is no extra of this byo-container; known: news, s3, torch"),
+        (
+            "news",
+            "cuda",
+            "EXTRAS names 'cuda', which is no extra of this byo-container; known: news, s3, tensorflow, torch",
+        ),
         ("none", "dev", "EXTRAS names 'dev'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import pytest
 
 from container.child import Command
 from container.failure import JobError
+from container.log import log
+from container.paths import Paths
+from tests.support import write_files
 from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
 from training.launchers import efa, mpi, single, tf_config, torchrun
 from training.rank import WORDS
@@ -250,18 +254,70 @@ def test_only_the_first_hosts_script_is_told_the_model_folder() -> None:
     assert second.argv[-4:] == ["--model_dir", "/tmp/scratch/model", "--data", "/opt/ml/model2"]  # noqa: S108
 
 
-def test_parameter_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf_config, "wants_parameter_server", lambda job: True)
-    cluster = {"chief": ["algo-1:20001"], "ps": ["algo-1:20002"], "worker": ["algo-2:20001", "algo-3:20001"]}
-    ps, chief = tf_config.launch(job(3), PROGRAM, place())
-    worker = only(tf_config.launch(job(3, 3), PROGRAM, place()))
-    assert [command.service for command in (ps, chief, worker)] == [True, False, True]
-    assert chief.argv == PROGRAM.argv
-    assert ps.argv[-1] == worker.argv[-1] == "--server"
-    for command, task in ((ps, ("ps", 0)), (chief, ("chief", 0)), (worker, ("worker", 1))):
-        config = json.loads(command.env["TF_CONFIG"])
-        assert config["cluster"] == cluster
-        assert (config["task"]["type"], config["task"]["index"]) == task
+@pytest.fixture
+def wants_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf_config, "parameter_server_in", lambda job, program: "a line")
+
+
+@pytest.mark.usefixtures("wants_servers")
+def test_every_host_has_a_parameter_server_and_a_worker_and_the_first_one_the_chief() -> None:
+    cluster = {
+        "chief": ["algo-1:20003"],
+        "ps": ["algo-1:20002", "algo-2:20002", "algo-3:20002"],
+        "worker": ["algo-1:20001", "algo-2:20001", "algo-3:20001"],
+    }
+    for current in (1, 2, 3):
+        commands = tf_config.launch(job(3, current), PROGRAM, place())
+        tasks = [json.loads(command.env["TF_CONFIG"])["task"] for command in commands]
+        assert [(task["type"], task["index"]) for task in tasks] == [
+            *[("ps", current - 1), ("worker", current - 1)],
+            *([("chief", 0)] if current == 1 else []),
+        ]
+        assert all(json.loads(command.env["TF_CONFIG"])["cluster"] == cluster for command in commands)
+        assert [command.service for command in commands] == [True, True, False][: len(commands)]
+        assert [command.env.get("CUDA_VISIBLE_DEVICES") for command in commands[:2]] == ["", None]
+        assert all(command.argv[-1] == "--server" for command in commands[:2])
+        assert all(command.argv[-4:] == ["--chief", "train.py", "--lr", "1"] for command in commands[2:])
+
+
+@pytest.mark.usefixtures("wants_servers")
+def test_one_host_alone_is_a_cluster_for_who_wants_parameter_servers() -> None:
+    ps, worker, chief = tf_config.launch(job(1), PROGRAM, place())
+    assert [command.service for command in (ps, worker, chief)] == [True, True, False]
+    assert json.loads(chief.env["TF_CONFIG"]) == {
+        "cluster": {"chief": ["127.0.0.1:20003"], "ps": ["127.0.0.1:20002"], "worker": ["127.0.0.1:20001"]},
+        "task": {"type": "chief", "index": 0},
+        "environment": "cloud",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "servers", "why"),
+    [
+        ({}, ["train.py"], True, "a parameter server on every host, because strategies.py, line 2, uses Param"),
+        ({}, ["other.py"], False, "MultiWorkerMirroredStrategy, because train.py uses no ParameterServerStrategy"),
+        ({}, ["-P", "-m", "training.run_handler", "mine:Handler"], False, "uses no ParameterServerStrategy"),
+        ({tf_config.MIRRORED: True}, ["train.py"], False, "is on, though strategies.py, line 2, uses"),
+    ],
+)
+def test_which_strategy_a_program_gets_and_why(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    given: Any,
+    words: list[str],
+    servers: bool,
+    why: str,
+) -> None:
+    paths = Paths(tmp_path)
+    uses = "import tensorflow as tf\ntf.distribute.ParameterServerStrategy()"
+    write_files(paths.code, {"train.py": "import strategies", "strategies.py": uses, "other.py": f'"""{uses}"""'})
+    monkeypatch.setattr(log, "propagate", True)
+    caplog.set_level(logging.INFO)
+    program = Command([sys.executable, *words], "train.py")
+    commands = tf_config.launch(dataclasses.replace(job(2, **given), paths=paths), program, place())
+    assert (len(commands) == 3) is servers
+    assert why in caplog.text
 
 
 def test_what_is_not_python_cannot_be_mirrored() -> None:
