@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from container.metrics import read_rows
 from training import tensorboard
 
 pytest.importorskip("tensorboardX")
@@ -16,7 +17,7 @@ METRICS = "time,step,metric,value\n1700000000.5,1,learning_rate,0.25\n1700000010
 
 def test_tensorboard_reads_what_we_write(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text(METRICS)
-    tensorboard.complete(tmp_path / "metrics.csv", tmp_path / "events")
+    tensorboard.complete(read_rows((tmp_path / "metrics.csv").read_text()), tmp_path / "events")
     events = reader.EventAccumulator(str(tmp_path / "events")).Reload()
     assert events.Tags()["scalars"] == ["learning_rate"]
     found = [(event.wall_time, event.step, event.value) for event in events.Scalars("learning_rate")]
