@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import re
 import signal
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from container.child import descendants
 from tests.handlers.translation.conftest import SMALL, TRANSFORMER, make_tree_below
 from tests.handlers.translation.parameters import parameters_of
 from tests.support import Finished, Tree
@@ -114,8 +117,10 @@ def await_update(process: subprocess.Popen[str], least: int) -> None:
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:
-    """SIGKILL to `train`; the kernel does the same to its children."""
-    process.kill()
+    """SIGKILL to all that runs, as where a machine dies."""
+    for pid in [process.pid, *descendants(process.pid)]:  # listed before the first is killed
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.communicate()
 
 
