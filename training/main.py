@@ -175,7 +175,10 @@ def prepare_output(paths: Paths) -> None:
         except OSError as error:
             raise JobError(f"{folder} cannot be written to: {error.strerror}; mount it writable") from None
     for path in (paths.failure, paths.success, paths.metrics, paths.summary, paths.report):
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise JobError(f"{path}, of an older run, cannot be removed: {error.strerror}; remove it") from None
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:

@@ -292,6 +292,13 @@ def test_a_folder_that_cannot_be_written_is_told_before_training(ml: MakeTree, f
         assert said in done.reason
 
 
+def test_a_folder_in_place_of_a_file_that_we_write_is_told(ml: MakeTree) -> None:
+    tree = ml(hyperparameters=MINE, code=handler("print('trained')"))
+    tree.paths.metrics.mkdir(parents=True)
+    done = tree.train()
+    assert f"{tree.paths.metrics}, of an older run, cannot be removed: Is a directory; remove it" in done.reason
+
+
 def test_a_read_only_mount_is_told(ml: MakeTree, mount: Callable[..., None]) -> None:
     tree = ml(hyperparameters=MINE, code=handler("print('trained')"))
     mount(tree.paths.model, "ro")
