@@ -37,6 +37,7 @@ LATE_LINES = 20
 NOISE = re.compile(
     r"wandb: |\[?[IWEF]\d{4} |terminate called|ERROR conda\.cli|Aborted|Segmentation fault|" + tracebacks.ASIDE.pattern
 )
+REMARK = re.compile(r"\[?[IW]\d{4} ")  # of TensorFlow's, at the levels INFO and WARNING
 LOGGED = re.compile(r"\[?\d{4}-\d\d-\d\d|\[?\d\d:\d\d|\[?(DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL)\b|\S+: \w*Warning: ")
 ERROR = re.compile(
     r"\b(ERROR|CRITICAL|FATAL)\b|^(fatal |[\w.]+: )?(error|fatal|([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception))\b"
@@ -238,7 +239,8 @@ def _since_traceback(output: str) -> Sequence[str]:
 
 
 def _vague_error(errors: str) -> str:
-    lines = [line.strip() for line in errors.splitlines()[-LATE_LINES:] if re.search(r"error", line, re.IGNORECASE)]
+    last = errors.splitlines()[-LATE_LINES:]
+    lines = [line.strip() for line in last if re.search(r"error", line, re.IGNORECASE) and not REMARK.match(line)]
     return lines[-1] if lines and not tracebacks.in_output(errors) else ""
 
 

@@ -21,6 +21,7 @@ LINKS = {CAUSE: "caused by", CONTEXT: "while handling"}
 # Frames of the standard library, of packages and of ours: where an error came up, and seldom where it was made.
 HOME = re.escape(str(Path(__file__).resolve().parent.parent))
 LIBRARY = re.compile(rf"site-packages|dist-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
+OVERWRITTEN = re.compile(r"\r|[\b]+")  # which progress bars begin their line anew by
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Python 3.13 and later, where FORCE_COLOR is set
 # Which PyTorch, or mpirun --tag-output, puts before each line of a traceback.
 RANK_MARK = re.compile(r"^(\[rank\d+\]: ?|\[\d+,\d+\]<std(err|out)>:)")
@@ -119,7 +120,7 @@ def in_output(output: str) -> list[Printed]:
 
 def clean(output: str) -> str:
     """The output without colours, marks of ranks, and what a progress bar has before a traceback in its line."""
-    lines = COLOUR.sub("", output).replace("\r", "\n").split("\n")
+    lines = OVERWRITTEN.sub("\n", COLOUR.sub("", output)).split("\n")
     lines = [RANK_MARK.sub("", line) for line in lines]
     return "\n".join(part for line in lines for part in STARTS.sub("\n", line).lstrip("\n").split("\n"))
 

@@ -112,6 +112,14 @@ def test_a_childs_chained_exception_is_told_by_its_last_link_and_its_users_frame
     )
 
 
+def test_progress_bars_and_remarks_of_tensorflows_are_no_reason() -> None:
+    output = "1/9 [>....]\b\b\b\b2/9 [=>...]\b\b\b3/9\nI0000 00:00:1 port.cc:153] oneDNN: round-off errors may differ\n"
+    text = describe_child("train.py", 139, output)
+    assert text.startswith("train.py was killed by SIGSEGV (a crash in native code)\n\n")
+    assert "\b" not in text
+    assert "3/9" in text
+
+
 def group_of(count: int) -> None:
     raise ExceptionGroup("tasks failed", [ValueError(f"task {number} {'x' * 100}") for number in range(count)])
 
