@@ -75,7 +75,7 @@ def _reap(supervisor: int) -> int | None:
 
 def _end_orphans(journal: socket.socket, code: int) -> NoReturn:
     """Ends all that a killed supervisor has left, tells why the job failed, and ends."""
-    log.configure()
+    log.configure(patient=False)
     paths = Paths.from_environment()
     knows_better, grace_s, died = paths.failure.exists(), _grace_s(), explain_status(128 - code)
     log.log.error("train itself %s: what it has started has %.0f s to save and end", died, grace_s)

@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import re
+import select
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 log = logging.getLogger("byo_container")
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
@@ -17,6 +19,7 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 # What would end a line, or act on a terminal; half of a surrogate pair cannot be written at all.
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+BLOCKED_S = 2.0
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -56,10 +59,29 @@ def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
 
 
-def configure(environ: Mapping[str, str] = os.environ, everything: bool = False) -> None:
+class ImpatientHandler(logging.StreamHandler[Any]):
+    """Leaves out what nobody reads for BLOCKED_S, so that a log that is stuck holds up nothing but itself."""
+
+    _blocked_s = BLOCKED_S
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            writable = select.poll()
+            writable.register(self.stream.fileno(), select.POLLOUT)
+        except (OSError, ValueError):  # it is no file
+            super().emit(record)
+            return
+        if writable.poll(self._blocked_s * 1000):
+            self._blocked_s = BLOCKED_S
+            super().emit(record)
+        else:
+            self._blocked_s = 0.0
+
+
+def configure(environ: Mapping[str, str] = os.environ, everything: bool = False, patient: bool = True) -> None:
     """Logs to stderr; SAGEMAKER_CONTAINER_LOG_LEVEL (a number or a name), LOG_FORMAT text or json. `everything`: what
-    others log, too, from WARNING on."""
-    handler = logging.StreamHandler(sys.stderr)
+    others log, too, from WARNING on. Where not `patient`, see ImpatientHandler."""
+    handler = logging.StreamHandler(sys.stderr) if patient else ImpatientHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if environ.get("LOG_FORMAT", "").lower() == "json" else TextFormatter())
     log.handlers[:] = [handler]
     log.propagate = False

@@ -60,8 +60,9 @@ class Output:
         self._lines = Lines()
         self._whole_lines = whole_lines
         self._held = b""
-        self.while_blocked: Callable[[], None] = lambda: None
-        """Called again and again while nobody reads what we pass on."""
+        self.while_blocked: Callable[[], bool] = lambda: True
+        """Called again and again while nobody reads what we pass on; whether to go on waiting for a reader."""
+        self._lost_reader = False
         os.set_blocking(stream.fileno(), False)
 
     def copy(self) -> bool:
@@ -77,12 +78,7 @@ class Output:
         self.tail += data
         del self.tail[:-TAIL_BYTES]
         if self._on_line is None:
-            _write_all(
-                self.copy_to,
-                self._complete(data) if self._whole_lines else data,
-                self.while_blocked,
-                self._whole_lines,
-            )
+            self._write(self._complete(data) if self._whole_lines else data)
         self._show(data)
         return bool(data)
 
@@ -98,6 +94,28 @@ class Output:
         if self._watch is not None and not data:
             self._watch(b"")
 
+    def _write(self, data: bytes) -> None:
+        """Writes to a pipe that may be full for as long as its reader pleases. What is left when nobody waits for the
+        reader any more is lost: whoever wrote it is to go on.
+
+        A pipe that poll says is writable takes PIPE_BUF bytes at once without blocking, and without those of other
+        writers in between: `whole_lines` cuts only where a line ends, unless it is longer than that.
+        """
+        writable = select.poll()
+        writable.register(self.copy_to, select.POLLOUT)
+        with contextlib.suppress(OSError):  # nobody reads our output: no reason to stop a training
+            at = 0
+            while at < len(data):
+                end = at + select.PIPE_BUF
+                if self._whole_lines and end < len(data):
+                    end = max(data.rfind(b"\n", at, end), data.rfind(b"\r", at, end)) + 1 or end
+                while not writable.poll(0 if self._lost_reader else BLOCKED_MS):
+                    self._lost_reader = not self.while_blocked()
+                    if self._lost_reader:
+                        return
+                self._lost_reader = False
+                at += os.write(self.copy_to, data[at:end])
+
     def _complete(self, data: bytes) -> bytes:
         """What can be passed on without cutting a line (a progress bar's end with a carriage return)."""
         held = self._held + data
@@ -106,22 +124,3 @@ class Output:
             end = len(held)
         self._held = held[end:]
         return held[:end]
-
-
-def _write_all(fd: int, data: bytes, while_blocked: Callable[[], None], whole_lines: bool = False) -> None:
-    """Writes to a pipe that may be full for as long as its reader pleases.
-
-    A pipe that poll says is writable takes PIPE_BUF bytes at once without blocking, and without those of other
-    writers in between: `whole_lines` cuts only where a line ends, unless it is longer than that.
-    """
-    writable = select.poll()
-    writable.register(fd, select.POLLOUT)
-    with contextlib.suppress(OSError):  # nobody reads our output: no reason to stop a training
-        at = 0
-        while at < len(data):
-            end = at + select.PIPE_BUF
-            if whole_lines and end < len(data):
-                end = max(data.rfind(b"\n", at, end), data.rfind(b"\r", at, end)) + 1 or end
-            while not writable.poll(BLOCKED_MS):
-                while_blocked()
-            at += os.write(fd, data[at:end])

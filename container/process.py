@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import selectors
 import signal
@@ -29,6 +30,7 @@ PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
 STOP_GRACE_S = 118.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOK_EVERY_S = 0.1  # at the processes that are left
+READER_S = 2.0
 KILL_TIME_S = 5.0  # which SIGKILL may take
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
@@ -61,6 +63,9 @@ class Supervisor:
         self._outputs: list[Output] = []
         self._parent = os.getppid()
         self._deaf_afterwards = deaf_afterwards
+        self.has_to_end: Callable[[], bool] = lambda: False
+        """Whether the work has to end for another reason than a signal."""
+        self._reader_until = math.inf
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Supervisor:
@@ -134,13 +139,19 @@ class Supervisor:
         while (left := deadline - time.monotonic()) > 0:
             self.poll(left)
 
-    def _poll_others(self) -> None:
-        """What must go on while nobody reads our output: the other hosts would take our silence for our end."""
+    def _poll_others(self) -> bool:
+        """What must go on while nobody reads our output: the other hosts would take our silence for our end. Whether to
+        go on waiting for a reader: one that is slow gets READER_S after the work has to end, for one that is stuck must
+        not keep a SIGTERM from those who would save."""
         for key, _ in self._selector.select(0):
             if callable(key.data):
                 key.data()
         if self.on_poll:
             self.on_poll()
+        if not (self.stop_requested or self.has_to_end()):
+            return True
+        self._reader_until = min(self._reader_until, time.monotonic() + READER_S)
+        return time.monotonic() < self._reader_until
 
     def watch(self, stream: int, on_readable: Callable[[], None]) -> None:
         """Has `on_readable` called while we wait, whenever the file descriptor `stream` has something to read."""
@@ -236,6 +247,7 @@ def run(stages: Sequence[Stage], grace_s: float, company: Company | None = None)
     with Supervisor(deaf_afterwards=True) as supervisor:
         if company:
             company.attend(supervisor)
+            supervisor.has_to_end = lambda: company.grace_s is not None
         for stage in stages:
             commands = stage(supervisor) if callable(stage) else stage
             if supervisor.stop_requested:

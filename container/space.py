@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from container.log import log
+from container.replacing import replacing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -17,7 +18,8 @@ def write_with_room(path: Path, text: str) -> None:
     records = own_records(path.parent)
     while True:
         try:
-            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            with replacing(path) as stream:
+                stream.write(text)
             return
         except OSError as error:
             record = next(records, None) if error.errno in FULL else None

@@ -9,7 +9,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 from container.failure import JobError
 
@@ -52,19 +51,3 @@ def check_writable(folder: Path) -> None:
         # A name of its own: the ranks of a host try the same folder at the same moment.
         with tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=folder) as probe:
             probe.write(b"x")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """A text file to write part after part, which takes the place of `path` when it is whole, and else is removed."""
-    building = path.with_name(f".{path.name}.new")
-    try:
-        with building.open("w", encoding="utf-8", errors="replace") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        building.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            building.unlink()
-        raise

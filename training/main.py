@@ -29,6 +29,7 @@ from container.failure import JobError, JobStopped, describe, explain_status, re
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Stage, Supervisor, run
+from container.reading import open_regular
 from training import notices, records, script
 from training.company import Company, allow_many_files
 from training.launchers import Launcher, Place
@@ -39,10 +40,12 @@ from training.network import find_interface, free_port
 from training.peers import company_of
 from training.rank import Ranks
 
+MOST_FAILURE_BYTES = 64 * 1024  # which the other hosts are told, too; the platform reads the first 1,024
+
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Runs one job and returns the exit status."""
-    log.configure()
+    log.configure(patient=False)
     if arguments and arguments[0] in ("-h", "--help"):
         print(__doc__)
         return 0
@@ -152,9 +155,10 @@ def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:
 
 
 def _read_failure(path: Path) -> str:
-    """What a handler's process has left, empty where it could not."""
+    """What a handler's process has left, or a script; empty where they could not, or where it is no file."""
     try:
-        return path.read_text(encoding="utf-8", errors="backslashreplace").strip()
+        with open_regular(path) as stream:
+            return stream.read(MOST_FAILURE_BYTES).decode("utf-8", "backslashreplace").strip()
     except OSError:
         return ""
 

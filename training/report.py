@@ -31,7 +31,7 @@ from container.job import TrainingJob, read_job
 from container.metrics import Row, read_rows
 from container.paths import Paths
 from container.reading import blocks_of_lines, names_in, open_regular, read_at_most
-from container.writing import replacing
+from container.replacing import replacing
 from training import tensorboard
 
 MOST_MEMORY = 300 << 20

@@ -76,9 +76,10 @@ def test_everything_arrives_in_order_at_a_slow_reader(whole_lines: bool) -> None
         while data := os.read(read_end, 5000):
             got.extend(data)
 
-    def blocked() -> None:
+    def blocked() -> bool:
         waited.append(True)
         begin.set()
+        return True
 
     reader = threading.Thread(target=read_slowly)
     reader.start()
@@ -93,6 +94,20 @@ def test_everything_arrives_in_order_at_a_slow_reader(whole_lines: bool) -> None
     assert bytes(got) == bytes(watched) == sent
     assert bytes(output.tail) == sent[-TAIL_BYTES:]
     assert waited, "while nobody reads, others are attended to"
+
+
+def test_a_reader_that_nobody_waits_for_any_more_holds_up_nobody() -> None:
+    sent = b"x" * 999 + b"\n"
+    read_end, write_end = os.pipe()
+    with child(f"import os; [os.write(1, {sent!r}) for _ in range(2000)]; os.write(1, b'end')") as process:
+        assert process.stdout
+        output = Output(process.stdout, write_end)
+        output.while_blocked = lambda: False
+        copy_all(output)
+    os.close(write_end)
+    assert os.read(read_end, 1000) == sent
+    os.close(read_end)
+    assert output.tail.endswith(b"\nend")
 
 
 def test_what_others_may_write_between_ends_with_a_line() -> None:

@@ -241,6 +241,23 @@ def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
 
 
 @pytest.mark.parametrize(
+    "leaves",
+    ["os.mkfifo(failure)", "os.symlink('/etc/passwd', failure)", "os.symlink('/dev/zero', failure)"],
+)
+def test_what_is_no_file_is_no_account_and_gives_way_to_ours(ml: MakeTree, leaves: str) -> None:
+    code = f"import os, sys\nfailure = os.environ['SM_OUTPUT_DIR'] + '/failure'\n{leaves}\nsys.exit(3)"
+    done = ml(code={"train.py": code}).train()
+    assert (done.status, done.failure) == (3, "train.py ended with status 3\n")
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_streams_that_are_closed_take_nothing_from_a_job(ml: MakeTree, closed: str) -> None:
+    code = "import sys\nfor i in range(20000): print('x' * 100); print('y' * 100, file=sys.stderr)"
+    done = ml(code={"train.py": code}).train(before=("sh", "-c", f'exec "$@" {closed}', "sh"))
+    assert (done.status, done.failure) == (0, None)
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"a=b": "1"}, "the hyperparameter 'a=b' has '=' or a NUL in its name"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,18 +106,31 @@ def test_after_training_has_finished_while_its_code_is_kept(ml: MakeTree) -> Non
     assert len(list((tree.paths.model / "code/data").iterdir())) == 2000
 
 
-def test_after_a_failure_its_reason_stays(ml: MakeTree) -> None:
-    # The script leaves a FIFO where a reason is looked for: process 1 then waits for who writes one.
-    code = "import os, sys\nos.mkfifo(os.environ['SM_OUTPUT_DIR'] + '/failure')\nsys.exit(3)\n"
-    tree = ml(code={"train.py": code})
-    process = tree.start()
-    wait_until(tree.paths.failure.is_fifo, "the FIFO")
-    with tree.paths.failure.open("w") as fifo:  # open on both sides: process 1 reads
-        for pid in [process.pid, *descendants(process.pid)]:
-            os.kill(pid, signal.SIGTERM)
-        fifo.write("the disk is on fire")
-    out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (3, ""), err
+def test_who_would_save_is_told_though_nobody_reads_the_log(ml: MakeTree) -> None:
+    """A log driver that is stuck keeps the output of `train` waiting, and must not keep SIGTERM."""
+    code = """
+        import os, signal, sys
+        def save(*_):
+            print("saving")
+            open(os.path.join(os.environ["SM_MODEL_DIR"], "saved"), "w").close()
+            sys.exit(143)
+        signal.signal(signal.SIGTERM, save)
+        open(os.path.join(os.environ["SM_OUTPUT_DATA_DIR"], "ready"), "w").close()
+        while True:
+            print("x" * 1000)
+    """
+    tree = ml(code={"train.py": textwrap.dedent(code)})
+    read_end, write_end = os.pipe()
+    closing = f'exec "$@" >/proc/{os.getpid()}/fd/{write_end} 2>&1'
+    process = tree.start(before=("sh", "-c", closing, "sh"), TRAINING_STOP_TIMEOUT="20")
+    wait_until((tree.paths.output_data / "ready").exists, "the script to be ready")
+    wait_until(lambda: not select.select([], [write_end], [], 0)[1], "the pipe to be full")
+    process.terminate()
+    assert process.wait(60) == 143
+    assert (tree.paths.model / "saved").exists()
+    assert "was stopped by SIGTERM, and ended with status 143" in tree.paths.failure.read_text()
+    os.close(read_end)
+    os.close(write_end)
 
 
 def test_while_what_the_script_has_left_behind_is_ended(ml: MakeTree) -> None:
