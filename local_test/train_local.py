@@ -20,6 +20,7 @@ from local_test.places import Containers, Loopback, Namespaces, free_ports, own_
 from local_test.running import Running, Screen, Stop, run, tell, wants_colour
 from training.launchers.choose import choose
 
+REPORT = "output/data/report.html"
 AnyPlace = Containers | Loopback | Namespaces
 
 
@@ -100,6 +101,8 @@ def refuse_shared_network(root: Path) -> None:
 
 def make_hosts(root: Path, place: AnyPlace) -> list[Host]:
     """Puts an older run's results aside, and makes what the hosts find. Raises OSError, ValueError."""
+    if not (root / "input/config").is_dir():
+        raise ValueError(f"{root} has no folder input/config; TEST_DIR must name what is to become /opt/ml")
     if not upload.is_empty(root / MODEL):
         upload.remove(root / "model.old")
         (root / MODEL).rename(root / "model.old")
@@ -152,6 +155,9 @@ def bring_home(hosts: Sequence[Host], root: Path, *, with_model: bool) -> None:
         tell(f"warning: {clash}")
     if not upload.is_empty(target):
         print(f"SageMaker would upload, see {target}: {upload.sizes(target)}", flush=True)
+    for folder in roots.values():
+        if (folder / REPORT).is_file():
+            print(f"the report is {folder / REPORT}", flush=True)
 
 
 if __name__ == "__main__":

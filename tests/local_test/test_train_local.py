@@ -218,7 +218,7 @@ def test_hosts_meet_and_their_results_come_home(play: Play) -> None:
     assert set(outputs) <= set(names_in(uploaded / "output.tar.gz"))
     assert sorted(path.name for path in (uploaded / "checkpoints").iterdir()) == outputs
     lines = result.stdout.splitlines()
-    assert all(re.match(rf"({first}|{second}) \| |SageMaker would upload", line) for line in lines)
+    assert all(re.match(rf"({first}|{second}) \| |SageMaker would upload|the report is ", line) for line in lines)
     for name in play.names:
         own = [line for line in lines if line.startswith(name)]
         assert f"{name} | channel: a" in own
@@ -393,9 +393,26 @@ def test_torch_ddp(play: Play, fails: bool) -> None:
     assert (play.root / "uploaded/checkpoints/last.pt").is_file()
 
 
+def test_a_folder_that_is_none_of_a_jobs_is_told_and_stays_empty(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no folder input/config; TEST_DIR must name what is to become /opt/ml"):
+        train_local.make_hosts(tmp_path, places.Loopback(1, places.free_ports()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_report_is_named_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "input/config").mkdir(parents=True)
+    hosts = train_local.make_hosts(tmp_path, places.Loopback(1, places.free_ports()))
+    report = hosts[0].root / train_local.REPORT
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.touch()
+    train_local.bring_home(hosts, tmp_path, with_model=False)
+    assert f"the report is {report}\n" in capsys.readouterr().out
+
+
 def test_checkpoints_of_an_older_run_are_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A job of another kind would be refused because of them."""
     place = places.Loopback(1, places.free_ports())
+    (tmp_path / "input/config").mkdir(parents=True)
     train_local.make_hosts(tmp_path, place)
     assert "checkpoints" not in capsys.readouterr().out
     (tmp_path / "checkpoints/checkpoint-000001.npz").touch()
