@@ -91,12 +91,12 @@ def _uncopied(paths: Paths, left_out: list[str]) -> Callable[[str, list[str]], s
     A FIFO or a device may never come to an end. A model folder within the code would be copied into itself. And
     neither copytree nor rmtree comes to the end of a thousand folders in one another: they call themselves for each.
     """
-    unwanted, model = shutil.ignore_patterns(*UNWANTED), paths.model.stat()
+    unwanted = shutil.ignore_patterns(*UNWANTED)
 
     def why(path: Path) -> str:
         found = path.lstat()
         if stat.S_ISDIR(found.st_mode):
-            if os.path.samestat(found, model):
+            if paths.model.exists() and path.samefile(paths.model):
                 return "the model folder"
             return "too deep" if len(path.relative_to(paths.code).parts) > MOST_LEVELS else ""
         return "" if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode) else "no regular file"

@@ -173,6 +173,12 @@ def test_a_model_folder_in_the_code_is_not_copied_into_itself(ml: MakeTree, capl
     assert "out (the model folder)" in caplog.text
 
 
+def test_a_model_folder_that_the_training_has_removed_gets_the_code(ml: MakeTree) -> None:
+    tree = ml(code={"inference.py": "1", "sub/data.txt": "2"})
+    keeping.keep(None, tree.paths)
+    assert files_below(tree.paths.model) == {"code/inference.py": "1", "code/sub/data.txt": "2"}
+
+
 def test_whatever_keeps_the_code_from_being_copied_is_a_warning(
     ml: MakeTree, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
