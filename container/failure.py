@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-import traceback
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +75,11 @@ def describe(error: BaseException) -> str:
         return str(error)
     if isinstance(error, JobStopped):
         return f"stopped by SIGTERM before it had finished: {error}".rstrip(": ")
-    trace = "".join(traceback.format_exception(error)).strip()
-    return _compose(_headline(tracebacks.from_exception(error), HEADLINE_LENGTH), trace)
+    try:
+        trace = tracebacks.formatted(error).strip()
+        return _compose(_headline(tracebacks.from_exception(error), HEADLINE_LENGTH), trace)
+    except Exception as fault:  # an exception that cannot be told of in full was raised all the same
+        return f"{type(error).__qualname__}; its message and traceback cannot be shown: {type(fault).__qualname__}"
 
 
 def _headline(raised: Raised, length: int) -> str:
@@ -154,9 +157,19 @@ def describe_child(name: str, status: int, stderr: Written | str, stdout: Writte
     signal N killed. Such a one died of the signal, whatever traceback it printed before. `died` is what to say of
     the status where that is known better.
     """
-    streams = [Written(each) if isinstance(each, str) else each for each in (stderr, stdout)]
-    errors, output = (tracebacks.clean(each.text) for each in streams)
     died = f"{name} {died or explain_status(status)}"
+    streams = [Written(each) if isinstance(each, str) else each for each in (stderr, stdout)]
+    try:
+        return _account(status, streams, died)
+    except Exception as fault:  # an output made to be misread, say; that the process failed is still to be told
+        log.warning("the output of %s cannot be searched for a traceback: %s", name, type(fault).__qualname__)
+        errors, output = (each.text.strip() for each in streams)
+        return _compose(died, output, errors)
+
+
+def _account(status: int, streams: Sequence[Written], died: str) -> str:
+    """`died`, what ended the process by the end of its stderr and stdout, and that end."""
+    errors, output = (tracebacks.clean(each.text) for each in streams)
     late = _late_error(errors, output)
     if last := _last_raised(status, streams):
         printed, exactly = last
@@ -268,7 +281,9 @@ def _signal_of(status: int) -> signal.Signals | None:
 
 def ends_in_traceback(output: str) -> bool:
     """Whether an exception was the last that a process had to say, but for a line or two of its libraries."""
-    return _final(output)[1]
+    with contextlib.suppress(Exception):  # see describe_child
+        return _final(output)[1]
+    return False
 
 
 def _compose(headline: str, *details: str) -> str:
@@ -295,8 +310,8 @@ def report(path: Path, error: BaseException) -> int:
     """Tells log and platform of the exception that ended a job, and returns the exit status."""
     write_failure(path, describe(error))
     if not isinstance(error, JobError | JobStopped):
-        with contextlib.suppress(OSError):  # nobody reads our output
-            traceback.print_exception(error)
+        with contextlib.suppress(Exception):  # nobody reads our output, or it cannot be shown
+            print(tracebacks.formatted(error), end="", file=sys.stderr)
     return STOPPED_STATUS if isinstance(error, JobStopped) else 1
 
 

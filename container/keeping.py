@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import shutil
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from container.handler import MANIFEST, VARIABLE, HandlerReference, write_atomically
@@ -18,15 +20,22 @@ from container.paths import Paths
 
 KEPT = ".kept-by-byo-container"
 UNWANTED = ("__pycache__", "*.pyc", ".git")
+MOST_LEVELS = 100  # of folders in folders are copied
+MOST_NAMES, LONGEST_NAME = 5, 80  # in a line of the log
 
 
 def changes(folder: Path) -> dict[str, int]:
-    """When each file below `folder` was changed last, in ns: other than before where anything was written there."""
-    found = {}
-    for parent, _, names in os.walk(folder):
-        for path in (Path(parent, name) for name in names):
-            with contextlib.suppress(OSError):  # removed meanwhile
-                found[str(path)] = path.lstat().st_ctime_ns
+    """When each file below `folder` was changed last, in ns: other than before where anything was written there. Not
+    by os.walk, which in Python 3.11 calls itself for each folder in a folder."""
+    found, waiting = {}, [str(folder)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:  # removed meanwhile, or unreadable
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    with contextlib.suppress(OSError):
+                        found[entry.path] = entry.stat(follow_symlinks=False).st_ctime_ns
     return found
 
 
@@ -43,7 +52,7 @@ def keep(reference: HandlerReference | None, paths: Paths) -> None:
             )
     try:
         keep_code(paths)
-    except OSError as error:
+    except Exception as error:
         log.warning(
             "the code in %s cannot be copied to %s: %s; the model is whole, but `serve` needs the code there, or in %s",
             *(paths.code, paths.model / "code", _reason(error), paths.code),
@@ -61,7 +70,11 @@ def keep_code(paths: Paths) -> None:
         return
     try:
         shutil.rmtree(building, ignore_errors=True)
-        shutil.copytree(paths.code, building, symlinks=True, ignore=shutil.ignore_patterns(*UNWANTED))
+        left_out: list[str] = []
+        shutil.copytree(paths.code, building, symlinks=True, ignore=_uncopied(paths, left_out))
+        if left_out:
+            more = f" and {len(left_out) - MOST_NAMES} more" if len(left_out) > MOST_NAMES else ""
+            log.warning("left out of the code in %s: %s%s", target, ", ".join(left_out[:MOST_NAMES]), more)
         (building / KEPT).touch()
         if target.exists():
             target.rename(old)
@@ -72,8 +85,40 @@ def keep_code(paths: Paths) -> None:
     log.info("kept the code of the model in %s", target)
 
 
-def _reason(error: OSError) -> str:
+def _uncopied(paths: Paths, left_out: list[str]) -> Callable[[str, list[str]], set[str]]:
+    """What copytree is to ignore of a folder's names; those that the user may miss are added to `left_out`.
+
+    A FIFO or a device may never come to an end. A model folder within the code would be copied into itself. And
+    neither copytree nor rmtree comes to the end of a thousand folders in one another: they call themselves for each.
+    """
+    unwanted = shutil.ignore_patterns(*UNWANTED)
+
+    def why(path: Path) -> str:
+        found = path.lstat()
+        if stat.S_ISDIR(found.st_mode):
+            if paths.model.exists() and path.samefile(paths.model):
+                return "the model folder"
+            return "too deep" if len(path.relative_to(paths.code).parts) > MOST_LEVELS else ""
+        return "" if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode) else "no regular file"
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        ignored = set(unwanted(folder, names))
+        for name in sorted(set(names) - ignored):
+            path = Path(folder, name)
+            if reason := why(path):
+                ignored.add(name)
+                left_out.append(f"{_short(str(path.relative_to(paths.code)))} ({reason})")
+        return ignored
+
+    return ignore
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+
+
+def _reason(error: Exception) -> str:
     """What went wrong first; copytree gives a list of all, each with the files that it is about."""
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
         return str(error.args[0][0][-1])
-    return str(error)
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

@@ -110,7 +110,8 @@ def _parse_trainer(text: str) -> Metrics | None:
         return None
     if not isinstance(told, dict):
         return None
-    numbers = {str(name): _number(value) for name, value in told.items()}
+    # Not str(name): a number of over 4,300 digits has no decimal form (sys.set_int_max_str_digits).
+    numbers = {name: _number(value) for name, value in told.items() if isinstance(name, str)}
     values = {name: value for name, value in numbers.items() if value is not None}
     if not any(TRAINER.fullmatch(name) for name in values):
         return None
@@ -189,9 +190,17 @@ class Recorder:
         self._broken = False
 
     def note(self, lines: bytes) -> None:
-        """Whole lines of the program's output, many at once; b"" at its end."""
+        """Whole lines of the program's output, many at once; b"" at its end. Raises nothing: a line that cannot be
+        recorded is no reason to end a training."""
         if self._broken:
             return
+        try:
+            self._record(lines)
+        except Exception as error:
+            self._broken = True
+            log.warning("no more metrics are recorded: %s: %s", type(error).__name__, error)
+
+    def _record(self, lines: bytes) -> None:
         if lines and self._allowance.spent():
             if any(sign.search(lines) for sign in SIGNS):
                 self._skipped = lines

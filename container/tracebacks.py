@@ -39,6 +39,8 @@ ASIDE = re.compile(
 
 WIDEST_MARGIN = 60  # of groups in groups: Python itself goes no deeper than ten
 DEEPEST = 50  # of causes of causes: a retry may make hundreds of them
+MOST_MEMBERS = 2000  # of all groups together, are told of
+MOST_FORMATTED = 20_000  # which Python's traceback module does in a second
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,18 @@ class Raised:
     unseen: int = 0
     """How many more members a group has, which Python left out of its traceback."""
 
-    def with_message(self, lines: Sequence[str]) -> Raised:
+    def with_message(self, lines: Sequence[str], depth: int = 0) -> Raised:
         """The same, with further lines of its message. A traceback in them, such as of a process that loads data, is
-        that of the cause."""
+        that of the cause; so is one in the cause's message, DEEPEST of them at most: `depth` counts them."""
         whole = [*self.text.splitlines(), *lines]
         at = next((number for number, line in enumerate(whole) if line.endswith(HEADER)), len(whole))
-        found = in_output("\n".join([HEADER, *whole[at + 1 :]])) if at < len(whole) and not self.cause else []
+        found = (
+            in_output("\n".join([HEADER, *whole[at + 1 :]]))
+            if at < len(whole) and not self.cause and depth < DEEPEST
+            else []
+        )
         if found:
-            cause = found[-1].raised.with_message(found[-1].after)
+            cause = found[-1].raised.with_message(found[-1].after, depth + 1)
             return replace(self, text=_squeeze(whole[:at]), cause=cause, link=LINKS[CAUSE])
         return replace(self, text=_squeeze(whole))
 
@@ -88,9 +94,15 @@ class Printed:
     """Whether Python said that it goes on all the same, as after one in a thread."""
 
 
-def from_exception(error: BaseException, seen: tuple[int, ...] = ()) -> Raised:
-    """What is to be said of an exception. A chain that ends in itself is followed once."""
-    lines = "".join(traceback.format_exception_only(error)).splitlines()
+def from_exception(error: BaseException) -> Raised:
+    """What is to be said of an exception. A chain that ends in itself is followed once, and what is a member of
+    several groups is told as one of the first."""
+    return _follow(error, (), set())
+
+
+def _follow(error: BaseException, above: tuple[int, ...], members_seen: set[int]) -> Raised:
+    """The same for one to which the exceptions `above`, by their ids, have led. `members_seen` gets its members."""
+    lines = _said(error).splitlines()
     while len(lines) > 1 and lines[0].startswith(" "):  # of a SyntaxError: file, line and text
         del lines[0]
     frames = traceback.extract_tb(error.__traceback__)
@@ -98,19 +110,64 @@ def from_exception(error: BaseException, seen: tuple[int, ...] = ()) -> Raised:
     place = f"{own[-1].filename}, line {own[-1].lineno}, {own[-1].name}" if own else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}, line {error.lineno}"
-    seen = (*seen, id(error))
+    above = (*above, id(error))
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-    if len(seen) > DEEPEST:
-        cause, members = None, ()
-    raised = Raised(
-        text="",
-        place=place,
-        cause=from_exception(cause, seen) if cause and id(cause) not in seen else None,
-        link=LINKS[CAUSE if error.__cause__ else CONTEXT] if cause else "",
-        members=tuple(from_exception(member, seen) for member in members if id(member) not in seen),
+    cause = cause if len(above) <= DEEPEST else None
+    told = _follow(cause, above, members_seen) if cause and id(cause) not in above else None
+    members, unseen = [], 0
+    for member in _members_of(error) if len(above) <= DEEPEST else ():
+        if id(member) in above or id(member) in members_seen:
+            continue
+        if len(members_seen) >= MOST_MEMBERS:
+            unseen += 1
+        else:
+            members_seen.add(id(member))
+            members.append(_follow(member, above, members_seen))
+    link = LINKS[CAUSE if error.__cause__ else CONTEXT] if cause else ""
+    return Raised("", place, told, link, tuple(members), unseen).with_message(lines)
+
+
+def _members_of(error: BaseException) -> Sequence[BaseException]:
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+
+
+def _said(error: BaseException) -> str:
+    """The type and message, with the notes; for which Python looks at all causes and members too."""
+    if not isinstance(error, BaseExceptionGroup) and _is_followable(error, DEEPEST):
+        return "".join(traceback.format_exception_only(error))
+    kind = type(error)
+    name = (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return raised.with_message(lines)
+    try:
+        return "\n".join([f"{name}: {error}", *map(str, getattr(error, "__notes__", None) or ())])
+    except Exception:  # of the user's own __str__
+        return name
+
+
+def formatted(error: BaseException) -> str:
+    """The traceback as Python prints it; without causes and members where those are too many or too deep for it."""
+    if _is_followable(error, MOST_FORMATTED):
+        return "".join(traceback.format_exception(error))
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{HEADER}\n{frames}{_said(error)}\n"
+
+
+def _is_followable(error: BaseException, most: int) -> bool:
+    """Whether Python's traceback module comes to an end within `most` exceptions: it takes each path to a member that
+    groups share, and calls itself for each group in a group."""
+    waiting, count, causes = [(error, 0)], 0, {id(error)}
+    while waiting:
+        each, depth = waiting.pop()
+        count += 1
+        if count > most or depth > DEEPEST:
+            return False
+        waiting += [(member, depth + 1) for member in _members_of(each)]
+        for cause in (each.__cause__, each.__context__):
+            if cause and id(cause) not in causes:
+                causes.add(id(cause))
+                waiting.append((cause, depth))
+    return True
 
 
 def in_output(output: str) -> list[Printed]:

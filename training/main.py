@@ -17,7 +17,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,17 +76,35 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
         outcome = conclude(run(stages, grace_s, company), company.ranks, job.paths)
     except (Exception, JobStopped) as error:
         outcome = _report(job.paths, error)
-    if outcome.status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
-        records.report(job, 0, company)
-    status = company.part(outcome, job.paths.failure)
-    if job.hosts.is_master and (status == 0 or keeping.changes(job.paths.model) != before):
-        keep(reference, job.paths, status)
-    if status:
-        records.report(job, status)
-        return status
-    with contextlib.suppress(OSError):  # a full disk takes nothing from the model
-        job.paths.success.touch()
-    return 0
+    return finish(job, company, outcome, reference, before)
+
+
+def finish(
+    job: TrainingJob[Any],
+    company: Company,
+    outcome: Outcome,
+    reference: handler.HandlerReference | None,
+    before: Mapping[str, int],
+) -> int:
+    """What is left to do after the training, and the status of all hosts. Where this goes wrong after a failure, the
+    failure remains the reason. `before` is what `keeping.changes` gave before the training."""
+    status = outcome.status
+    try:
+        if status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
+            records.report(job, 0, company)
+        status = company.part(outcome, job.paths.failure)
+        if job.hosts.is_master and (status == 0 or keeping.changes(job.paths.model) != before):
+            keep(reference, job.paths, status)
+        if status:
+            records.report(job, status)
+    except (Exception, JobStopped) as error:
+        if status == 0:
+            raise
+        log.log.warning("after the failure, this went wrong too: %s: %s", type(error).__name__, error)
+    if status == 0:
+        with contextlib.suppress(OSError):  # a full disk takes nothing from the model
+            job.paths.success.touch()
+    return status
 
 
 def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage], handler.HandlerReference | None]:
@@ -164,9 +182,12 @@ def _read_failure(path: Path) -> str:
 
 
 def keep(reference: handler.HandlerReference | None, paths: Paths, status: int) -> None:
-    """Leaves beside the model what `serve` needs to find its code."""
-    if reference or script.brings_inference(paths):
-        keeping.keep(reference, paths)
+    """Leaves beside the model what `serve` needs to find its code. That this fails does not fail a job."""
+    try:
+        if reference or script.brings_inference(paths):
+            keeping.keep(reference, paths)
+    except Exception as error:
+        log.log.warning("the code is not kept beside the model: %s: %s", type(error).__name__, error)
     log.log.info("%s; the model is in %s", "not finished" if status else "finished", paths.model)
 
 

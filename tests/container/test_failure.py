@@ -398,3 +398,57 @@ def test_what_cannot_be_encoded_is_written_all_the_same(tmp_path: Path) -> None:
 def test_a_failure_file_that_cannot_be_written_does_no_further_harm(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file, where a folder should be")
     assert report(tmp_path / "output/failure", ValueError("x")) == 1
+
+
+def test_an_exception_that_cannot_be_told_of_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class OddError(Exception):
+        def __getattribute__(self, name: str) -> object:
+            if name == "__notes__":
+                raise ValueError("no notes")
+            return super().__getattribute__(name)
+
+    assert report(tmp_path / "failure", caught(raises, OddError("torn"))) == 1
+    assert (
+        (tmp_path / "failure")
+        .read_text()
+        .startswith("test_an_exception_that_cannot_be_told_of_is_named.<locals>.OddError")
+    )
+
+
+def raises(error: BaseException) -> None:
+    raise error
+
+
+def test_groups_that_share_their_members_are_reported_at_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    group: ExceptionGroup[Exception] = ExceptionGroup("leaf", [ValueError("torn")])
+    for number in range(40):
+        group = ExceptionGroup(f"g{number}", [group, group])
+    assert report(tmp_path / "failure", caught(raises, group)) == 1
+    lines = (tmp_path / "failure").read_text().splitlines()
+    assert (lines[0], lines[2]) == ("ExceptionGroup: g39 (2 sub-exceptions)", "  - ValueError: torn")
+    assert capfd.readouterr().err.endswith("ExceptionGroup: g39 (2 sub-exceptions)\n")
+
+
+def test_headers_in_a_message_do_not_hide_the_exception() -> None:
+    script = """
+try:
+    raise ValueError("x\\n" + "a Traceback (most recent call last):\\n" * 1400)
+except ValueError as e:
+    raise KeyError("the real one") from e
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    text = describe_child("train.py", 1, done.stderr)
+    assert text.startswith("KeyError: 'the real one'")
+    assert "train.py ended with status 1" in text[:REASON_LENGTH]
+
+
+def test_an_output_that_cannot_be_read_is_passed_on_with_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(output: str) -> list[object]:
+        raise RecursionError
+
+    monkeypatch.setattr("container.tracebacks.in_output", fails)
+    text = describe_child("train.py", 3, "its last words\n", "and on stdout\n")
+    assert text == "train.py ended with status 3\n\nand on stdout\n\nits last words"
+    assert not ends_in_traceback("its last words")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,3 +95,98 @@ def test_what_was_written_below_a_folder_is_noticed(tmp_path: Path) -> None:
     os.utime(tmp_path / "b", ns=(kept.st_atime_ns, kept.st_mtime_ns))
     assert keeping.changes(tmp_path) != before
     assert keeping.changes(tmp_path / "nowhere") == {}
+
+
+def nest(folder: Path, levels: int) -> None:
+    """Folders in one another, below `folder`."""
+    place = os.getcwd()
+    try:
+        os.chdir(folder)
+        for _ in range(levels):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("deepest").touch()
+    finally:
+        os.chdir(place)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
+    """Nests 1,500 folders in the folder given, and removes them afterwards, which pytest could not."""
+    nested: list[Path] = []
+
+    def make(folder: Path) -> None:
+        nested.append(folder / "d")
+        nest(folder, 1500)
+
+    yield make
+    subprocess.run(["rm", "-rf", *nested], check=True)  # noqa: S607
+
+
+def test_a_folder_may_be_deep(tmp_path: Path, deep: Callable[[Path], None]) -> None:
+    deep(tmp_path)
+    before = keeping.changes(tmp_path)
+    assert [Path(path).name for path in before] == ["deepest"]
+    (tmp_path / "more").touch()
+    assert keeping.changes(tmp_path) != before
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/loop").symlink_to(tmp_path)
+    (tmp_path / "a/nowhere").symlink_to("/nowhere/at/all")
+    assert sorted(keeping.changes(tmp_path)) == [str(tmp_path / "a/loop"), str(tmp_path / "a/nowhere")]
+
+
+def test_what_cannot_be_copied_is_left_out(
+    ml: MakeTree, deep: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = ml(code={"inference.py": "1", "sub/data.txt": "2"})
+    code, model = tree.paths.code, tree.paths.model
+    model.mkdir()
+    os.mkfifo(code / "sub/fifo")
+    (code / "link").symlink_to("sub/data.txt")
+    with socket.socket(socket.AF_UNIX) as server:
+        with contextlib.chdir(code):  # a socket's path has 108 bytes at most
+            server.bind("socket")
+        deep(code)
+        for _ in range(2):  # the second one replaces the first
+            keeping.keep_code(tree.paths)
+    kept = model / "code"
+    assert {path.name for path in kept.iterdir()} == {"inference.py", "sub", "link", "d", keeping.KEPT}
+    assert (kept / "link").is_symlink()
+    assert [path.name for path in (kept / "sub").iterdir()] == ["data.txt"]
+    assert len(list(kept.rglob("d"))) == keeping.MOST_LEVELS
+    (line, _) = [message for message in caplog.messages if "left out" in message]
+    assert line.startswith(f"left out of the code in {kept}: ")
+    assert all(part in line for part in ("sub/fifo (no regular file)", "socket (no regular file)", "... (too deep)"))
+
+
+def test_a_model_folder_in_the_code_is_not_copied_into_itself(ml: MakeTree, caplog: pytest.LogCaptureFixture) -> None:
+    tree = ml(code={"inference.py": "1"})
+    paths = tree.paths
+    paths.code.joinpath("out").mkdir()
+    paths.model.symlink_to(paths.code / "out")
+    write_files(paths.model, {"model.bin": "2"})
+    keeping.keep(None, paths)
+    assert files_below(paths.model) == {"code/inference.py": "1", "model.bin": "2"}
+    assert "out (the model folder)" in caplog.text
+
+
+def test_a_model_folder_that_the_training_has_removed_gets_the_code(ml: MakeTree) -> None:
+    tree = ml(code={"inference.py": "1", "sub/data.txt": "2"})
+    keeping.keep(None, tree.paths)
+    assert files_below(tree.paths.model) == {"code/inference.py": "1", "code/sub/data.txt": "2"}
+
+
+def test_whatever_keeps_the_code_from_being_copied_is_a_warning(
+    ml: MakeTree, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(paths: object) -> None:
+        raise RecursionError("too deep")
+
+    tree = ml(code={"inference.py": "1"})
+    monkeypatch.setattr(keeping, "keep_code", fails)
+    keeping.keep(None, tree.paths)
+    assert "cannot be copied" in caplog.text
+    assert "RecursionError: too deep" in caplog.text

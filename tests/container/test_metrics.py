@@ -58,6 +58,7 @@ def test_a_line_with_metrics(text: str, step: float | None, values: dict[str, fl
         "a.b=3; is not preceded by a name",
         "{'loss': ",
         "{'a': 'b'}",
+        "{'reward': 1, 0x" + "f" * 5000 + ": 2}",
         "{'loss': __import__('os').system('true')}",
         "GET /ping - 200: ok",
         "{'" * 50_000,
@@ -262,3 +263,23 @@ def test_an_allowance_comes_back_with_time() -> None:
 )
 def test_half_rows_and_no_rows_are_left_out(text: str) -> None:
     assert [row.value for row in read_rows(f"{text}\n1,2,loss,3\n{text}")] == [3]
+
+
+def test_a_number_without_a_decimal_form_costs_no_other_metric(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metrics.csv")
+    recorder.note(b"{'loss': 1.0, 0x%s: 2, 'epoch': 1}\n" % (b"f" * 5000))
+    recorder.note(b"loss=2;\n")
+    assert [(name, value) for name, _, value in recorded(recorder)] == [("loss", 1), ("loss", 2)]
+
+
+def test_a_fault_of_the_recorder_ends_the_recording_and_not_the_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Allowance):
+        def spent(self) -> bool:
+            raise RecursionError("too deep")
+
+    recorder = Recorder(tmp_path / "metrics.csv", Broken(1, 1))
+    for _ in range(2):
+        recorder.note(b"loss=1;\n")
+    assert caplog.text.count("no more metrics are recorded: RecursionError: too deep") == 1

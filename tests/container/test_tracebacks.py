@@ -7,12 +7,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.tracebacks import Raised, from_exception, in_output
+from container.tracebacks import HEADER, MOST_MEMBERS, Raised, formatted, from_exception, in_output
 
 
 def plain() -> None:
@@ -168,6 +169,71 @@ def test_an_exception_that_is_its_own_cause_is_told_once() -> None:
     raised = from_exception(error)
     assert raised.cause
     assert raised.cause.cause is None
+
+
+def shared(levels: int) -> ExceptionGroup[ExceptionGroup[ValueError]]:
+    """Groups of which each has the one before it twice: 2 ** levels paths lead to the one error."""
+    found: ExceptionGroup[Any] = ExceptionGroup("leaf", [ValueError("torn")])
+    for number in range(levels):
+        found = ExceptionGroup(f"g{number}", [found, found])
+    return found
+
+
+@pytest.mark.parametrize("levels", [3, 26, 40])
+def test_a_member_that_groups_share_is_told_once(levels: int) -> None:
+    twice = ExceptionGroup("two", [shared(levels), shared(levels)])
+    for error, count in ((shared(levels), 1), (twice, 2)):
+        raised = from_exception(error)
+        assert [leaf.text for leaf in raised.leaves()] == ["ValueError: torn"] * count
+        assert raised.count_leaves() == count
+    cause = shared(levels)
+    beside = KeyError("a")
+    beside.__cause__ = cause
+    told = from_exception(beside).cause
+    assert told
+    assert told.count_leaves() == 1
+
+
+def test_a_cause_may_also_be_a_member() -> None:
+    cause = KeyError("a")
+    error = ExceptionGroup("both", [cause, ValueError("b")])
+    error.__cause__ = cause
+    raised = from_exception(error)
+    assert raised.cause
+    assert [raised.cause.text, *(member.text for member in raised.members)] == ["KeyError: 'a'"] * 2 + ["ValueError: b"]
+
+
+def test_groups_without_end_are_cut() -> None:
+    wide = from_exception(ExceptionGroup("wide", [ValueError(number) for number in range(10_000)]))
+    assert (len(wide.members), wide.count_leaves()) == (MOST_MEMBERS, 10_000)
+    deep: Exception = ValueError("torn")
+    for number in range(900):
+        deep = ExceptionGroup(f"g{number}", [deep])
+    assert from_exception(deep).count_leaves() == 1
+
+
+@pytest.mark.parametrize("function", SHAPES)
+def test_a_traceback_is_printed_as_python_does(function: Callable[[], None]) -> None:
+    error = caught(function)
+    assert formatted(error) == "".join(traceback.format_exception(error))
+
+
+def test_a_traceback_that_python_would_never_finish_goes_without_the_members() -> None:
+    def raises() -> None:
+        raise shared(26)
+
+    text = formatted(caught(raises))
+    assert text.startswith(HEADER)
+    assert "in raises" in text
+    assert text.endswith("ExceptionGroup: g25 (2 sub-exceptions)\n")
+    (printed,) = in_output(text)
+    assert printed.raised.text == "ExceptionGroup: g25 (2 sub-exceptions)"
+
+
+def test_tracebacks_in_messages_of_tracebacks_are_read_to_a_limit() -> None:
+    text = f'{HEADER}\n  File "t.py", line 1, in f\nValueError: x\n' + f"a {HEADER}\n" * 1400
+    (printed,) = in_output(text)
+    assert printed.raised.with_message(printed.after).text == "ValueError: x"
 
 
 def test_a_progress_bar_may_stand_before_a_traceback_in_its_line() -> None:

@@ -13,8 +13,14 @@ from typing import Any
 
 import pytest
 
+from container import keeping
 from container.failure import REASON_LENGTH
+from container.job import read_job
 from tests.support import Tree, write_files
+from training import main, records
+from training.messages import Outcome
+from training.peers import company_of
+from training.rank import Ranks
 
 MakeTree = Callable[..., Tree]
 
@@ -399,3 +405,60 @@ def test_nobody_reading_the_log_does_not_hide_the_failure(ml: MakeTree) -> None:
     process.communicate()
     assert tree.failure
     assert "Is a directory" in tree.failure
+
+
+NESTS = """
+import os, socket
+for folder in (os.environ["SM_MODEL_DIR"], "/".join(__file__.split("/")[:-1])):
+    os.chdir(folder)
+    if os.path.exists("d"):
+        continue
+    os.mkfifo("fifo")
+    for _ in range(1500):
+        os.mkdir("d")
+        os.chdir("d")
+if os.environ["SM_HPS"] != "{}":
+    raise ValueError("the real one")
+"""
+
+
+def test_folders_without_end_hide_no_reason_and_fail_no_job(ml: MakeTree) -> None:
+    tree = ml(hyperparameters={"epochs": "1"}, code={"train.py": NESTS, "inference.py": ""})
+    try:
+        failed = tree.train()
+        assert failed.status == 1
+        assert (failed.failure or "").startswith("ValueError: the real one")
+        assert "fifo (no regular file)" in failed.err
+        tree.paths.hyperparameters.write_text("{}")
+        done = tree.train()
+        assert (done.status, done.failure) == (0, None), done.err
+        assert (tree.paths.model / "code/inference.py").is_file()
+    finally:
+        subprocess.run(["rm", "-rf", tree.paths.model, tree.paths.code], check=True)  # noqa: S607
+
+
+def test_what_goes_wrong_after_a_failure_does_not_take_its_place(
+    ml: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    job = read_job(ml().paths)
+    company = company_of(job, Ranks(tmp_path), 1)
+    monkeypatch.setattr(records, "report", fails)
+    assert main.finish(job, company, Outcome(3, "the real one"), None, {}) == 3
+    assert "RecursionError: too deep" in caplog.text
+    with pytest.raises(RecursionError):  # which is the reason then
+        main.finish(job, company, Outcome(0), None, {})
+
+
+def test_code_that_cannot_be_kept_fails_no_job(
+    ml: MakeTree, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    tree = ml(code={"inference.py": ""})
+    monkeypatch.setattr(keeping, "keep", fails)
+    main.keep(None, tree.paths, 0)
+    assert "the code is not kept beside the model: RecursionError: too deep" in caplog.text
