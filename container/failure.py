@@ -177,10 +177,14 @@ def _account(status: int, streams: Sequence[Written], died: str) -> str:
         if exactly and (not late or kind in late):
             raised = _headline(_whole(printed), max(HEADLINE_LENGTH - len(died) - 1, 200))
             return _compose(f"{raised}\n{died}", "\n".join(printed.lines).strip())
+        if not late and _count(printed.after) <= SURE_MESSAGE_LINES:
+            late = _last_words(printed.after)
         told = f"{died}: {_shorten(late, FURTHER_LENGTH)}" if late else died
         told = f"{told}\nits last traceback: {_headline(printed.raised, MESSAGE_LENGTH)}"
         return _compose(told, output.strip()[-MESSAGE_LENGTH:] if late else "", errors.strip())
     late = late or _vague_error(errors)
+    if not (late or _signal_of(status) or tracebacks.in_output(errors)):
+        late = _shorten(_last_words(errors.splitlines()), MESSAGE_LENGTH)
     late = explain_full(late)
     return _compose(f"{died}: {late}" if late else died, output.strip(), errors.strip())
 
@@ -193,7 +197,9 @@ def _last_raised(status: int, streams: Sequence[Written]) -> tuple[Printed, bool
     for stream in streams:
         printed, exactly = _final(stream.text)
         if printed and stream.lived_on_s <= LINGERS_S and not stream.has_news():
-            return printed, exactly and (status == PYTHON_STATUS or stream.lived_on_s <= EXITS_S)
+            message, _ = _split(printed.after)
+            caught = stream.lived_on_s <= EXITS_S and not _count(message)  # and printed, right before the end
+            return printed, exactly and (status == PYTHON_STATUS or caught)
     return None
 
 
@@ -255,6 +261,12 @@ def _vague_error(errors: str) -> str:
     last = errors.splitlines()[-LATE_LINES:]
     lines = [line.strip() for line in last if re.search(r"error", line, re.IGNORECASE) and not REMARK.match(line)]
     return lines[-1] if lines and not tracebacks.in_output(errors) else ""
+
+
+def _last_words(lines: Sequence[str]) -> str:
+    """The last line, where it is no line of a log: `no data in channel training`, of `sys.exit` with a text."""
+    last = next((line for line in reversed(lines) if line.strip() and not NOISE.match(line)), "")
+    return "" if LOGGED.match(last) or REMARK.match(last) else last.strip()
 
 
 def is_consequence(text: str) -> bool:

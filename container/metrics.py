@@ -244,8 +244,9 @@ class Recorder:
 
     def _append(self, rows: str) -> None:
         try:
-            # A script's own file of this name may be a FIFO: without O_NONBLOCK we would wait for its reader.
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o644)
+            # A script's own file of this name may be a FIFO, whose reader we would wait for, or a link to elsewhere.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW
+            descriptor = os.open(self.path, flags, 0o644)
             try:
                 found = os.fstat(descriptor)
                 if not stat.S_ISREG(found.st_mode):

@@ -112,6 +112,18 @@ def test_a_childs_chained_exception_is_told_by_its_last_link_and_its_users_frame
     )
 
 
+def test_the_text_that_a_program_ends_with_is_the_reason() -> None:
+    text = describe_child("train.py", *run_python("print('x'); raise SystemExit('no data in channel training')"))
+    assert text.startswith("train.py ended with status 1: no data in channel training\n")
+    handled = "import sys, traceback\ntry: 1/0\nexcept ArithmeticError: traceback.print_exc()\n"
+    text = describe_child("train.py", *run_python(f"{handled}print('no room', file=sys.stderr); sys.exit(4)"))
+    assert text.startswith(
+        "train.py ended with status 4: no room\nits last traceback: ZeroDivisionError: division by zero"
+    )
+    text = describe_child("train.py", *run_python(f"{handled}sys.exit(4)"))
+    assert text.startswith("ZeroDivisionError: division by zero\n")
+
+
 def test_progress_bars_and_remarks_of_tensorflows_are_no_reason() -> None:
     output = "1/9 [>....]\b\b\b\b2/9 [=>...]\b\b\b3/9\nI0000 00:00:1 port.cc:153] oneDNN: round-off errors may differ\n"
     text = describe_child("train.py", 139, output)

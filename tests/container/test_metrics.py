@@ -188,6 +188,16 @@ def test_lines_without_metrics_cost_no_call_each(tmp_path: Path) -> None:
     assert not recorder.path.exists()
 
 
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recorder, elsewhere = Recorder(tmp_path / "metrics.csv"), tmp_path / "elsewhere"
+    elsewhere.write_text("theirs")
+    recorder.path.symlink_to(elsewhere)
+    recorder.note(b"epoch 1: loss=1;\n")
+    recorder.note(b"")
+    assert elsewhere.read_text() == "theirs"
+    assert "cannot write" in caplog.text
+
+
 def test_a_scripts_own_fifo_does_not_hold_us_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(tmp_path / "metrics.csv")
     os.mkfifo(recorder.path)
