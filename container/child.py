@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from container import tree
-from container.failure import STOPPED_STATUS, JobError, Written, describe_child
+from container.failure import STOPPED_STATUS, JobError, Written, describe_child, explain_status
 from container.output import Output
 from container.tracebacks import HEADER
 
@@ -117,10 +117,14 @@ class Child:
             return f"{name} ended, though the other hosts still need it"
         if self.overdue:
             return f"{name} was stopped by SIGTERM, did not end in time, and was killed"
-        died = ""
+        return describe_child(name, status, *self.written(), self.how_it_ended())
+
+    def how_it_ended(self) -> str:
+        """`was killed by SIGSEGV (a crash in native code)`, of one that has ended."""
+        status = self.status or 0
         if status == STOPPED_STATUS and not self.was_killed:
-            died = f"{'was stopped by SIGTERM, and ' if self.was_stopped else ''}ended with status {status}"
-        return describe_child(name, status, *self.written(), died)
+            return f"{'was stopped by SIGTERM, and ' if self.was_stopped else ''}ended with status {status}"
+        return explain_status(status)
 
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)

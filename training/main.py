@@ -25,7 +25,7 @@ from container import handler, keeping, log
 from container import hyperparameters as hp
 from container.child import Child, Command
 from container.environment import count_accelerators
-from container.failure import JobError, JobStopped, describe, explain_status, report, write_failure
+from container.failure import JobError, JobStopped, describe, report, write_failure
 from container.job import TrainingJob, read_job
 from container.paths import Paths
 from container.process import STOP_GRACE_S, Stage, Supervisor, run
@@ -163,7 +163,7 @@ def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:
             # A handler's process knows its exception best and has written the file itself, if the disk let it.
             text = _read_failure(paths.failure)
             if text:
-                name, died = child.command.name, explain_status(child.status)
+                name, died = child.command.name, child.how_it_ended()
                 log.log.error("failed: %s %s; its own account is in %s", name, died, paths.failure)
             else:
                 text = child.reason()
