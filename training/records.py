@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from container.child import Command
-from container.failure import JobError
 from container.groups import team
 from container.job import TrainingJob
 from container.log import log
@@ -59,7 +58,7 @@ def report(job: TrainingJob[Any], status: int, company: Company | None = None) -
     try:
         if keeps_records(job) and has_something_to_show(job.paths):
             run_limited(command, REPORT_TIME_S, company)
-    except (JobError, OSError) as error:  # a folder that may not be looked into, or no file is left to open
+    except Exception as error:  # whatever it is: the work is done
         log.warning("there is no report: %s", error)
 
 
