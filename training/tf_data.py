@@ -11,7 +11,6 @@ https://www.tensorflow.org/tutorials/distribute/input#sharding
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
@@ -54,9 +53,8 @@ class Plan:
     own: str = ""
     """Why every host has data of its own, so that auto-sharding is off; empty where it stays."""
     steps: int | None = None
-    """None where the script and Keras have it as it should be."""
-    count: bool = False
-    """Whether the batches must be counted first."""
+    """None where Keras does it by itself: where all hosts have as many batches, and where no host knows the number.
+    Then TensorFlow goes on as long as a host has data, and the others take part with empty batches."""
     note: str = ""
 
 
@@ -79,10 +77,13 @@ def plan(inputs: Sequence[Input], names: Sequence[str]) -> Plan:
         return Plan()
     if 0 in batches:
         raise ValueError(f"a host has no data to train on: {counted}; give every host at least one batch")
-    if not given and UNKNOWN in batches:
-        return Plan(own, count=True)
-    if not given and INFINITE in batches:
-        return Plan(own)  # which Keras refuses
+    if not given and min(batches) < 0:
+        if differ:
+            raise ValueError(
+                f"the hosts' data cannot be trained on together: {counted}; give steps_per_epoch, or have tf.data know "
+                "the number on all hosts (tf.data.experimental.assert_cardinality)"
+            )
+        return Plan(own)
     steps = max(given) if given else max(batches) * (len(names) if own else 1)
     note = f"{counted}: an epoch has {steps} steps on all hosts, and those with fewer batches repeat them"
     return Plan(own, steps, note=note if uneven else "")
@@ -155,10 +156,7 @@ class Data:
                 if batches is None:
                     batches = int(dataset.cardinality())
                 own, decided = self._choice(x if isinstance(x, self._tf.data.Dataset) else None)
-                given = Input(batches, None if steps in (batches, -1) else steps, own, decided)
-                agreed = self._agree(given)
-                if agreed.count and self._predicts is None:
-                    agreed = self._agree(dataclasses.replace(given, batches=self._counted(adapter, dataset)))
+                agreed = self._agree(Input(batches, None if steps in (batches, -1) else steps, own, decided))
                 if agreed.own:
                     dataset = self._unsharded(dataset)
                 self._alone = self._predicts is not None and bool(agreed.own)
@@ -175,17 +173,6 @@ class Data:
                 self._inside_keras = False
 
         return functools.update_wrapper(configure_as_planned, configure)
-
-    def _counted(self, adapter: Any, dataset: Any) -> int:
-        """The number of batches of an epoch, by reading them all. Hosts that have different numbers of them would
-        else wait for each other for ever."""
-        if type(adapter).__name__ == "GeneratorDataAdapter":
-            raise ValueError(
-                "the hosts' data differ, and the batches of a generator cannot be counted before it is used: give "
-                "steps_per_epoch (of evaluate: steps), or make a dataset by tf.data.Dataset.from_generator"
-            )
-        print("counting the batches of an epoch, because the hosts' data differ", file=sys.stderr, flush=True)
-        return int(dataset.reduce(self._tf.constant(0, self._tf.int64), lambda number, *_: number + 1))
 
     def _choice(self, dataset: Any) -> tuple[str, bool]:
         """Why the data is the host's own, and whether the script has chosen otherwise; by the dataset's options."""
