@@ -12,10 +12,11 @@ anything in it has failed: every host would have trained alone. Where TRAINING_S
 TensorFlow save below MODEL_DIR goes there, for one model is enough.
 
 A script may save on all hosts, or on the first one alone, as AWS's own examples do (`if args.current_host ==
-args.hosts[0]: model.save(…)`). So saving needs no other worker (class Local), and no worker ends before the scripts of
-all have (class Workers): TensorFlow takes one that has ended for one that has crashed, and aborts the others.
+args.hosts[0]: model.save(…)`). So saving needs no other worker (training/tf_saving.py), and no worker ends before the
+scripts of all have (class Workers): TensorFlow takes one that has ended for one that has crashed, and aborts the rest.
 
-Started as a file and free of our own imports, because the user's code may hold folders called like ours.
+Started as a file and free of our own imports, because the user's code may hold folders called like ours. Its rooms,
+tf_data.py and tf_saving.py, are loaded by their paths.
 """
 
 from __future__ import annotations
@@ -30,14 +31,32 @@ import os
 import runpy
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training import tf_data, tf_saving
 
 SPARE = "TRAINING_SPARE_MODEL_DIR"
 TOGETHER = ("fit", "evaluate", "predict")
 """Methods of a Keras model that compute on all workers at once."""
 WATCH_S = 2.0
+
+
+def beside(name: str) -> ModuleType:
+    """The module in the file `name`.py beside this one, past sys.path, which is the script's."""
+    spec = importlib.util.spec_from_file_location(f"_byo_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if not TYPE_CHECKING:
+    tf_data, tf_saving = beside("tf_data"), beside("tf_saving")
 
 
 def main(words: Sequence[str]) -> None:
@@ -70,12 +89,14 @@ def train(model_dir: str, script: list[str]) -> None:
     name = script[1] if script[0] == "-m" else script[0]
     workers = Workers(strategy)
     used = offer(tf, strategy, workers, name)
+    refuse_others(tf, name)
+    tf_data.Data(tf, strategy, workers).install()
     spare = os.environ.get(SPARE)
     if spare:
-        divert(tf, model_dir, spare)
-    save_locally(tf, Local(tf, strategy))
+        tf_saving.divert(tf, model_dir, spare)
+    tf_saving.save_locally(tf, tf_saving.Local(tf, strategy))
     with strategy.scope():
-        run(script)
+        run_explained(script)
     if not used:
         sys.exit(
             f"error: {name} ended without training anything by tf.keras or by the strategy, so it cannot be "
@@ -147,6 +168,21 @@ def run(script: list[str]) -> None:
                 raise
 
 
+def run_explained(script: list[str]) -> None:
+    """Runs the script. Where Keras refuses a loss in a training loop of the script's own, says what to do."""
+    try:
+        run(script)
+    except ValueError as error:
+        if "tf.keras.losses.Reduction" not in str(error):
+            raise
+        raise RuntimeError(
+            "a training loop of the script's own cannot be distributed as it is: give its losses "
+            "reduction=tf.keras.losses.Reduction.NONE, average them over the global batch, and run each step by "
+            "tf.distribute.get_strategy().run; or train by model.fit; or ask for hyperparameter launcher=single, by "
+            "which every host trains a model of its own"
+        ) from error
+
+
 def offer(tf: Any, strategy: Any, workers: Workers, script: str) -> list[str]:
     """Makes the strategy the only one that the script can get, and refuses a `fit` outside of it. Gives a list that
     is empty as long as nothing has been run on all hosts."""
@@ -177,9 +213,33 @@ def offer(tf: Any, strategy: Any, workers: Workers, script: str) -> list[str]:
         setattr(tf.keras.Model, name, workers.counted(getattr(tf.keras.Model, name), f"calls {name}"))
     make = strategy.extended._create_variable
     strategy.extended._create_variable = workers.counted(make, "makes a variable (builds or loads a model, say)")
-    tf.distribute.MultiWorkerMirroredStrategy = the_one
-    tf.distribute.experimental.MultiWorkerMirroredStrategy = the_one
+    for place in (tf.distribute, tf.distribute.experimental, tf.compat.v1.distribute):
+        for one in ("MultiWorkerMirroredStrategy", "MirroredStrategy"):
+            if hasattr(place, one):
+                setattr(place, one, the_one)
+    tf.compat.v1.distribute.experimental.MultiWorkerMirroredStrategy = the_one
     return used
+
+
+def refuse_others(tf: Any, script: str) -> None:
+    """Refuses the strategies that train on one host alone. MirroredStrategy is not among them: it is made the one of
+    all hosts, for its replicas are what those of MultiWorkerMirroredStrategy are."""
+
+    def refuse(name: str) -> Callable[..., None]:
+        def refuse_it(*_: Any, **__: Any) -> None:
+            raise RuntimeError(
+                f"{script} makes a {name}, which trains on one host alone; on several hosts use MirroredStrategy, "
+                "which becomes MultiWorkerMirroredStrategy here, or none, for the script runs inside of that; or ask "
+                "for one host, or for hyperparameter launcher=single, by which every host trains a model of its own"
+            )
+
+        return refuse_it
+
+    v1 = tf.compat.v1.distribute
+    for place in (tf.distribute, tf.distribute.experimental, v1, v1.experimental):
+        for name in ("OneDeviceStrategy", "CentralStorageStrategy"):
+            if hasattr(place, name):
+                setattr(place, name, refuse(name))
 
 
 def average(tf: Any, model: Any) -> None:
@@ -207,8 +267,8 @@ class Workers:
         resolver = strategy.cluster_resolver
         self._store = context.context()
         self._own = int(resolver.task_id)
-        count = len(resolver.cluster_spec().job_tasks("worker"))
-        self._others = [number for number in range(count) if number != self._own]
+        self.names = [task.rpartition(":")[0] for task in resolver.cluster_spec().job_tasks("worker")]
+        self._others = [number for number in range(len(self.names)) if number != self._own]
         self._calls = 0
         self._last = ""
         self._parted = threading.Event()
@@ -224,6 +284,13 @@ class Workers:
             return function(*arguments, **options)
 
         return functools.update_wrapper(count_and_call, function)
+
+    def exchange(self, topic: str, value: str) -> list[str]:
+        """What all workers say about `topic`, in their order; waits until they have. A topic serves once."""
+        self._store.set_config_key_value(f"byo/{topic}/{self._own}", value)
+        return [
+            value if number == self._own else self._await(f"byo/{topic}/{number}") for number in range(len(self.names))
+        ]
 
     def part(self) -> None:
         """Waits until the scripts of all workers have ended."""
@@ -272,100 +339,6 @@ class Workers:
             flush=True,
         )
         os._exit(1)  # the main thread waits inside TensorFlow
-
-
-class Local:
-    """Has variables that differ from worker to worker read without the other workers, while `reading` lasts. By itself
-    TensorFlow reduces such a variable over all of them (metrics, statistics of batch normalisation), and a worker that
-    saves alone would wait for ever. So it would with a variable that saving makes, such as a checkpoint's save counter,
-    whose first value TensorFlow sends to all of them."""
-
-    def __init__(self, tf: Any, strategy: Any) -> None:
-        self._tf = tf
-        self._depth = 0
-        reduce = strategy.reduce
-
-        def reduce_here(operation: Any, value: Any, axis: int | None = None) -> Any:
-            own = getattr(value, "values", None)
-            if not self._depth or axis is not None or not own or not hasattr(value, "synchronization"):
-                return reduce(operation, value, axis=axis)
-            total = tf.add_n([variable.read_value() for variable in own])
-            return total if str(operation).upper().endswith("SUM") else total / len(own)
-
-        strategy.reduce = reduce_here
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        self._depth += 1
-        try:
-            with self._tf.variable_creator_scope(plain_variable):
-                yield
-        finally:
-            self._depth -= 1
-
-
-def plain_variable(next_creator: Any, **options: Any) -> Any:
-    """A variable of this process alone, made past the creator of the strategy, `next_creator`."""
-    from tensorflow.python.ops.resource_variable_ops import ResourceVariable
-
-    names = ("initial_value", "trainable", "validate_shape", "caching_device", "name", "dtype", "shape")
-    return ResourceVariable(**{name: options[name] for name in names if name in options})
-
-
-def save_locally(tf: Any, local: Local) -> None:
-    """Has all that saves a model, or takes its weights, read this worker's variables."""
-
-    def saved_locally(save: Callable[..., Any]) -> Callable[..., Any]:
-        def save_here(*arguments: Any, **options: Any) -> Any:
-            with local.reading():
-                return save(*arguments, **options)
-
-        return functools.update_wrapper(save_here, save)
-
-    places = [
-        (tf.keras.Model, ("save", "save_weights", "export", "get_weights")),
-        (tf.keras.models, ("save_model",)),
-        (tf.saved_model, ("save",)),
-        (tf.train.Checkpoint, ("save", "write")),
-        (tf.train.CheckpointManager, ("save",)),
-    ]
-    for owner, names in places:
-        for name in names:
-            setattr(owner, name, saved_locally(getattr(owner, name)))
-
-
-def divert(tf: Any, model_dir: str, spare: str) -> None:
-    """Has everything that is saved below `model_dir` saved below `spare`."""
-
-    def elsewhere(path: Any) -> Any:
-        with contextlib.suppress(TypeError):
-            full = os.path.abspath(os.fspath(path))
-            if full == model_dir or full.startswith(model_dir + os.sep):
-                return spare + full.removeprefix(model_dir)
-        return path
-
-    def diverted(save: Callable[..., Any], position: int, name: str) -> Callable[..., Any]:
-        def save_elsewhere(*arguments: Any, **options: Any) -> Any:
-            words = list(arguments)
-            if len(words) > position:
-                words[position] = elsewhere(words[position])
-            if name in options:
-                options[name] = elsewhere(options[name])
-            os.makedirs(spare, exist_ok=True)
-            return save(*words, **options)
-
-        return save_elsewhere
-
-    places = [
-        (tf.keras.Model, "save", 1, "filepath"),
-        (tf.keras.Model, "save_weights", 1, "filepath"),
-        (tf.keras.Model, "export", 1, "filepath"),
-        (tf.keras.models, "save_model", 1, "filepath"),
-        (tf.saved_model, "save", 1, "export_dir"),
-    ]
-    for owner, attribute, position, name in places:
-        if hasattr(owner, attribute):
-            setattr(owner, attribute, diverted(getattr(owner, attribute), position, name))
 
 
 class KerasFinder(importlib.abc.MetaPathFinder):

@@ -265,6 +265,143 @@ def answers(url: str) -> bool:
     return False
 
 
+# Each host has rows of its own, and notes which of them the model has been given.
+OWN_ROWS = """
+import json, os
+import numpy as np, tensorflow as tf
+hosts = json.loads(os.environ["SM_HOSTS"])
+rank = hosts.index(os.environ["SM_CURRENT_HOST"])
+rows = ROWS[rank]
+x = np.stack([np.arange(rows), np.ones(rows)], 1).astype("float32")
+y = x[:, 0] % 2
+seen = set()
+def note(batch):
+    seen.update(batch[:, 0].tolist())
+    return batch
+class Note(tf.keras.layers.Layer):
+    def call(self, batch):
+        noted = tf.numpy_function(note, [batch], tf.float32)
+        noted.set_shape(batch.shape)
+        return noted
+def said(what, *more):
+    print(what, rank, "has seen", len(seen), *more, flush=True)
+    seen.clear()
+model = tf.keras.Sequential([tf.keras.layers.InputLayer((2,)), Note(), tf.keras.layers.Dense(1, "sigmoid")])
+model.compile("sgd", "binary_crossentropy")
+dataset = tf.data.Dataset.from_tensor_slices((x, y))
+"""
+EVERY_INPUT = """
+model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+said("arrays")
+model.fit(dataset.batch(16), verbose=0)
+said("dataset")
+plain = tf.keras.Sequential([tf.keras.layers.BatchNormalization(input_shape=(2,)), tf.keras.layers.Dense(1)])
+plain.compile("sgd", "mse")
+plain.fit(dataset.filter(lambda *_: True).batch(16), epochs=2, verbose=0)
+print("unknown:", int(plain.optimizer.iterations.numpy()), "steps", flush=True)
+model.fit(dataset.batch(16), steps_per_epoch=-(-rows // 16), verbose=0)
+said("steps")
+model.fit(dataset.repeat().batch(16), steps_per_epoch=12, verbose=0)
+said("endless")
+class Batches(tf.keras.utils.Sequence):
+    def __len__(self):
+        return -(-rows // 16)
+    def __getitem__(self, k):
+        return x[16 * k : 16 * k + 16], y[16 * k : 16 * k + 16]
+model.fit(Batches(), verbose=0)
+said("sequence")
+model.evaluate(x, y, verbose=0)
+said("evaluate")
+said("predict", len(model.predict(x, verbose=0)))
+said("predict", len(model.predict(dataset.batch(16), verbose=0)))
+model.fit(x, y, batch_size=16, verbose=0, validation_data=(x, y))
+said("validation")
+"""
+SHARDS = """
+shard = dataset.shard(len(hosts), rank).batch(16)
+model.fit(shard, verbose=0, shuffle=False)
+said("shard")
+"""
+KEEPS = """
+options = tf.data.Options()
+options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+model.fit(dataset.batch(16).with_options(options), verbose=0)
+said("kept")
+"""
+SHARDED = {"training": {"TrainingInputMode": "File", "S3DistributionType": "ShardedByS3Key"}}
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("rows", "inputs", "script", "why"),
+    [
+        ([96, 96], SHARDED, EVERY_INPUT, "S3DistributionType of channel training is ShardedByS3Key"),
+        ([96, 40], SHARDED, EVERY_INPUT, "S3DistributionType of channel training is ShardedByS3Key"),
+        ([192, 192], {}, SHARDS, "the script calls tf.data.Dataset.shard itself"),
+        (
+            [96, 40],
+            {},
+            "model.fit(x, y, batch_size=16, verbose=0)\nsaid('x')",
+            "the hosts have different numbers of batches",
+        ),
+    ],
+    ids=["equal", "unequal", "shard", "unequal without being told"],
+)
+def test_a_host_with_data_of_its_own_trains_on_all_of_it(
+    tmp_path: Path, rows: list[int], inputs: Any, script: str, why: str
+) -> None:
+    given = {"sagemaker_parameter_server_enabled": "true"}
+    code = {"train.py": OWN_ROWS.replace("ROWS", str(rows)) + script}
+    with make_hosts(
+        2, tmp_path, code=code, hyperparameters=given, channels={name: {} for name in inputs}, inputs=inputs
+    ) as hosts:
+        hosts.start()
+        assert hosts.wait(150) == [0, 0], hosts[1].log
+        for rank, host in enumerate(hosts.all):
+            own = min(96, rows[rank])
+            assert f"auto-sharding is off, because {why}" in host.log
+            seen = re.findall(rf"(\w+) {rank} has seen (\d+)( \d+)?", host.log)
+            assert len(seen) == script.count("said(")
+            # TensorFlow may count the step that finds no more data.
+            assert all(int(steps) in (24, 25) for steps in re.findall(r"unknown: (\d+) steps", host.log))
+            assert {what: int(count) for what, count, _ in seen} == dict.fromkeys((what for what, *_ in seen), own)
+            assert [int(count) for *_, count in seen if count] == [own] * script.count('"predict"')
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_the_policy_of_the_scripts_options_is_kept(tmp_path: Path) -> None:
+    given = {"sagemaker_parameter_server_enabled": "true"}
+    code = {"train.py": OWN_ROWS.replace("ROWS", "[96, 96]") + KEEPS}
+    with make_hosts(2, tmp_path, code=code, hyperparameters=given, channels={"training": {}}, inputs=SHARDED) as hosts:
+        hosts.start()
+        assert hosts.wait(100) == [0, 0], hosts[1].log
+        assert said(hosts, r"kept \d has seen (\d+)") == ["48", "48"]
+
+
+MAKES_A_STRATEGY = """
+import tensorflow as tf, numpy as np
+strategy = tf.distribute.MirroredStrategy()
+assert strategy.num_replicas_in_sync == 2
+with strategy.scope():
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(4,))])
+    model.compile("sgd", "mse")
+model.fit(np.ones((32, 4)), np.ones(32), verbose=0)
+print("trained", flush=True)
+"""
+
+
+@need("tf_keras")
+@pytest.mark.timeout(300)
+def test_mirrored_strategy_becomes_that_of_all_hosts(tmp_path: Path) -> None:
+    given = {"sagemaker_parameter_server_enabled": "true"}
+    with make_hosts(2, tmp_path, code={"train.py": MAKES_A_STRATEGY}, hyperparameters=given) as hosts:
+        hosts.start()
+        assert hosts.wait(100) == [0, 0], hosts[1].log
+        assert said(hosts, r"(trained)\n") == ["trained", "trained"]
+
+
 LONELY = {
     "no training": ("print('nothing to do')", "ended without training anything by tf.keras"),
     "Keras 3": (
@@ -281,6 +418,19 @@ LONELY = {
         "m = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])\nm.compile(loss='mse')\n"
         "m.fit(x, x[:, :1], verbose=0)\nif os.environ['SM_CURRENT_HOST'] == 'algo-1': raise ValueError('torn')",
         "ValueError: torn",
+    ),
+    "OneDeviceStrategy": (
+        "import tensorflow as tf\ntf.distribute.OneDeviceStrategy('/cpu:0')",
+        "train.py makes a OneDeviceStrategy, which trains on one host alone",
+    ),
+    "CentralStorageStrategy": (
+        "import tensorflow as tf\ntf.distribute.experimental.CentralStorageStrategy()",
+        "train.py makes a CentralStorageStrategy, which trains on one host alone",
+    ),
+    "a training loop of the script's own": (
+        "import tensorflow as tf\nloss = tf.keras.losses.MeanSquaredError()\n"
+        "@tf.function\ndef step():\n    return loss([1.], [2.])\nstep()",
+        "a training loop of the script's own cannot be distributed as it is: give its losses reduction=",
     ),
     "predictions on the first host alone": (
         "import os, tensorflow as tf, numpy as np\nx = np.ones((8, 2))\n"

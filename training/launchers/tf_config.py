@@ -7,13 +7,16 @@ MultiWorkerMirroredStrategy (training/tf_strategy.py), so that one that knows no
 also under sagemaker_parameter_server_enabled, where a Keras script would else train on every host alone. A script that
 knows both gets the latter by sagemaker_multi_worker_mirrored_strategy_enabled.
 
-Both need tf-keras; Keras 3 cannot train on several hosts.
+Both need tf-keras; Keras 3 cannot train on several hosts. One host alone has it too where it is installed, so that a
+script gives the same on one host as on two.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +31,7 @@ from training.launchers import Place, flag, single
 from training.launchers.strategy import find_parameter_server, program_of
 
 STRATEGY = Path(__file__).resolve().parent.parent / "tf_strategy.py"
+LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 MIRRORED = "sagemaker_multi_worker_mirrored_strategy_enabled"
 
 
@@ -36,8 +40,10 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
     host alone, unless its script wants parameter servers. Raises JobError."""
     hosts = team(job)
     alone = len(hosts) == 1
-    if job.hosts.current not in hosts or (alone and program.argv[0] != sys.executable):
+    if job.hosts.current not in hosts:
         return single.launch(job, program, place)
+    if alone and program.argv[0] != sys.executable:
+        return one_host(job, program, place)
     found = parameter_server_in(job, program)
     if found and flag(job, MIRRORED):
         log.info("MultiWorkerMirroredStrategy, because %s is on, though %s", MIRRORED, found)
@@ -46,7 +52,14 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
         return parameter_server(job, program, place, ["127.0.0.1"] if len(job.hosts.all) == 1 else hosts)
     elif not alone:
         log.info("MultiWorkerMirroredStrategy, because %s uses no ParameterServerStrategy", program.name)
-    return single.launch(job, program, place) if alone else mirrored(job, program, place, hosts)
+    return one_host(job, program, place) if alone else mirrored(job, program, place, hosts)
+
+
+def one_host(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
+    """The program itself, with the Keras that several hosts would give it, unless the job says otherwise."""
+    if LEGACY_KERAS not in os.environ and importlib.util.find_spec("tf_keras"):
+        program = dataclasses.replace(program, env={LEGACY_KERAS: "1", **program.env})
+    return single.launch(job, program, place)
 
 
 def parameter_server_in(job: TrainingJob[Any], program: Command) -> str:
@@ -64,6 +77,9 @@ def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Seque
     rank = hosts.index(job.hosts.current)
     cluster = {"worker": [f"{host}:{place.port}" for host in hosts]}
     env = {**_common(job, program, place), "TF_CONFIG": tf_config(cluster, "worker", rank)}
+    sharded = sharded_channels(job)
+    if sharded:
+        env["TRAINING_SHARDED_CHANNELS"] = ", ".join(sharded)
     argv = [sys.executable, "-P", str(STRATEGY), str(job.paths.model), *_python_words(program)]
     if rank:
         spare = str(place.scratch / "model")
@@ -71,6 +87,13 @@ def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Seque
         model = {str(job.paths.model), f"{job.paths.model}/"}
         argv = [*argv[:4], *(spare if word in model else word for word in argv[4:])]
     return [dataclasses.replace(program, argv=argv, name=f"{program.name} (worker {rank})", env=env, capture=True)]
+
+
+def sharded_channels(job: TrainingJob[Any]) -> list[str]:
+    """The channels of which every host has other files.
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html"""
+    inputs = job.raw.get("inputdataconfig", {})
+    return sorted(name for name, told in inputs.items() if told.get("S3DistributionType") == "ShardedByS3Key")
 
 
 def parameter_server(job: TrainingJob[Any], program: Command, place: Place, hosts: Sequence[str]) -> list[Command]:
@@ -105,7 +128,7 @@ def tf_config(cluster: dict[str, list[str]], task: str, index: int) -> str:
 
 
 def _common(job: TrainingJob[Any], program: Command, place: Place) -> dict[str, str]:
-    return {**single.network(job, place), "TF_USE_LEGACY_KERAS": "1", **program.env}
+    return {**single.network(job, place), LEGACY_KERAS: "1", **program.env}
 
 
 def _python_words(program: Command) -> list[str]:

@@ -247,6 +247,32 @@ def test_mirrored_workers(hosts: int, gpus: int) -> None:
         assert command.env.get("SM_MODEL_DIR") == command.env.get("TRAINING_SPARE_MODEL_DIR") == spare
 
 
+def test_the_channels_of_which_every_host_has_other_files_are_passed_on() -> None:
+    inputs = {
+        "b": {"S3DistributionType": "ShardedByS3Key"},
+        "a": {"S3DistributionType": "ShardedByS3Key"},
+        "test": {"S3DistributionType": "FullyReplicated"},
+        "code": {},
+    }
+    sharded = dataclasses.replace(job(2), raw={"inputdataconfig": inputs})
+    assert only(tf_config.launch(sharded, PROGRAM, place())).env["TRAINING_SHARDED_CHANNELS"] == "a, b"
+    assert "TRAINING_SHARDED_CHANNELS" not in only(tf_config.launch(job(2), PROGRAM, place())).env
+
+
+@pytest.mark.parametrize(
+    ("given", "installed", "expected"), [(None, True, "1"), ("0", True, None), ("1", True, None), (None, False, None)]
+)
+def test_one_host_alone_has_the_keras_of_several(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, installed: bool, expected: str | None
+) -> None:
+    monkeypatch.delenv(tf_config.LEGACY_KERAS, raising=False)
+    if given:
+        monkeypatch.setenv(tf_config.LEGACY_KERAS, given)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: installed or None)
+    for program in (PROGRAM, Command(["/bin/sh", "-c", "./train.sh"], "train.sh")):
+        assert only(tf_config.launch(job(1), program, place())).env.get(tf_config.LEGACY_KERAS) == expected
+
+
 def test_only_the_first_hosts_script_is_told_the_model_folder() -> None:
     program = Command([sys.executable, "train.py", "--model_dir", "/opt/ml/model", "--data", "/opt/ml/model2"], "t")
     first, second = (only(tf_config.launch(job(2, current), program, place())) for current in (1, 2))
