@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from container import hyperparameters as hp
 from handlers.translation import shims
-from handlers.translation.learning.names import FALSE, GONE, TRUE
+from handlers.translation.learning.names import FALSE, GONE, TRUE, settled
 
 CHOICES = ("arch", "criterion", "optimizer", "lr_scheduler")
 """Whose values bring options of their own."""
@@ -97,14 +97,26 @@ class Parser:
             raise ValueError(str(error)) from None
 
     def explain(self, name: str, others: Iterable[str] = ()) -> str:
-        """What to say of an unknown name: what has become of it, what it belongs to, or which known name (of `others`
-        too) it may be a misspelling of. Empty where there is nothing to say."""
+        """What to say of an unknown name: what has become of it, what it belongs to, which option it is a value of, or
+        which known name (of `others` too) it may be a misspelling of. Empty where there is nothing to say."""
         if name in GONE:
             return f": {GONE[name]}"
         if owners := self._owners(name):
             return f": it belongs to {' and '.join(owners)}"
+        if options := self._with_value(name):
+            return f": it is a value of {' and '.join(options)}"
         close = misspelt(name, [*self.actions, *self.generation, *others])
         return f"; did you mean {close!r}?" if close else ""
+
+    def _with_value(self, value: str) -> list[str]:
+        """The options of which `value`, with underscores, is a choice."""
+        found = [name for name in CHOICES if value in _underscored(self._choices(name))]
+        actions = {action.dest: action for action in self.actions.values() if not settled(action.dest, has_gpu=True)}
+        return found + [
+            name
+            for name, action in actions.items()
+            if name not in found and value in _underscored(action.choices or ())
+        ]
 
     def _owners(self, name: str) -> list[str]:
         """What has an option of this name, such as "lr_scheduler = 'fixed', 'polynomial_decay'"."""
@@ -148,6 +160,10 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         close = misspelt(value, choices)
         meant = f"did you mean {close!r}? " if close else ""
         raise ValueError(f"{name} = {value!r} is not right: {meant}known are: {', '.join(sorted(choices))}")
+
+
+def _underscored(choices: Iterable[Any]) -> set[str]:
+    return {str(choice).replace("-", "_") for choice in choices}
 
 
 def _add_options(parser: Any, kind: Any) -> None:

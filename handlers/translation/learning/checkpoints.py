@@ -24,20 +24,32 @@ MEANINGS = {
     "architecture": "are of another architecture",
     "ranks": "were made by another number of ranks, so that the place in the data which they note does not fit",
 }
+SETTINGS = "settings"
 NOT_IN_A_MODEL = ("last_optimizer_state",)
 
 
-def claim(folder: Path, run: dict[str, Any]) -> None:
-    """Takes the folder for a job of which `run` tells data, direction, architecture and ranks. Raises JobError where
-    there are checkpoints of another kind of job: a job that resumed from them would train nonsense."""
+def claim(folder: Path, run: dict[str, Any], settings: dict[str, Any], starts_over: bool = False) -> None:
+    """Takes the folder for a job of which `run` tells data, direction, architecture and ranks, and `settings` what it
+    must not change when it resumes (see identity.py). Raises JobError where there are checkpoints of another job: one
+    that resumed from them would train nonsense, or leave the other's model. Where it `starts_over` from them with
+    settings of its own, these are not compared."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.tmp"):  # of a run that was killed while it wrote
         path.unlink()
     _mend(folder)
     note = folder / RUN
     if (folder / LAST).exists() and note.exists():
-        refuse_others(folder, {**run, **read_object(note)}, run, MEANINGS)
-    write_atomically(note, json.dumps(run, indent=2) + "\n")
+        noted = read_object(note)
+        refuse_others(folder, {**run, **noted}, run, MEANINGS)
+        if not starts_over:
+            _refuse_other_settings(folder, noted.get(SETTINGS), settings)
+    write_atomically(note, json.dumps({**run, SETTINGS: settings}, indent=2) + "\n")
+
+
+def _refuse_other_settings(folder: Path, before: Any, now: dict[str, Any]) -> None:
+    """A note of an earlier release has no settings; what is new since is not in it."""
+    if isinstance(before, dict):
+        refuse_others(folder, {**now, **before}, now, {name: f"were made with another {name}" for name in now})
 
 
 def _mend(folder: Path) -> None:

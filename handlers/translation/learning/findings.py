@@ -6,6 +6,7 @@ Simple rules, which docs/translation.md explains; the figures that they go by st
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 ENOUGH = 4  # validations, to say anything by
 RECENTLY = 4  # the last quarter of the validations, two at least
@@ -61,3 +62,24 @@ def bottleneck(waiting_for_network: float, waiting_for_data: float, gpu: float |
     if max(waiting_for_network, waiting_for_data) >= MUCH_WAITING:
         return "network" if waiting_for_network >= waiting_for_data else "data"
     return "gpu" if gpu is not None and gpu >= BUSY_GPU else "cpu"
+
+
+def limit_reached(cfg: Any, updates: int, without_gain: int) -> str:
+    """Which limit that fairseq looks at after an update ends a job with such a checkpoint, and what to do; empty where
+    none does. `without_gain` is the number of validations since the best."""
+    last, patience = cfg.optimization.max_update or 0, cfg.checkpoint.patience
+    if 0 < last <= updates:
+        return f"max_update {last:g} is reached; raise it"
+    if 0 < patience <= without_gain:
+        return f"patience {patience} is exhausted; raise it"
+    return ""
+
+
+def end_reached(cfg: Any, updates: int, next_epoch: int, without_gain: int, learning_rate: float) -> str:
+    """Why a job had no update left to do, and what to do."""
+    last = cfg.optimization.max_epoch
+    if reason := limit_reached(cfg, updates, without_gain):
+        return reason
+    if 0 < last < next_epoch:
+        return f"max_epoch {last:g} is reached; raise it"
+    return f"the learning rate, {learning_rate:g}, is not above stop_min_lr {cfg.optimization.stop_min_lr:g}; lower it"

@@ -14,11 +14,13 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from container.failure import JobStopped
 from container.process import StopFlag
-from handlers.translation.learning import journal
+from container.progress import say
+from handlers.translation.learning import findings, journal
 from handlers.translation.learning.distribution import Rank
 from handlers.translation.learning.evaluate import Evaluator, Stopped
 from handlers.translation.learning.watch import Watch
@@ -50,6 +52,19 @@ class Loop:
     validations: list[dict[str, float]] = field(default_factory=list)
     """What has been measured, with the number of the update, since training began."""
     trainer: Any = None
+    next_epoch: int = 1
+    """The one in which training goes on, counted from 1."""
+
+    def had_nothing_to_do(self) -> str:
+        """Why no update was left to do, and what to change; empty where one was done."""
+        if self.watch.updates:
+            return ""
+        from fairseq_cli import train
+
+        without_gain = vars(train.should_stop_early).get("num_runs", 0)
+        return findings.end_reached(
+            self.trainer.cfg, self.trainer.get_num_updates(), self.next_epoch, without_gain, self.trainer.get_lr()
+        )
 
     def run(self, cfg: Any) -> None:
         """Trains to the end. Raises JobStopped after SIGTERM, when a checkpoint has been written."""
@@ -203,9 +218,14 @@ def trainer_class(loop: Loop) -> Any:
             ours = {VALIDATIONS: list(loop.validations), PATIENCE: patience}
             super().save_checkpoint(filename, {**extra_state, **ours})
 
-        def load_checkpoint(self, *arguments: Any, **named: Any) -> Any:
-            state = super().load_checkpoint(*arguments, **named)
+        def load_checkpoint(self, filename: str, *arguments: Any, **named: Any) -> Any:
+            state = super().load_checkpoint(filename, *arguments, **named)
             if state is not None:
+                place = state.get("train_iterator", {})
+                if self.get_num_updates() and not self.cfg.checkpoint.reset_dataloader:
+                    loop.next_epoch = int(place["epoch"])
+                if loop.rank.is_first:
+                    say(going_on(self.get_num_updates(), place, Path(filename).name))
                 loop.validations[:] = state.get(VALIDATIONS, [])
                 patience = {name: value for name, value in state.get(PATIENCE, {}).items() if value is not None}
                 vars(train.should_stop_early).update(patience)
@@ -214,6 +234,14 @@ def trainer_class(loop: Loop) -> Any:
             return state
 
     return OurTrainer
+
+
+def going_on(updates: int, place: Mapping[str, Any], name: str) -> str:
+    """What to say of a job that resumes from the checkpoint `name`; `place` is fairseq's in the data."""
+    if not updates:
+        return f"beginning with the weights in {name}"
+    is_whole = not place.get("iterations_in_epoch")
+    return f"going on after update {updates} (epoch {place['epoch'] - is_whole}), from {name}"
 
 
 def deal_alike(batches: Any) -> None:
@@ -254,9 +282,7 @@ def compute_in_bfloat16(criterion: Any) -> None:
 
 def _has_ended(cfg: Any, updates: int, without_gain: int) -> bool:
     """Whether a job with such a checkpoint was over; fairseq itself would do one more update."""
-    last = cfg.optimization.max_update or 0
-    patience = cfg.checkpoint.patience
-    return 0 < last <= updates or 0 < patience <= without_gain
+    return bool(findings.limit_reached(cfg, updates, without_gain))
 
 
 def _forget(function: Any) -> None:

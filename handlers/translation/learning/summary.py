@@ -44,9 +44,7 @@ def make(data: Prepared, run: Run, folder: Path) -> dict[str, Any]:
         **_validated(run),
         "updates": run.updates,
         "ranks": len(run.watches),
-        "step_seconds": round(first.step_s, 4),
-        "words_per_second": round(first.words_per_second, 1),
-        **_used(run.watches),
+        **(_rates(run.watches) if first.updates else {}),
         "training_lines": data.facts.get("train_lines"),
         "training_megabytes": data.facts.get("train_megabytes"),
         "checkpoint_megabytes": round(max(sizes.values(), default=0) / 1e6, 3),
@@ -78,6 +76,16 @@ def _validated(run: Run) -> dict[str, Any]:
         found |= {f"last_valid_{name}": measured[-1][name] for name in ("bleu", "chrf")}
         found["best_valid_bleu"] = max(figures["bleu"] for figures in measured)
     return found
+
+
+def _rates(watches: Sequence[Watch]) -> dict[str, Any]:
+    """What is measured in updates, of which these processes have done one at least."""
+    first = watches[0]
+    return {
+        "step_seconds": round(first.step_s, 4),
+        "words_per_second": round(first.words_per_second, 1),
+        **_used(watches),
+    }
 
 
 def _used(watches: Sequence[Watch]) -> dict[str, Any]:

@@ -7,18 +7,20 @@ import hashlib
 import logging
 import time
 import warnings
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from container.failure import JobError, JobStopped
 from container.job import TrainingJob
+from container.log import log
 from container.process import StopFlag
 from container.progress import say
 from container.resources import cores
 from container.writing import check_writable
 from handlers.translation import shims
-from handlers.translation.learning import checkpoints, data, model, settings, summary, usage
+from handlers.translation.learning import checkpoints, data, identity, model, settings, summary, usage
 from handlers.translation.learning.distribution import Rank
 from handlers.translation.learning.evaluate import Evaluator
 from handlers.translation.learning.loop import Loop
@@ -44,18 +46,17 @@ def run(job: TrainingJob[Any]) -> None:
     with data.scratch() as folder:
         text = data.find(job, asked, folder)
         rank.settle(has_gpu)
-        cfg = configure(asked, text, rank, job.checkpoint_dir, has_gpu)
+        parsed = parse(asked, text, rank, job.checkpoint_dir, has_gpu)
         try:
-            _train(job, asked, text, rank, cfg, began)
+            _train(job, asked, text, rank, parsed, began)
         finally:
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
 
 
-def configure(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path, has_gpu: bool) -> Any:
-    """fairseq's configuration of this rank."""
+def parse(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path, has_gpu: bool) -> Namespace:
+    """fairseq's options of this rank, with all defaults."""
     from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
     words = [
         str(text.folder),
@@ -66,18 +67,23 @@ def configure(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path,
         *rank.words(has_gpu, asked.backend),
     ]
     parser = options.get_training_parser(default_task="translation")
-    parsed = options.parse_args_and_arch(parser, input_args=words)
+    parsed: Namespace = options.parse_args_and_arch(parser, input_args=words)
     parsed.tpu = False  # which fairseq takes bf16 to mean
-    return convert_namespace_to_omegaconf(parsed)
+    return parsed
 
 
-def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, cfg: Any, began: float) -> None:
+def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, parsed: Namespace, began: float) -> None:
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
     prepared = time.monotonic()
+    known_by, starts_over = identity.identify(parsed, asked.chosen), identity.starts_over(parsed)
+    cfg = convert_namespace_to_omegaconf(parsed)
     _join(rank, cfg)
     rank.check_together()
-    run = {"data": data.check_same(text, rank), "direction": str(text.direction)}
+    run: dict[str, Any] = {"data": data.check_same(text, rank), "direction": str(text.direction)}
     if rank.is_first:
-        checkpoints.claim(job.checkpoint_dir, {**run, "architecture": asked.architecture, "ranks": rank.world})
+        run |= {"architecture": asked.architecture, "ranks": rank.world}
+        checkpoints.claim(job.checkpoint_dir, run, known_by, starts_over)
         ranks = f"{rank.world} rank{'' if rank.world == 1 else 's'}"
         say(f"{asked.architecture}, {text.direction}, {ranks}: {_told(asked)}")
         for remark in asked.remarks:
@@ -96,6 +102,8 @@ def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, c
         _check_trained(loop)
         watches = rank.gather(loop.watch)
         if rank.is_first:
+            if reason := loop.had_nothing_to_do():
+                log.warning("nothing was trained: %s, or empty the folder %s", reason, job.checkpoint_dir)
             _leave_model(job, asked, text, loop)
             done = summary.Run(
                 updates=loop.trainer.get_num_updates(),

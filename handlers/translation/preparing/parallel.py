@@ -5,7 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
+from container.failure import JobError
 from container.progress import Progress
 
 CHUNK = 500  # lines; a chunk takes a tenth of a second or so
@@ -28,8 +31,25 @@ def _through(chunks: list[Sequence[str]], make: Callable[[], Transform], workers
         function = make()
         yield from ([function(line) for line in chunk] for chunk in chunks)
         return
-    with multiprocessing.get_context("fork").Pool(workers, _begin, (make,)) as pool:
-        yield from pool.imap(_work, chunks)
+    # An executor's workers end by themselves, and one that is killed is noticed. A multiprocessing.Pool ends its
+    # workers by SIGTERM, and waits for ever for one that is killed.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (make,))
+    try:
+        # A worker has the job's signal handlers until it is in `_begin`: what comes before waits until then. The
+        # threads that the executor starts here inherit the mask too.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            results = pool.map(_work, chunks)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield from results
+    except BrokenProcessPool:
+        raise JobError(
+            "a process that prepared the text was killed (often: out of memory); take an instance with more memory, "
+            "or prepare the text elsewhere (python -m handlers.translation.prepare)"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _function: Transform
@@ -38,6 +58,7 @@ _function: Transform
 def _begin(make: Callable[[], Transform]) -> None:
     global _function
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the job's own way of stopping is not for us
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _function = make()
 
 

@@ -151,6 +151,9 @@ def _read(value: Any, parameters: Parameters) -> Ask | InputError:
 def _taken_apart(value: dict[Any, Any]) -> tuple[Any, dict[Any, Any]]:
     for key in value:
         if key not in KEYS:
+            if str(key).replace("-", "_") in parameter_names():
+                right = f'{{"inputs": …, "parameters": {{"{key}": …}}}}'
+                raise InputError(f"unknown key {key!r}; put it into 'parameters': {right}")
             raise InputError(f"unknown key {str(key)[:SHOWN]!r}; {nearest(str(key), KEYS)}")
     if "inputs" not in value:
         raise InputError(f"the object has no 'inputs'; it should be {RIGHT}")

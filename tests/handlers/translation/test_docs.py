@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from handlers.translation import prepare as command
 from handlers.translation import sample
+from handlers.translation.learning import settings
 from handlers.translation.prepare import Recipe, prepare
 from handlers.translation.preparing import corpus, prepared
 from handlers.translation.preparing.prepared import Prepared
@@ -24,6 +26,7 @@ BLOCKS = [block.group(0) for block in re.finditer(r"(?:^    .+\n)+", SECTION, re
 NETWORK = "# network"
 OURS = "python -m handlers.translation.prepare"
 PAIRS = 300
+PLATFORMS = ("model_handler", "launcher", "processes_per_host")
 
 
 def run(block: str, folder: Path) -> None:
@@ -107,3 +110,19 @@ def test_googles_wmt(tmp_path: Path) -> None:
         archive.add(tmp_path / "text" / "code", "bpe.32000")
     run(block("wmt16_en_de.tar.gz"), tmp_path)
     assert prepared_by_train(tmp_path / "wmt16-cut", tmp_path / "made", "en", "de").facts["train_lines"] == 287
+
+
+def test_the_hyperparameters_are_right() -> None:
+    """Those for pasting, as training reads them."""
+    found = re.findall(r"^    (\{\"model_handler\".*?\})$", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(found) == 5
+    for text in found:
+        given = json.loads(text)
+        own = {name: value for name, value in given.items() if name not in PLATFORMS}
+        settings.read(own, "docs/translation.md", has_gpu=False)
+
+
+def test_tables_have_one_head_each() -> None:
+    lines = PAGE.splitlines()
+    heads = [number for number, line in enumerate(lines) if re.fullmatch(r"\|(-+\|)+", line)]
+    assert all(not lines[number - 2].startswith("|") for number in heads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +75,22 @@ def test_validations_of_an_older_checkpoint_have_no_training_loss() -> None:
 )
 def test_the_likely_bottleneck(network: float, data: float, gpu: float | None, said: str) -> None:
     assert findings.bottleneck(network, data, gpu) == said
+
+
+@pytest.mark.parametrize(
+    ("limits", "reached", "said"),
+    [
+        ({"max_epoch": 6}, {"next_epoch": 8}, "max_epoch 6 is reached; raise it"),
+        ({"max_update": 168, "max_epoch": 6}, {"next_epoch": 8}, "max_update 168 is reached; raise it"),
+        ({"patience": 3, "max_epoch": 9}, {"without_gain": 3}, "patience 3 is exhausted; raise it"),
+        ({"stop_min_lr": 0.1}, {}, "the learning rate, 0.01, is not above stop_min_lr 0.1; lower it"),
+    ],
+)
+def test_why_nothing_was_left_to_do(limits: dict[str, float], reached: dict[str, int], said: str) -> None:
+    given = {"max_epoch": 0, "max_update": 0, "stop_min_lr": -1.0, "patience": -1, **limits}
+    cfg = SimpleNamespace(optimization=SimpleNamespace(**given), checkpoint=SimpleNamespace(**given))
+    at: dict[str, Any] = {"updates": 168, "next_epoch": 2, "without_gain": 0, "learning_rate": 0.01, **reached}
+    assert findings.end_reached(cfg, **at) == said
 
 
 def test_the_best_by_the_measure_that_the_job_chose() -> None:

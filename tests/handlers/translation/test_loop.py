@@ -47,3 +47,17 @@ def test_the_order_is_the_epochs_own() -> None:
     lengths = [1] * 30
     assert dealt(0, 1, lengths) == dealt(0, 1, lengths)
     assert dealt(0, 1, lengths) != dealt(0, 2, lengths)
+
+
+@pytest.mark.parametrize(
+    ("updates", "place", "said"),
+    [
+        (168, {"epoch": 7, "iterations_in_epoch": 0}, "going on after update 168 (epoch 6), from checkpoint_last.pt"),
+        (10, {"epoch": 2, "iterations_in_epoch": 3}, "going on after update 10 (epoch 2), from checkpoint_last.pt"),
+        (0, {}, "beginning with the weights in checkpoint_last.pt"),
+    ],
+)
+def test_where_a_job_resumes(updates: int, place: dict[str, int], said: str) -> None:
+    from handlers.translation.learning.loop import going_on
+
+    assert going_on(updates, place, "checkpoint_last.pt") == said

@@ -77,6 +77,11 @@ def test_parameters_reach_the_search_and_the_rest_is_as_the_model_has_it() -> No
         (True, "the input is true"),
         (["a", 5], "item 1 of the list is 5; it should be a text"),
         (["a", ["b"]], "item 1 of the list is a list"),
+        (
+            {"inputs": "a", "beam": 3},
+            r"unknown key 'beam'; put it into 'parameters': \{\"inputs\": …, \"parameters\": \{\"beam\": …\}\}$",
+        ),
+        ({"inputs": "a", "max-len-b": 3}, "unknown key 'max-len-b'; put it into 'parameters'"),
         ({"input": "a"}, "unknown key 'input'; did you mean 'inputs'"),
         ({}, "the object has no 'inputs'"),
         ({"inputs": {"inputs": "a"}}, "the input is an object"),

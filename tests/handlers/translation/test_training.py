@@ -13,6 +13,7 @@ import torch
 
 from container.failure import JobError
 from container.job import TrainingJob
+from container.log import log
 from handlers.translation import Translation, shims
 from tests.handlers.translation.conftest import TRANSFORMER, MakeJob, make_tree_below
 from tests.handlers.translation.parameters import parameters_of
@@ -102,10 +103,21 @@ def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[st
     assert "network_megabytes_sent" not in figures, "a rank that is alone sends nothing"
 
 
-def test_a_finished_job_started_again_changes_nothing(make_job: MakeJob) -> None:
+def test_a_finished_job_started_again_changes_nothing(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
     for _ in range(2):
+        assert "nothing was trained" not in caplog.text
         job = make_job(max_update=3, eval_bleu="false")
         Translation().train(job)
+    assert f"nothing was trained: max_update 3 is reached; raise it, or empty the folder {job.checkpoint_dir}" in (
+        caplog.text
+    )
+    assert re.search(r"^going on after update 3 \(epoch \d\), from checkpoint_last.pt$", capsys.readouterr().out, re.M)
+    figures = json.loads((job.output_data_dir / "summary.json").read_text())
+    assert figures["updates"] == 3
+    assert not {"words_per_second", "step_seconds", "cpu_utilisation", "likely_bottleneck"} & set(figures)
     again = parameters_of(job.checkpoint_dir / "checkpoint_last.pt")
     assert torch.load(job.checkpoint_dir / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"] == 3
     once = make_job(max_update=4, eval_bleu="false")
@@ -164,6 +176,35 @@ def test_checkpoints_of_another_job_are_refused(make_job: MakeJob) -> None:
         JobError, match=r"made by another number of ranks.*empty the folder to train from the beginning"
     ):
         Translation().train(make_job(max_update=2, eval_bleu="false"))
+
+
+def test_checkpoints_of_other_settings_are_refused(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"eval_bleu": "false", "log_interval": 1}
+    Translation().train(make_job(max_update=2, **asked))
+    for name, value, before, now in [
+        ("lr", 0.01, "0.25", "0.01"),
+        ("dropout", 0.5, "0.2", "0.5"),
+        ("optimizer", "sgd", "'nag'", "'sgd'"),
+        ("max_tokens", 700, "600", "700"),
+        ("seed", 7, "1", "7"),
+        ("criterion", "cross_entropy", "'label_smoothed_cross_entropy'", "'cross_entropy'"),
+        ("encoder_embed_dim", 64, "32", "64"),
+    ]:
+        other = make_job(**{**asked, "max_update": 2, name: value})
+        said = f"were made with another {name} ({name} was {before}, now {now}); empty the folder to train from the"
+        with pytest.raises(JobError, match=re.escape(said)):
+            Translation().train(other)
+    more = {"max_epoch": 4, "log_interval": 2, "save_interval_updates": 3, "num_workers": 1, "patience": 9, "beam": 3}
+    capsys.readouterr()
+    Translation().train(make_job(max_update=4, **{**asked, **more}, amp="true"))
+    assert "going on after update 2 (epoch 1), from checkpoint_last.pt" in capsys.readouterr().out
+    job = make_job(max_update=5, **asked, lr=0.01, reset_lr_scheduler="true")
+    Translation().train(job)  # fairseq's own way to go on with another learning rate
+    note = job.checkpoint_dir / "run.json"
+    noted = json.loads(note.read_text())
+    assert noted.pop("settings")["lr"] == 0.01
+    note.write_text(json.dumps(noted))
+    Translation().train(make_job(max_update=6, **asked, dropout=0.5))  # a note of an earlier release
 
 
 def test_training_nothing_is_a_failure(make_job: MakeJob) -> None:
