@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "CHUNK", 1)
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_left() -> Iterator[None]:
+    before = set(descendants(os.getpid()))  # of other tests
+    yield
+    assert not set(descendants(os.getpid())) - before
+
+
 def test_a_worker_that_has_barely_begun_is_waited_for() -> None:
     """The other one has done all the work meanwhile."""
     subprocess.run([sys.executable, "-c", SLOW_TO_BEGIN], cwd=Path(__file__).parents[3], timeout=AT_MOST_S, check=True)
@@ -46,13 +54,11 @@ def test_a_worker_that_has_barely_begun_is_waited_for() -> None:
 def test_small_texts_over_and_over() -> None:
     for _ in range(20):
         assert parallel.transform("lines", LINES, lambda: str.upper, 2) == LINES
-    assert not [*descendants(os.getpid())]
 
 
 def test_an_error_in_a_worker_ends_all_of_them() -> None:
     with pytest.raises(ValueError, match="invalid literal for int"):
         parallel.transform("lines", [*LINES, "x", *LINES], lambda: lambda line: str(int(line)), 2)
-    assert not [*descendants(os.getpid())]
 
 
 def test_a_worker_that_is_killed_is_a_failure() -> None:
@@ -65,7 +71,6 @@ def test_a_worker_that_is_killed_is_a_failure() -> None:
 
     with pytest.raises(JobError, match=r"a process that prepared the text was killed \(often: out of memory\)"):
         parallel.transform("lines", LINES, make, 2)
-    assert not [*descendants(os.getpid())]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
