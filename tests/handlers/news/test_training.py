@@ -62,7 +62,7 @@ def test_any_number_of_headlines_goes_through_one_traced_function(model: Any) ->
         assert len(NewsClassifier().predict(model, ["a headline"] * count)) == count
 
 
-@pytest.mark.parametrize("architecture", ["bag", "mlp", "rnn"])
+@pytest.mark.parametrize("architecture", ["bag", "mlp", pytest.param("rnn", marks=pytest.mark.slow)])
 def test_every_architecture_trains_and_is_loaded_again(
     make_job: MakeJob, architecture: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -138,7 +139,14 @@ def trained(ready: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingJo
 @pytest.fixture(scope="session")
 def able(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder of a job that went on until it knew the sample's grammar: it translates, and ends its
-    sentences. Takes ten seconds."""
-    root = tmp_path_factory.mktemp("able")
-    sample.write(root / "plain", 1200, VALID)
-    return finish(root / "ml", root / "plain", **ABLE).model_dir
+    sentences. Takes ten seconds, so that processes which run tests side by side share it; nobody writes to it."""
+    own = tmp_path_factory.getbasetemp()
+    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "able"
+    root.mkdir(exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "finished").exists():
+            sample.write(root / "plain", 1200, VALID)
+            finish(root / "ml", root / "plain", **ABLE)
+            (root / "finished").touch()
+    return root / "ml/model"

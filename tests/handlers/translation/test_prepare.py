@@ -54,6 +54,7 @@ def test_the_same_bytes_on_any_number_of_cores(plain: Path, ready: Path, tmp_pat
     assert prepare(text, tmp_path / "lower", Recipe(merges=200, lowercase=True)).fingerprint() != again.fingerprint()
 
 
+@pytest.mark.slow
 def test_large_files_are_cut_among_workers(tmp_path: Path) -> None:
     sample.write(tmp_path / "plain", 3500, 0)
     text = corpus.find(sorted((tmp_path / "plain").iterdir()), "de", "en")

@@ -139,6 +139,7 @@ def test_a_directory_that_fairseq_made(able: Path, tmp_path: Path) -> None:
         assert start(base, MODEL_HANDLER="translation").ready(timeout_s=90).ask(QUESTION) == ANSWER
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_code_in_it_is_not_served(able: Path, tmp_path: Path) -> None:
     from tests.handlers.translation.test_bundle import Bomb, change
 

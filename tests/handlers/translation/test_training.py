@@ -125,6 +125,7 @@ def test_a_finished_job_started_again_changes_nothing(
     assert parameters_of(job.checkpoint_dir / "checkpoint_last.pt") != again
 
 
+@pytest.mark.slow
 def test_a_transformer_from_english_chosen_by_bleu(ready: Path, tmp_path: Path) -> None:
     asked = {"source_lang": "en", "target_lang": "de", "best_checkpoint_metric": "bleu", "save_interval_updates": 4}
     tree = make_tree_below(tmp_path, sorted(ready.iterdir()), **TRANSFORMER, **asked)
