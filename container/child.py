@@ -77,7 +77,6 @@ class Child:
             )
             if stream is not None
         ]
-        self._tail: str | None = None
         self._process = process
 
     @property
@@ -91,15 +90,13 @@ class Child:
                 os.kill(self.pid, number)
 
     def tail(self) -> str:
-        """The end of what a captured child wrote: the stream with a traceback, else stderr where it has any. What
-        processes that it left behind write afterwards says nothing about it."""
-        if self._tail is not None:
-            return self._tail
-        tails = [bytes(output.tail).decode("utf-8", "replace") for output in reversed(self.outputs) if output.tail]
+        """The end of what a captured child wrote: the stream with a traceback, else stderr where it has any."""
+        tails = [stream.text for stream in self.written() if stream.text]
         return max(tails, key=lambda tail: HEADER in tail, default="")
 
     def written(self) -> tuple[Written, Written]:
-        """The ends of what a captured child wrote to stderr and to stdout, until it ended."""
+        """The ends of what a captured child wrote to stderr and to stdout, until it ended: what processes that it left
+        behind write afterwards says nothing about it."""
         if self._written is None:
             found = {output.copy_to: self._end_of(output) for output in self.outputs}
             return found.get(2, Written("")), found.get(1, Written(""))
@@ -129,7 +126,6 @@ class Child:
     def ended(self, wait_status: int) -> None:
         code = os.waitstatus_to_exitcode(wait_status)
         self.was_killed = code < 0
-        self._tail = self.tail()
         self.status = code if code >= 0 else 128 - code
         self.ended_at = time.monotonic()
         self._written = self.written()
@@ -196,11 +192,11 @@ def _unpassable(command: Command) -> str:
     given = {f"its argument {number}": word for number, word in enumerate(command.argv)}
     for name, value in {**os.environ, **command.env}.items():
         if "=" in name:
-            return f"the environment variable {_short(name)} has '=' in its name"
-        given[f"the environment variable {_short(name)}"] = f"{name}={value}"
+            return f"the environment variable {short(name)} has '=' in its name"
+        given[f"the environment variable {short(name)}"] = f"{name}={value}"
     for what, text in given.items():
         if "\0" in text:
-            return f"{what} has a NUL: {_short(text)}"
+            return f"{what} has a NUL: {short(text)}"
         try:
             length = len(os.fsencode(text))
         except UnicodeEncodeError as error:
@@ -210,7 +206,8 @@ def _unpassable(command: Command) -> str:
     return ""
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A text of unknown length, for a message."""
     return repr(text if len(text) < 100 else f"{text[:100]}...")
 
 

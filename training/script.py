@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from container import pip
-from container.child import LONGEST_STRING, Command
+from container.child import LONGEST_STRING, Command, short
 from container.environment import region_of, sm_variables, to_arguments, to_text
 from container.failure import JobError
 from container.fetch import fetch
@@ -136,7 +136,7 @@ def variables(script: TrainingScript, job: TrainingJob[Any]) -> dict[str, str]:
     """The environment of a script: the SM_* variables, and its folder to import from. Raises JobError."""
     for name, value in job.hyperparameters.items():
         if wrong := unpassable(name, to_text(value)):
-            raise JobError(f"{job.paths.hyperparameters}: the hyperparameter {_shown(name)} {wrong}")
+            raise JobError(f"{job.paths.hyperparameters}: the hyperparameter {short(name)} {wrong}")
     made = without_too_long(sm_variables(job, script.program, script.source), job.paths.hyperparameters)
     # Last, and behind what is installed: see container/script_path/.
     paths = [str(job.paths.code), os.environ.get("PYTHONPATH"), str(STAND_INS)]
@@ -172,10 +172,6 @@ def unpassable(name: str, text: str) -> str:
     if length > LONGEST_STRING:
         return f"is too long: with its name it has {length} bytes, and no argument may have more than {LONGEST_STRING}"
     return ""
-
-
-def _shown(name: str) -> str:
-    return repr(name if len(name) < 100 else f"{name[:100]}...")
 
 
 def kind_of(program: str, code: Path) -> Kind:

@@ -18,17 +18,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from byo_container_finder import Content
-from byo_container_words import to_arguments, to_text
+from byo_container_words import CONTENT_TYPES, to_arguments, to_text
 
-JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
-CONTENT_TYPES = {
-    "JSON": JSON,
-    "CSV": CSV,
-    "NPY": NPY,
-    "OCTET_STREAM": "application/octet-stream",
-    "ANY": "*/*",
-    "UTF8_TYPES": [JSON, CSV],
-}
 # Hyperparameters of the platform's own; each is a variable too, in capitals.
 PLATFORM = {
     "USER_PROGRAM": "sagemaker_program",

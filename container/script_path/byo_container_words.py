@@ -1,10 +1,21 @@
-"""Values as SageMaker's toolkit writes them into variables and command lines."""
+"""Values as SageMaker's toolkits name them, and as they write them into variables and command lines."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from typing import Any
+
+JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+# Of all toolkits; some have more.
+CONTENT_TYPES = {
+    "JSON": JSON,
+    "CSV": CSV,
+    "NPY": NPY,
+    "OCTET_STREAM": "application/octet-stream",
+    "ANY": "*/*",
+    "UTF8_TYPES": [JSON, CSV],
+}
 
 
 def to_text(value: Any) -> str:

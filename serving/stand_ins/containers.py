@@ -13,17 +13,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from container.script_path.byo_container_words import CONTENT_TYPES, CSV, JSON, NPY
+
 FRAMEWORK = "sagemaker_containers.beta.framework"
-JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
-# Of all toolkits; some have more.
-CONTENT_TYPES = {
-    "JSON": JSON,
-    "CSV": CSV,
-    "NPY": NPY,
-    "OCTET_STREAM": "application/octet-stream",
-    "ANY": "*/*",
-    "UTF8_TYPES": [JSON, CSV],
-}
 
 
 def modules() -> dict[str, dict[str, Any]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from container.script_path import byo_container_words
 from serving import codecs
 from serving.script_defaults import huggingface
-from serving.stand_ins import containers
 from serving.stand_ins.inference import UnsupportedFormatError
 
 PACKAGE = "sagemaker_huggingface_inference_toolkit"
@@ -25,7 +25,7 @@ SOUNDS = {
     "X_AUDIO": "audio/x-audio",
 }
 CONTENT_TYPES = {
-    **containers.CONTENT_TYPES,
+    **byo_container_words.CONTENT_TYPES,
     **IMAGES,
     "X_IMAGE": X_IMAGE,
     "VISION_TYPES": VISION,

@@ -9,13 +9,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from container.script_path import byo_container_words
 from serving import codecs
 from serving.script_defaults import formats, generic
-from serving.stand_ins import containers
 from serving.stand_ins.containers import CONVERTERS
 
 PACKAGE = "sagemaker_inference"
-CONTENT_TYPES = {**containers.CONTENT_TYPES, "NPZ": formats.NPZ}
+CONTENT_TYPES = {**byo_container_words.CONTENT_TYPES, "NPZ": formats.NPZ}
 DECODERS = {name: generic.READERS[name] for name in (codecs.JSON, codecs.CSV, codecs.NPY, formats.NPZ)}
 ENCODERS = {codecs.JSON: "array_to_json", codecs.CSV: "array_to_csv", codecs.NPY: "array_to_npy"}
 
