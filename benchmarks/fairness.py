@@ -26,7 +26,7 @@ from benchmarks.processes import BenchmarkError, cpu_seconds
 from benchmarks.report import machine, table
 from benchmarks.servers import WORKERS, Launch, Place, Served, Server, ours, serving
 from benchmarks.translation_quality import read_lines
-from handlers.translation.sample import pairs
+from byo_container.handlers.translation.sample import pairs
 
 SIDES = {
     "serve, in slices": {},

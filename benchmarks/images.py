@@ -27,8 +27,8 @@ from statistics import median
 
 from benchmarks.processes import BenchmarkError, free_port
 from benchmarks.report import machine, table
-from handlers.news import sample as headlines
-from handlers.translation import sample as sentences
+from byo_container.handlers.news import sample as headlines
+from byo_container.handlers.translation import sample as sentences
 from tests.end_to_end.images.test_local import SMALL_TRANSLATION
 
 HERE = Path(__file__).resolve().parent.parent

@@ -47,9 +47,9 @@ class Run:
 
 def ours(data: Path, folder: Path, vectors: Path) -> None:
     """The handler's default configuration, as `train` calls it."""
-    from container.job import TrainingJob
-    from container.paths import Paths
-    from handlers.news import NewsClassifier
+    from byo_container.container.job import TrainingJob
+    from byo_container.container.paths import Paths
+    from byo_container.handlers.news import NewsClassifier
 
     paths = Paths(folder)
     for place in (paths.config, paths.data, paths.model):
@@ -70,7 +70,7 @@ def workshop(data: Path, folder: Path, vectors: Path, layers: Sequence[int] = (2
     import keras
     import numpy as np
 
-    from handlers.news.data import split
+    from byo_container.handlers.news.data import split
 
     titles, labels = _read_lines(data / "newsCorpora.csv" if data.is_dir() else data)
     texts = [normalise(title).split() for title in titles]

@@ -26,9 +26,9 @@ from statistics import geometric_mean, median
 
 from benchmarks.report import table
 from benchmarks.translation_quality import read_lines
-from container.resources import cores
-from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import corpus
+from byo_container.container.resources import cores
+from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.preparing import corpus
 from tests.hosts import make_hosts
 from tests.support import ONE_HOST, TRAIN, Tree, make_tree
 
@@ -50,7 +50,7 @@ EPOCHS = 2  # of `hosts`
 PAIRS = 240  # in a batch of such sentences, about
 OWN = """
 import sys
-from handlers.translation import shims
+from byo_container.handlers.translation import shims
 shims.install()
 import logging
 for name in ("fairseq", "fairseq_cli"):

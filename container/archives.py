@@ -10,7 +10,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from container.failure import JobError
+from byo_container.container.failure import JobError
 
 # Far above what code and models have. More would fill a disk with empty files, or exceed what Python can walk through.
 MOST_MEMBERS = 500_000

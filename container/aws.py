@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from container.failure import JobError
+from byo_container.container.failure import JobError
 
 ATTEMPTS = 3
 # A route that swallows packets shows by silence, at each of a service's eight addresses, at each attempt.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from container.failure import JobError
-from container.log import log
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
 
 Mode = Literal["File", "FastFile", "Pipe"]
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from container.failure import JobError
-from container.log import log
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
 
 NAME = "checkpoint"
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from container import tree
-from container.failure import STOPPED_STATUS, JobError, Written, describe_child, explain_status
-from container.output import Output
-from container.tracebacks import HEADER
+from byo_container.container import tree
+from byo_container.container.failure import STOPPED_STATUS, JobError, Written, describe_child, explain_status
+from byo_container.container.output import Output
+from byo_container.container.tracebacks import HEADER
 
 _PR_SET_PDEATHSIG = 1
 LONGEST_STRING = 131_071

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-from container import aws
-from container.failure import JobError
+from byo_container.container import aws
+from byo_container.container.failure import JobError
 
 VARIABLE = "CA_REPOSITORY_ARN"
 ARN = re.compile(

@@ -1,8 +1,10 @@
 """Our own commands `train` and `serve`, which other packages have too: sagemaker-training and sagemaker-containers.
 
-python -m container.commands PROGRAM ARGUMENT …   runs a program, such as pip; puts our commands back where it has
-                                                  replaced them, and tells of packages of ours that it has changed
-byo-container check                               says whether `train` and `serve` are ours, for the end of a build
+python -m byo_container.container.commands PROGRAM ARGUMENT …
+    runs a program, such as pip; puts our commands back where it has replaced them, and tells of packages of ours that
+    it has changed
+byo-container check
+    says whether `train` and `serve` are ours, for the end of a build
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from container import log
+from byo_container.container import log
 
 NAMES = ("train", "serve", "byo-container")
 DISTRIBUTION = "byo-container"

@@ -14,11 +14,11 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from container.groups import distribution_groups, distribution_hosts
-from container.hyperparameters import PLATFORM_NAMES
-from container.job import TrainingJob
-from container.log import level_number, log
-from container.script_path.byo_container_words import to_arguments, to_text
+from byo_container.container.groups import distribution_groups, distribution_hosts
+from byo_container.container.hyperparameters import PLATFORM_NAMES
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import level_number, log
+from byo_container.container.script_path.byo_container_words import to_arguments, to_text
 
 # These are the toolkit's own settings; the other sagemaker_* go to the script as framework parameters.
 _TOOLKIT_SETTINGS = frozenset(

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from container import tracebacks
-from container.log import log
-from container.space import write_with_room
-from container.tracebacks import Printed, Raised
+from byo_container.container import tracebacks
+from byo_container.container.log import log
+from byo_container.container.space import write_with_room
+from byo_container.container.tracebacks import Printed, Raised
 
 REASON_LENGTH = 1024
 HEADLINE_LENGTH = REASON_LENGTH * 3 // 4

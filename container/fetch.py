@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from container import s3
-from container.archives import unpack
-from container.failure import JobError, explain_full
-from container.log import log
+from byo_container.container import s3
+from byo_container.container.archives import unpack
+from byo_container.container.failure import JobError, explain_full
+from byo_container.container.log import log
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 

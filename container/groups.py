@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from container.failure import JobError
-from container.hyperparameters import nearest
-from container.job import TrainingJob
+from byo_container.container.failure import JobError
+from byo_container.container.hyperparameters import nearest
+from byo_container.container.job import TrainingJob
 
 WANTED = "sagemaker_distribution_instance_groups"
 # Each asks for a distribution of some kind; training/launchers/choose.py says which.

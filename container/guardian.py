@@ -21,11 +21,11 @@ import signal
 import socket
 from typing import NoReturn
 
-from container import log
-from container.child import JOURNAL, end_with_parent
-from container.failure import JobStopped, describe, explain_status, write_failure
-from container.paths import Paths
-from container.process import STOP_GRACE_S, STOP_SIGNALS, Supervisor, become_subreaper, stop
+from byo_container.container import log
+from byo_container.container.child import JOURNAL, end_with_parent
+from byo_container.container.failure import JobStopped, describe, explain_status, write_failure
+from byo_container.container.paths import Paths
+from byo_container.container.process import STOP_GRACE_S, STOP_SIGNALS, Supervisor, become_subreaper, stop
 
 # A hangup is nothing to a training, and must not end who watches it.
 AWAITED = {*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD}

@@ -19,18 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from container.artifacts import needs_no_code
-from container.failure import JobError
-from container.hyperparameters import nearest
-from container.job import TrainingJob, read_object
-from container.paths import Paths
+from byo_container.container.artifacts import needs_no_code
+from byo_container.container.failure import JobError
+from byo_container.container.hyperparameters import nearest
+from byo_container.container.job import TrainingJob, read_object
+from byo_container.container.paths import Paths
 
 ENTRY_POINTS = "byo_container.handlers"
 LAUNCHER_ENTRY_POINTS = "byo_container.launchers"
 VARIABLE = "MODEL_HANDLER"
 MANIFEST = "handler.json"
 PREFIX = "X-Amzn-SageMaker-"
-ROOMS = ("container", "training", "serving", "handlers")
 
 
 class InputError(Exception):
@@ -286,10 +285,8 @@ def _only_installed(otherwise: str) -> HandlerReference:
 
 
 def put_on_path(folders: Iterable[Path]) -> None:
-    """Makes a user's code importable, before everything else that is. Raises JobError as refuse_our_names does."""
-    folders = list(folders)
-    refuse_our_names(folders)
-    for folder in reversed(folders):
+    """Makes a user's code importable, before everything else that is."""
+    for folder in reversed(list(folders)):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
 
@@ -301,20 +298,6 @@ def export_path(folders: Iterable[Path], environ: MutableMapping[str, str] = os.
     found = [entry for entry in dict.fromkeys([*map(str, folders), *before]) if entry]
     if found:
         environ["PYTHONPATH"] = os.pathsep.join(found)
-
-
-def refuse_our_names(folders: Iterable[Path]) -> None:
-    """Raises JobError where a user's code holds a folder that is called like one of ours: which one an import found
-    would be an accident."""
-    ours = Path(__file__).resolve().parent.parent
-    for folder in folders:
-        for room in ROOMS:
-            for theirs in (folder / room, folder / f"{room}.py"):
-                if theirs.exists() and folder.resolve() != ours:
-                    raise JobError(
-                        f"{theirs} and {ours / room} have the same name, and an import could find either; "
-                        f"rename the first (the names {', '.join(ROOMS)} belong to byo-container)"
-                    )
 
 
 def write_atomically(path: Path, text: str) -> None:

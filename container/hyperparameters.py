@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from container.failure import JobError
+from byo_container.container.failure import JobError
 
 PLATFORM_PREFIX = "sagemaker_"
 PLATFORM_NAMES = ("_tuning_objective_metric", "default_user_module_name")

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from container import hyperparameters as hp
-from container.channels import Channel
-from container.failure import JobError
-from container.log import set_level
-from container.paths import Paths
+from byo_container.container import hyperparameters as hp
+from byo_container.container.channels import Channel
+from byo_container.container.failure import JobError
+from byo_container.container.log import set_level
+from byo_container.container.paths import Paths
 
 H = TypeVar("H")
 D = TypeVar("D")

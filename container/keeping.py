@@ -14,9 +14,9 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from container.handler import MANIFEST, VARIABLE, HandlerReference, write_atomically
-from container.log import log
-from container.paths import Paths
+from byo_container.container.handler import MANIFEST, VARIABLE, HandlerReference, write_atomically
+from byo_container.container.log import log
+from byo_container.container.paths import Paths
 
 KEPT = ".kept-by-byo-container"
 UNWANTED = ("__pycache__", "*.pyc", ".git")

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from container.log import log
-from container.output import LONGEST_LINE
+from byo_container.container.log import log
+from byo_container.container.output import LONGEST_LINE
 
 HEADER = ("time", "step", "metric", "value")
 MOST_NAMES = 1000  # of metrics: one who puts a number into the name would fill memory and disk

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from container import codeartifact
-from container.child import Command
+from byo_container.container import codeartifact
+from byo_container.container.child import Command
 
 REQUIREMENTS = "requirements.txt"
 
@@ -22,7 +22,7 @@ def install(folder: Path, first: Sequence[str] = (), environ: Mapping[str, str] 
         return None
     arn = environ.get(codeartifact.VARIABLE) if required else None
     # -P: `container` must be ours, also where the current folder holds another one.
-    keeping = [sys.executable, "-P", "-m", "container.commands"]
+    keeping = [sys.executable, "-P", "-m", "byo_container.container.commands"]
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore"]
     return Command(
         [*keeping, *pip, *wanted],

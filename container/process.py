@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from container import tree
-from container.child import Child, Command, descendants, spawn
-from container.failure import JobStopped
-from container.log import log
-from container.output import Output
+from byo_container.container import tree
+from byo_container.container.child import Child, Command, descendants, spawn
+from byo_container.container.failure import JobStopped
+from byo_container.container.log import log
+from byo_container.container.output import Output
 
 PIPE_READS = 32  # of 64 KiB each: more than the largest pipe holds
 # The platform stops a job by `docker stop -t 120`; the last two seconds are ours, to write the failure file.

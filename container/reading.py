@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from container.output import LONGEST_LINE
+from byo_container.container.output import LONGEST_LINE
 
 BLOCK_BYTES = 1 << 20
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from container import aws
-from container.failure import JobError
-from container.log import log
+from byo_container.container import aws
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
 
 SCHEME = "s3://"
 CHUNK = 1 << 20

@@ -6,8 +6,8 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from container.log import log
-from container.replacing import replacing
+from byo_container.container.log import log
+from byo_container.container.replacing import replacing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

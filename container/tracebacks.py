@@ -19,7 +19,7 @@ CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
 LINKS = {CAUSE: "caused by", CONTEXT: "while handling"}
 # Frames of the standard library, of packages and of ours: where an error came up, and seldom where it was made.
-HOME = re.escape(str(Path(__file__).resolve().parent.parent))
+HOME = re.escape(str(Path(__file__).parent.parent))
 LIBRARY = re.compile(rf"site-packages|dist-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
 OVERWRITTEN = re.compile(r"\r|[\b]+")  # which progress bars begin their line anew by
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Python 3.13 and later, where FORCE_COLOR is set

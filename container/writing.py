@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from container.failure import JobError
+from byo_container.container.failure import JobError
 
 UNFINISHED = ".unfinished-"  # what the names of files begin with while they are written
 

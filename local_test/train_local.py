@@ -11,14 +11,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from container.failure import JobError
-from container.job import TrainingJob
-from container.paths import Paths
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
+from byo_container.container.paths import Paths
+from byo_container.training.launchers.choose import choose
 from local_test import network, upload
 from local_test.hosts import CHECKPOINTS, FAILURE, MODEL, Host, Template, describe, prepare
 from local_test.places import Containers, Loopback, Namespaces, free_ports, own_id
 from local_test.running import Running, Screen, Stop, run, tell, wants_colour
-from training.launchers.choose import choose
 
 REPORT = "output/data/report.html"
 AnyPlace = Containers | Loopback | Namespaces

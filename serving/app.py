@@ -11,14 +11,14 @@ from typing import Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from serving import batch_transform, metrics, openapi
-from serving.errors import RequestError, error_body
-from serving.invocations import Invocations, failed
-from serving.many import ManyModels
-from serving.models import ModelServer
-from serving.models_api import OpaqueName, invocation_of, models_api
-from serving.page_api import page_api
-from serving.settings import Settings
+from byo_container.serving import batch_transform, metrics, openapi
+from byo_container.serving.errors import RequestError, error_body
+from byo_container.serving.invocations import Invocations, failed
+from byo_container.serving.many import ManyModels
+from byo_container.serving.models import ModelServer
+from byo_container.serving.models_api import OpaqueName, invocation_of, models_api
+from byo_container.serving.page_api import page_api
+from byo_container.serving.settings import Settings
 
 JSON_TYPE = "application/json"
 # Under which the application keeps, for its worker, the function that predicts and the engine that computes.

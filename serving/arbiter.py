@@ -18,8 +18,8 @@ from typing import Any
 from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.errors import HaltServer
 
-from container.log import log
-from serving import metrics
+from byo_container.container.log import log
+from byo_container.serving import metrics
 
 # The pause before a worker is started again whose predecessor ended before it was ready: doubled each time.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0

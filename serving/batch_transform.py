@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from container.failure import JobError
-from container.hyperparameters import nearest
-from serving.settings import MEGABYTE, Settings
+from byo_container.container.failure import JobError
+from byo_container.container.hyperparameters import nearest
+from byo_container.serving.settings import MEGABYTE, Settings
 
 CONCURRENT, STRATEGY, PAYLOAD = "MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"
 STRATEGIES = ("MULTI_RECORD", "SINGLE_RECORD")

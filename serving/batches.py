@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from container.failure import JobError
-from serving import codecs
-from serving.errors import RequestError
+from byo_container.container.failure import JobError
+from byo_container.serving import codecs
+from byo_container.serving.errors import RequestError
 
 INSTANCES, INPUTS, PARAMETERS, PREDICTIONS = "instances", "inputs", "parameters", "predictions"
 # What clients send beside the inputs. Only `parameters` is for the model; the others are for servers of another kind.

@@ -19,11 +19,11 @@ from typing import Any
 
 import gevent
 
-from container.log import REQUEST_ID, log
-from serving import metrics
-from serving.errors import RequestError
-from serving.streaming import Step
-from serving.waiting import Batching, Line, Ticket
+from byo_container.container.log import REQUEST_ID, log
+from byo_container.serving import metrics
+from byo_container.serving.errors import RequestError
+from byo_container.serving.streaming import Step
+from byo_container.serving.waiting import Batching, Line, Ticket
 
 # A computation that takes longer is slow: requests are not queued up behind it. In seconds.
 SLOW_S = 0.02

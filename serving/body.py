@@ -9,9 +9,9 @@ import gevent
 from gevent.util import wrap_errors
 from gunicorn.http.errors import ParseException
 
-from serving.budget import LARGE_BODY, Share
-from serving.errors import RequestError
-from serving.settings import MEGABYTE
+from byo_container.serving.budget import LARGE_BODY, Share
+from byo_container.serving.errors import RequestError
+from byo_container.serving.settings import MEGABYTE
 
 GZIP = 16 + zlib.MAX_WBITS
 # The most that a byte can become, which is deflate's own limit.

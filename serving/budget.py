@@ -13,7 +13,7 @@ from functools import cache
 from gevent.event import Event
 from gevent.lock import Semaphore
 
-from serving.errors import RequestError
+from byo_container.serving.errors import RequestError
 
 # Bodies above this are weighed, and are decoded and encoded beside the event loop, which would stand still otherwise.
 LARGE_BODY = 32 * 1024

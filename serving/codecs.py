@@ -19,9 +19,9 @@ from typing import Any
 
 import orjson
 
-from serving import charsets, large, negotiation, plain, weight
-from serving.errors import RequestError
-from serving.plain import dumps as dumps
+from byo_container.serving import charsets, large, negotiation, plain, weight
+from byo_container.serving.errors import RequestError
+from byo_container.serving.plain import dumps as dumps
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -16,7 +16,7 @@ import orjson
 from gevent import socket
 from gevent.server import StreamServer
 
-from container.log import log
+from byo_container.container.log import log
 
 LINE = 1 << 20
 

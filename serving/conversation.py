@@ -16,13 +16,13 @@ import gevent
 from gevent.event import Event
 from wsproto.frame_protocol import CloseReason
 
-from container.handler import Conversation
-from container.log import REQUEST_ID
-from serving import codecs
-from serving.budget import of_worker
-from serving.errors import RequestError, error_body
-from serving.invocations import failed
-from serving.websocket import CLOSE_S, Received, WebSocket
+from byo_container.container.handler import Conversation
+from byo_container.container.log import REQUEST_ID
+from byo_container.serving import codecs
+from byo_container.serving.budget import of_worker
+from byo_container.serving.errors import RequestError, error_body
+from byo_container.serving.invocations import failed
+from byo_container.serving.websocket import CLOSE_S, Received, WebSocket
 
 PATH = "/invocations-bidirectional-stream"
 # Messages that may wait for the model, beside the limit of their bytes: those of one payload. Beyond them nothing is

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
-from container.environment import count_gpus
-from container.resources import cores, memory_bytes
+from byo_container.container.environment import count_gpus
+from byo_container.container.resources import cores, memory_bytes
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 AUTOCAST = ("off", "bfloat16", "float16")

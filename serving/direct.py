@@ -13,8 +13,8 @@ from typing import Any
 
 from gevent import socket
 
-from serving.errors import RequestError
-from serving.settings import MEGABYTE
+from byo_container.serving.errors import RequestError
+from byo_container.serving.settings import MEGABYTE
 
 # How long a client may send nothing of a body, or take nothing of an answer. As nginx's client_body_timeout and
 # send_timeout.

@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from container import log
-from serving import devices, metrics
-from serving.settings import Settings
+from byo_container.container import log
+from byo_container.serving import devices, metrics
+from byo_container.serving.settings import Settings
 
 settings = Settings.from_environment()
 runtime = Path(os.environ["BYO_SERVE_RUNTIME"])
@@ -23,7 +23,7 @@ END_S = 2.0
 
 bind = os.environ["BYO_SERVE_BIND"].split(",")
 workers = settings.workers
-worker_class = "serving.worker.Worker"
+worker_class = "byo_container.serving.worker.Worker"
 # A worker's loop reports by itself, also while the model computes. Only one whose loop stands still is killed.
 timeout = settings.timeout_s + 30
 graceful_timeout = 25
@@ -47,7 +47,7 @@ errorlog = "-"
 accesslog = "-" if settings.access_log and not bind[0].startswith("unix:") else None
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(D)sus %({x-request-id}i)s'
 loglevel = "warning"
-logger_class = "serving.logger.Logger"
+logger_class = "byo_container.serving.logger.Logger"
 proc_name = "byo-container"
 preload_app = False  # every worker loads the model itself: frameworks do not survive a fork
 
@@ -91,7 +91,7 @@ def post_worker_init(worker: Any) -> None:
     and cannot load its model takes none at all, and ends, as does any other one while there are workers that could."""
     import gevent
 
-    from serving.wsgi import model
+    from byo_container.serving.wsgi import model
 
     def pause() -> None:
         worker.notify()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from serving import metrics
+from byo_container.serving import metrics
 
 
 def outcomes(compute: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:

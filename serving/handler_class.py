@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from container.failure import JobError
-from container.handler import Handler
+from byo_container.container.failure import JobError
+from byo_container.container.handler import Handler
 
 RIGHT = "a handler has load(self, model_dir) and predict(self, model, inputs), see docs/handlers.md"
 

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from byo_container import meant_command
+from byo_container.cli import meant_command
 
 TIMEOUT_S = 4
 

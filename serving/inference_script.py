@@ -18,22 +18,22 @@ from typing import Any
 
 from werkzeug.http import parse_accept_header
 
-from container.failure import JobError
-from container.handler import Conversation
-from container.log import log
-from serving import batch_transform, codecs, stand_ins
-from serving.errors import RequestError
-from serving.headers import MEDIA_TYPE
-from serving.mms_context import Context, RequestProcessor
-from serving.models import Reply, Request, as_request
-from serving.script_answers import Parts, answer, refused
-from serving.script_defaults.choose import imports_of
-from serving.script_defaults.defaults import Defaults
-from serving.script_defaults.loading import load_model
-from serving.script_functions import explain_thread, functions_of, import_script, provide_event_loop
-from serving.settings import Settings
-from serving.streaming import EVENTS, Stream
-from serving.waiting import Batching
+from byo_container.container.failure import JobError
+from byo_container.container.handler import Conversation
+from byo_container.container.log import log
+from byo_container.serving import batch_transform, codecs, stand_ins
+from byo_container.serving.errors import RequestError
+from byo_container.serving.headers import MEDIA_TYPE
+from byo_container.serving.mms_context import Context, RequestProcessor
+from byo_container.serving.models import Reply, Request, as_request
+from byo_container.serving.script_answers import Parts, answer, refused
+from byo_container.serving.script_defaults.choose import imports_of
+from byo_container.serving.script_defaults.defaults import Defaults
+from byo_container.serving.script_defaults.loading import load_model
+from byo_container.serving.script_functions import explain_thread, functions_of, import_script, provide_event_loop
+from byo_container.serving.settings import Settings
+from byo_container.serving.streaming import EVENTS, Stream
+from byo_container.serving.waiting import Batching
 
 # Bodies of these very types, written so, are decoded for a user's input_fn; all others come as bytes.
 TEXT_TYPES = frozenset({codecs.JSON, codecs.CSV})

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from container.log import REQUEST_ID, log
-from serving import body, headers, metrics
-from serving.budget import Share, of_worker
-from serving.errors import ModelRefusalError, RequestError, error_body, phrase
-from serving.models import Reply, Request
-from serving.settings import Settings
+from byo_container.container.log import REQUEST_ID, log
+from byo_container.serving import body, headers, metrics
+from byo_container.serving.budget import Share, of_worker
+from byo_container.serving.errors import ModelRefusalError, RequestError, error_body, phrase
+from byo_container.serving.models import Reply, Request
+from byo_container.serving.settings import Settings
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 # Answers a request; the first argument are WSGI's variables, which say which of many models is meant.

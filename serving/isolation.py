@@ -39,8 +39,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from container.handler import refuse_our_names
-
 PREFIX = "_model_"
 
 _current: ContextVar[ModelCode | None] = ContextVar("model_code", default=None)  # for which this thread works
@@ -49,11 +47,9 @@ _numbers = itertools.count(1)
 
 
 class ModelCode:
-    """The modules that lie in one model's folders, best folder first. Raises JobError where a folder holds one with a
-    name of ours, OSError where one cannot be read."""
+    """The modules that lie in one model's folders, best folder first. Raises OSError where one cannot be read."""
 
     def __init__(self, folders: list[Path]) -> None:
-        refuse_our_names(folders)
         _install()
         self._names = {name for folder in folders for name in _top_level(folder)}
         self.package = f"{PREFIX}{next(_numbers)}"

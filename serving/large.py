@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from serving import plain
+from byo_container.serving import plain
 
 # Above this many bytes an answer is large.
 LARGE_ANSWER = 32 * 1024

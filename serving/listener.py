@@ -13,9 +13,9 @@ from typing import Any
 from flask import Flask
 from gevent.server import StreamServer
 
-from serving import direct, metrics
-from serving.app import ENGINE
-from serving.batching import FAST_QUEUE, Engine
+from byo_container.serving import direct, metrics
+from byo_container.serving.app import ENGINE
+from byo_container.serving.batching import FAST_QUEUE, Engine
 
 # The socket for predictions, behind nginx. /ping has one of its own, to which every worker listens all the time.
 PREDICTIONS = "gunicorn.sock"

@@ -11,16 +11,16 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from container.handler import Conversation, code_folders
-from container.paths import Paths
-from serving import models
-from serving.errors import RequestError
-from serving.isolation import ModelCode
-from serving.models import ModelServer, Reply, Request, Servable
-from serving.registry import Entry
-from serving.settings import Settings
-from serving.streaming import stepping
-from serving.waiting import Batching
+from byo_container.container.handler import Conversation, code_folders
+from byo_container.container.paths import Paths
+from byo_container.serving import models
+from byo_container.serving.errors import RequestError
+from byo_container.serving.isolation import ModelCode
+from byo_container.serving.models import ModelServer, Reply, Request, Servable
+from byo_container.serving.registry import Entry
+from byo_container.serving.settings import Settings
+from byo_container.serving.streaming import stepping
+from byo_container.serving.waiting import Batching
 
 # Beyond the time that a computation may take: for a model to leave memory.
 FREE_S = 5.0

@@ -6,7 +6,7 @@ import logging
 
 from gunicorn.glogging import Logger as GunicornLogger
 
-from container import log
+from byo_container.container import log
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

@@ -17,17 +17,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from container import log, pip
-from container.child import Child, Command
-from container.failure import JobError, describe, explain_status
-from container.handler import code_folders, find_for_serving, put_on_path
-from container.paths import Paths
-from container.process import Supervisor
-from container.resources import cores
-from serving import metrics, nginx, submitted
-from serving.nginx_log import AccessLog, Complaints
-from serving.runtime import DRAINING, runtime_folder
-from serving.settings import MEGABYTE, Settings, folder_bytes
+from byo_container.container import log, pip
+from byo_container.container.child import Child, Command
+from byo_container.container.failure import JobError, describe, explain_status
+from byo_container.container.handler import code_folders, find_for_serving, put_on_path
+from byo_container.container.paths import Paths
+from byo_container.container.process import Supervisor
+from byo_container.container.resources import cores
+from byo_container.serving import metrics, nginx, submitted
+from byo_container.serving.nginx_log import AccessLog, Complaints
+from byo_container.serving.runtime import DRAINING, runtime_folder
+from byo_container.serving.settings import MEGABYTE, Settings, folder_bytes
 
 # The platform sends SIGKILL 30 s after SIGTERM: requests in flight get this long, and the end the rest.
 DRAIN_S = 22.0
@@ -135,7 +135,15 @@ def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> C
     bind = sockets if behind_nginx else f"0.0.0.0:{settings.port}"
     return Command(
         # -P: not from the working directory, which may hold a folder called `serving` too.
-        [sys.executable, "-P", "-m", "serving", "-c", "python:serving.gunicorn_conf", "serving.wsgi:application"],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "byo_container.serving",
+            "-c",
+            "python:byo_container.serving.gunicorn_conf",
+            "byo_container.serving.wsgi:application",
+        ],
         name="gunicorn",
         env={
             "BYO_SERVE_RUNTIME": str(runtime),

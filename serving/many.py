@@ -21,17 +21,17 @@ from typing import Any
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from container.failure import JobError
-from container.log import log
-from container.paths import Paths
-from serving import metrics
-from serving.control import Control
-from serving.errors import RequestError
-from serving.loaded import FREE_S, POLL_S, Loaded, SupersededError
-from serving.model_folders import ModelFolders, in_words
-from serving.models import Reply, Request
-from serving.registry import Entry, Registry
-from serving.settings import Settings
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.container.paths import Paths
+from byo_container.serving import metrics
+from byo_container.serving.control import Control
+from byo_container.serving.errors import RequestError
+from byo_container.serving.loaded import FREE_S, POLL_S, Loaded, SupersededError
+from byo_container.serving.model_folders import ModelFolders, in_words
+from byo_container.serving.models import Reply, Request
+from byo_container.serving.registry import Entry, Registry
+from byo_container.serving.settings import Settings
 
 
 class ManyModels:

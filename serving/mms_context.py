@@ -14,12 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from container.failure import JobError
-from container.log import log
-from serving import devices, headers
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.serving import devices, headers
 
 if TYPE_CHECKING:
-    from serving.models import Request
+    from byo_container.serving.models import Request
 
 MANIFEST = Path("MAR-INF", "MANIFEST.json")
 DISTRIBUTION = "byo-container"

@@ -12,11 +12,11 @@ from typing import Any
 import gevent
 from gevent.util import wrap_errors
 
-from container.archives import ArchiveSizeError, unpack
-from container.failure import JobError
-from serving.errors import RequestError
-from serving.registry import Entry, Registry, key_of
-from serving.settings import folder_bytes
+from byo_container.container.archives import ArchiveSizeError, unpack
+from byo_container.container.failure import JobError
+from byo_container.serving.errors import RequestError
+from byo_container.serving.registry import Entry, Registry, key_of
+from byo_container.serving.settings import folder_bytes
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 

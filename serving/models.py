@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import gevent
 from gevent.util import wrap_errors
 
-from container.failure import JobError, describe
-from container.handler import (
+from byo_container.container.failure import JobError, describe
+from byo_container.container.handler import (
     Conversation,
     HandlerReference,
     InferenceScript,
@@ -25,21 +25,21 @@ from container.handler import (
     find_for_serving,
     put_on_path,
 )
-from container.log import log
-from container.paths import Paths
-from serving import batch_transform, batches, codecs, halves, headers, metrics, sessions, streaming
-from serving.batches import MANY, ONE, Form
-from serving.batching import Engine
-from serving.budget import LARGE_BODY, Share, of_worker
-from serving.errors import RequestError
-from serving.handler_class import made
-from serving.headers import check_media_type
-from serving.large import is_large
-from serving.predicting import Asked, Predicting, batching_of
-from serving.settings import Settings
-from serving.slices import Work
-from serving.streaming import Step, Stream, compute_with_steps, stepping
-from serving.waiting import Batching
+from byo_container.container.log import log
+from byo_container.container.paths import Paths
+from byo_container.serving import batch_transform, batches, codecs, halves, headers, metrics, sessions, streaming
+from byo_container.serving.batches import MANY, ONE, Form
+from byo_container.serving.batching import Engine
+from byo_container.serving.budget import LARGE_BODY, Share, of_worker
+from byo_container.serving.errors import RequestError
+from byo_container.serving.handler_class import made
+from byo_container.serving.headers import check_media_type
+from byo_container.serving.large import is_large
+from byo_container.serving.predicting import Asked, Predicting, batching_of
+from byo_container.serving.settings import Settings
+from byo_container.serving.slices import Work
+from byo_container.serving.streaming import Step, Stream, compute_with_steps, stepping
+from byo_container.serving.waiting import Batching
 
 # How soon a request that has come to a worker too early looks whether its model is loaded.
 LOADED_POLL_S = 0.01
@@ -262,7 +262,7 @@ def find_servable(paths: Paths, settings: Settings) -> Servable:
     """The same for a model whose code need not be importable by everybody."""
     found = find_for_serving(paths)
     if isinstance(found, InferenceScript):
-        from serving.inference_script import ScriptModel
+        from byo_container.serving.inference_script import ScriptModel
 
         return ScriptModel(found.path, paths.model, settings, found.module)
     return HandlerModel(found, paths.model, settings)

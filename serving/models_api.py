@@ -13,13 +13,13 @@ from flask import Blueprint, request
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
-from serving import headers, registry
-from serving.body import read
-from serving.budget import LARGE_BODY
-from serving.errors import RequestError
-from serving.invocations import Respond
-from serving.many import ManyModels
-from serving.models import Reply, Request
+from byo_container.serving import headers, registry
+from byo_container.serving.body import read
+from byo_container.serving.budget import LARGE_BODY
+from byo_container.serving.errors import RequestError
+from byo_container.serving.invocations import Respond
+from byo_container.serving.many import ManyModels
+from byo_container.serving.models import Reply, Request
 
 
 class OpaqueName(BaseConverter):

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from serving.errors import error_body
-from serving.settings import MEGABYTE, Settings
+from byo_container.serving.errors import error_body
+from byo_container.serving.settings import MEGABYTE, Settings
 
 # What nginx calls by names of its own, or in several ways, and what a client is told in their place. Its 502,
 # no worker, is a 503: try again.
@@ -46,7 +46,7 @@ def command_line(nginx: str, config: Path) -> list[str]:
 
 def configuration(settings: Settings, runtime: Path, as_root: bool) -> str:
     """The text of nginx.conf. `runtime` holds the socket and all temporary files."""
-    template = Template(files("serving").joinpath("nginx.conf.template").read_text())
+    template = Template(files("byo_container.serving").joinpath("nginx.conf.template").read_text())
     return template.substitute(
         # As root, nginx would become `nobody`, which a container without capabilities does not let it.
         user="user root;" if as_root else "",

@@ -10,8 +10,8 @@ import select
 import time
 from contextlib import suppress
 
-from container.log import log
-from serving import metrics
+from byo_container.container.log import log
+from byo_container.serving import metrics
 
 # In front of a line that is not for the log: the status of an answer that no worker has made.
 TALLY = "#"

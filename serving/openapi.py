@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving import codecs
-from serving.batch_transform import CONCURRENT, PAYLOAD, STRATEGIES, STRATEGY
-from serving.conversation import PATH as WEBSOCKET
-from serving.streaming import EVENTS
+from byo_container.serving import codecs
+from byo_container.serving.batch_transform import CONCURRENT, PAYLOAD, STRATEGIES, STRATEGY
+from byo_container.serving.conversation import PATH as WEBSOCKET
+from byo_container.serving.streaming import EVENTS
 
 JSON = codecs.JSON
 BINARY = {"type": "string", "format": "binary"}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Set, Sized
 from typing import Any
 
-from serving import plain
+from byo_container.serving import plain
 
 EXAMPLES = {dict: "[{…}]", str: '["…"]', bool: "[True]", int: "[1]", float: "[0.5]"}
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response
 
-from serving import codecs
-from serving.settings import MEGABYTE, Settings
+from byo_container.serving import codecs
+from byo_container.serving.settings import MEGABYTE, Settings
 
 TYPES = {"index.html": "text/html; charset=utf-8", "page.css": "text/css", "page.js": "text/javascript"}
 # What the page shows of a client's or a model's making is text, and nothing comes from elsewhere.
@@ -27,7 +27,7 @@ def page_api(description: Callable[[], dict[str, Any]], settings: Settings, many
 
     @api.get("/page/<any('page.css', 'page.js'):name>")
     def file(name: str) -> Response:
-        body = files("serving").joinpath("page", name).read_bytes()
+        body = files("byo_container.serving").joinpath("page", name).read_bytes()
         headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
         return Response(body, headers=headers, content_type=TYPES[name])
 

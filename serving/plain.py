@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from serving.errors import RequestError
+from byo_container.serving.errors import RequestError
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 # Cells that CSV and text can write as they are.

@@ -9,14 +9,14 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from container.failure import JobError
-from container.handler import Conversation, Handler, Invocation
-from serving.devices import inference_mode
-from serving.outputs import outputs_of
-from serving.settings import Settings
-from serving.slices import Work
-from serving.streaming import Around
-from serving.waiting import Batching
+from byo_container.container.failure import JobError
+from byo_container.container.handler import Conversation, Handler, Invocation
+from byo_container.serving.devices import inference_mode
+from byo_container.serving.outputs import outputs_of
+from byo_container.serving.settings import Settings
+from byo_container.serving.slices import Work
+from byo_container.serving.streaming import Around
+from byo_container.serving.waiting import Batching
 
 # An input → the inputs that it holds; None where it is one by itself.
 Split = Callable[[Any], list[Any] | None]

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import orjson
 
-from container.handler import write_atomically
-from serving.errors import RequestError
+from byo_container.container.handler import write_atomically
+from byo_container.serving.errors import RequestError
 
 PAGE = 100  # models in one answer of GET /models, as in multi-model-server
 

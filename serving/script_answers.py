@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from container.handler import InputError
-from serving import codecs, headers
-from serving.errors import ModelRefusalError
-from serving.mms_context import CONTENT_TYPE, RequestProcessor
-from serving.models import Reply
-from serving.streaming import EVENTS, is_stream
+from byo_container.container.handler import InputError
+from byo_container.serving import codecs, headers
+from byo_container.serving.errors import ModelRefusalError
+from byo_container.serving.mms_context import CONTENT_TYPE, RequestProcessor
+from byo_container.serving.models import Reply
+from byo_container.serving.streaming import EVENTS, is_stream
 
 # Where the classes are defined whose status and message are meant for the client. Another exception that has a status
 # may be another service's, of which the client knows nothing.

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from container.failure import JobError
-from serving import isolation
+from byo_container.container.failure import JobError
+from byo_container.serving import isolation
 
 # How many arguments each function takes before the context.
 ARGUMENTS = {

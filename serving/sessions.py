@@ -24,8 +24,8 @@ from typing import Any
 
 import gevent
 
-from container.handler import PREFIX, Invocation
-from serving.errors import RequestError
+from byo_container.container.handler import PREFIX, Invocation
+from byo_container.serving.errors import RequestError
 
 HEADER = f"{PREFIX}Session-Id"
 NEW, CLOSE = "NEW_SESSION", "CLOSE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from serving.waiting import Slice, Slices
+from byo_container.serving.waiting import Slice, Slices
 
 
 def _as_they_are(inputs: list[Any]) -> Any:

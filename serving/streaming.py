@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
-from container.handler import InputError
-from serving import codecs
-from serving.errors import RequestError
+from byo_container.container.handler import InputError
+from byo_container.serving import codecs
+from byo_container.serving.errors import RequestError
 
 EVENTS = "text/event-stream"
 END = object()

@@ -7,10 +7,10 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from container import s3
-from container.fetch import fetch, local_path
-from container.handler import script_in
-from container.paths import Paths
+from byo_container.container import s3
+from byo_container.container.fetch import fetch, local_path
+from byo_container.container.handler import script_in
+from byo_container.container.paths import Paths
 
 VARIABLE = "SAGEMAKER_SUBMIT_DIRECTORY"
 OTHERWISE = "put the code into the model's archive, below code/, or into the image's /opt/ml/code"

@@ -24,11 +24,11 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, 
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
-from serving.budget import Budget, Share
-from serving.errors import RequestError
-from serving.headers import from_elsewhere
-from serving.settings import MEGABYTE
-from serving.weight import WIDEST
+from byo_container.serving.budget import Budget, Share
+from byo_container.serving.errors import RequestError
+from byo_container.serving.headers import from_elsewhere
+from byo_container.serving.settings import MEGABYTE
+from byo_container.serving.weight import WIDEST
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # The platform's own habit: a ping every minute, and the end after five that were not answered.

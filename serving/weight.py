@@ -7,7 +7,7 @@ inside of texts are counted too; the limits leave room for them.)
 
 from __future__ import annotations
 
-from serving.errors import RequestError
+from byo_container.serving.errors import RequestError
 
 # What a body of any size may hold, or one to so many bytes where that is more. Lists and objects of JSON: its parser
 # holds the interpreter's lock to the end, and nobody else is answered meanwhile.

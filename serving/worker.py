@@ -16,18 +16,18 @@ from gevent import socket
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
-from container.log import log
-from serving import direct, metrics
-from serving.app import CONVERSE, ENGINE, INVOCATIONS, LIMIT, MANY
-from serving.batching import SLOW_S, abandoned
-from serving.conversation import CONVERSATIONS, Talk
-from serving.conversation import PATH as WEBSOCKET
-from serving.errors import RequestError, error_body, phrase
-from serving.headers import cgi_variables, look_up
-from serving.listener import Listener
-from serving.runtime import DRAINING
-from serving.streaming import Stream
-from serving.websocket import handshake
+from byo_container.container.log import log
+from byo_container.serving import direct, metrics
+from byo_container.serving.app import CONVERSE, ENGINE, INVOCATIONS, LIMIT, MANY
+from byo_container.serving.batching import SLOW_S, abandoned
+from byo_container.serving.conversation import CONVERSATIONS, Talk
+from byo_container.serving.conversation import PATH as WEBSOCKET
+from byo_container.serving.errors import RequestError, error_body, phrase
+from byo_container.serving.headers import cgi_variables, look_up
+from byo_container.serving.listener import Listener
+from byo_container.serving.runtime import DRAINING
+from byo_container.serving.streaming import Stream
+from byo_container.serving.websocket import handshake
 
 # nginx would stay with the connections that it has: a worker that comes back would never get a request.
 CONNECTION_S = 5.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from container.handler import code_folders, put_on_path
-from container.paths import Paths
-from serving import models
-from serving.app import create_app
-from serving.many import ManyModels
-from serving.settings import Settings
+from byo_container.container.handler import code_folders, put_on_path
+from byo_container.container.paths import Paths
+from byo_container.serving import models
+from byo_container.serving.app import create_app
+from byo_container.serving.many import ManyModels
+from byo_container.serving.settings import Settings
 
 
 def worker_model(paths: Paths, settings: Settings) -> models.ModelServer | ManyModels:

@@ -23,7 +23,7 @@ cp -R local_test/test_dir/input "$folder/input"
 export TEST_DIR="$folder" PORT="$port"
 
 step "1/4 making a sample of headlines"
-.venv/bin/python -m handlers.news.sample "$folder/input/data/training/newsCorpora.csv"
+.venv/bin/python -m byo_container.handlers.news.sample "$folder/input/data/training/newsCorpora.csv"
 
 step "2/4 training: local_test/train_local.sh --local"
 local_test/train_local.sh --local

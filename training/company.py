@@ -13,24 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from container import hyperparameters as hp
-from container.failure import STOPPED_STATUS, JobError, JobStopped, write_failure
-from container.job import Hosts, TrainingJob
-from container.log import log
-from container.process import Supervisor
-from training.joining import JobIdentity, name_of
-from training.messages import (
-    Failing,
-    Heartbeat,
-    Message,
-    MessageError,
-    Offer,
-    Outcome,
-    Stop,
-    printable,
-)
-from training.rank import Ranks
-from training.wire import Link, Names
+from byo_container.container import hyperparameters as hp
+from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, write_failure
+from byo_container.container.job import Hosts, TrainingJob
+from byo_container.container.log import log
+from byo_container.container.process import Supervisor
+from byo_container.training.joining import JobIdentity, name_of
+from byo_container.training.messages import Failing, Heartbeat, Message, MessageError, Offer, Outcome, Stop, printable
+from byo_container.training.rank import Ranks
+from byo_container.training.wire import Link, Names
 
 Offers = Mapping[str, Offer]
 

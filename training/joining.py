@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from container.job import TrainingJob
+from byo_container.container.job import TrainingJob
 
 Role = Literal["first host", "other host"]
 

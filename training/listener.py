@@ -11,10 +11,10 @@ import resource
 import socket
 import time
 
-from container.failure import JobError
-from training.joining import make_nonce
-from training.messages import Challenge
-from training.wire import Link
+from byo_container.container.failure import JobError
+from byo_container.training.joining import make_nonce
+from byo_container.training.messages import Challenge
+from byo_container.training.wire import Link
 
 STRANGER_S = 5.0
 STRANGERS = 64  # at once, beside one for each host

@@ -21,24 +21,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from container import handler, keeping, log
-from container import hyperparameters as hp
-from container.child import Child, Command
-from container.environment import count_accelerators
-from container.failure import JobError, JobStopped, describe, report, write_failure
-from container.job import TrainingJob, read_job
-from container.paths import Paths
-from container.process import STOP_GRACE_S, Stage, Supervisor, run
-from container.reading import open_regular
-from training import notices, records, script
-from training.company import Company, allow_many_files
-from training.launchers import Launcher, Place
-from training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
-from training.launchers.mpi import ssh_port
-from training.messages import Outcome
-from training.network import find_interface, free_port
-from training.peers import company_of
-from training.rank import Ranks
+from byo_container.container import handler, keeping, log
+from byo_container.container import hyperparameters as hp
+from byo_container.container.child import Child, Command
+from byo_container.container.environment import count_accelerators
+from byo_container.container.failure import JobError, JobStopped, describe, report, write_failure
+from byo_container.container.job import TrainingJob, read_job
+from byo_container.container.paths import Paths
+from byo_container.container.process import STOP_GRACE_S, Stage, Supervisor, run
+from byo_container.container.reading import open_regular
+from byo_container.training import notices, records, script
+from byo_container.training.company import Company, allow_many_files
+from byo_container.training.launchers import Launcher, Place
+from byo_container.training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
+from byo_container.training.launchers.mpi import ssh_port
+from byo_container.training.messages import Outcome
+from byo_container.training.network import find_interface, free_port
+from byo_container.training.peers import company_of
+from byo_container.training.rank import Ranks
 
 MOST_FAILURE_BYTES = 64 * 1024  # which the other hosts are told, too; the platform reads the first 1,024
 
@@ -120,7 +120,7 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
     refuse_lonely_handlers(job, launcher, reference.target)
     log.log.info("training %s, which %s asks for", reference.target, reference.told_by)
     # -P: `training` must be ours, also where the current folder holds another one.
-    words = ["-P", "-m", "training.run_handler", reference.target, reference.told_by]
+    words = ["-P", "-m", "byo_container.training.run_handler", reference.target, reference.told_by]
     program = Command([sys.executable, *words], reference.target)
     return start(job, program, launcher, company), reference
 

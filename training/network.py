@@ -9,8 +9,8 @@ import socket
 import struct
 from pathlib import Path
 
-from container.job import Hosts
-from container.log import log
+from byo_container.container.job import Hosts
+from byo_container.container.log import log
 
 SIOCGIFADDR = 0x8915
 

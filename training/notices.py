@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from container import commands
-from container.job import TrainingJob
-from container.log import log
+from byo_container.container import commands
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
 
 
 def warn(job: TrainingJob[Any]) -> None:

@@ -16,14 +16,14 @@ import socket
 import time
 from typing import Any
 
-from container.failure import STOPPED_STATUS, is_consequence
-from container.job import Hosts, TrainingJob
-from container.log import log
-from container.process import Supervisor
-from training.company import Company, Settings, read_settings
-from training.joining import JobIdentity, make_nonce
-from training.listener import Listener
-from training.messages import (
+from byo_container.container.failure import STOPPED_STATUS, is_consequence
+from byo_container.container.job import Hosts, TrainingJob
+from byo_container.container.log import log
+from byo_container.container.process import Supervisor
+from byo_container.training.company import Company, Settings, read_settings
+from byo_container.training.joining import JobIdentity, make_nonce
+from byo_container.training.listener import Listener
+from byo_container.training.messages import (
     Challenge,
     End,
     Failing,
@@ -40,8 +40,8 @@ from training.messages import (
     Verdict,
     Welcome,
 )
-from training.rank import Ranks
-from training.wire import Link
+from byo_container.training.rank import Ranks
+from byo_container.training.wire import Link
 
 # From a failure until all must have said what became of them, the 2.5 s that their processes may take to end among
 # them. With the 5 s after which a silent host is missed it stays below 10 s.

@@ -1,11 +1,9 @@
-"""`python -P training/rank.py PROGRAM…`: one rank of a distributed job, as torchrun and mpirun start it.
+"""`python -P -m byo_container.training.rank PROGRAM…`: one rank of a distributed job, as torchrun and mpirun start it.
 
 They hide why a rank failed: torchrun says that it did, mpirun does so on the first host only. So a rank is started by
 this small process on its own host, which leaves there what the rank's last words were. Process 1 sees it at once and
 need not wait until the launcher has ended. And SIGTERM goes to the ranks, not to the launcher, which would kill them
 before they have saved.
-
-Started as a file, because the user's code comes first on PYTHONPATH and may hold folders called like ours.
 """
 
 from __future__ import annotations
@@ -19,16 +17,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from container import log
-from container.child import Command
-from container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_consequence
-from container.handler import write_atomically
-from container.metrics import Recorder
-from container.paths import Paths
-from container.process import STOP_GRACE_S, run
+from byo_container.container import log
+from byo_container.container.child import Command
+from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_consequence
+from byo_container.container.handler import write_atomically
+from byo_container.container.metrics import Recorder
+from byo_container.container.paths import Paths
+from byo_container.container.process import STOP_GRACE_S, run
 
 SCRATCH = "TRAINING_RANKS"
 """The variable that names the folder through which ranks and process 1 speak."""
@@ -40,7 +35,7 @@ FAILURE_FILE = "TRAINING_FAILURE_FILE"
 DIED_LATE = (128 + signal.SIGTERM, 128 + signal.SIGABRT)
 OWN = "own.json"
 """A file with the variables and the working folder of this host's program, where the launcher is on another host."""
-WORDS = (sys.executable, "-P", str(Path(__file__).resolve()))
+WORDS = (sys.executable, "-P", "-m", "byo_container.training.rank")
 
 
 class Ranks:

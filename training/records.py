@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from container.child import Command
-from container.groups import team
-from container.job import TrainingJob
-from container.log import log
-from container.metrics import Recorder
-from container.paths import Paths
-from container.process import Company, Supervisor
-from container.reading import names_in
-from training import tensorboard
+from byo_container.container.child import Command
+from byo_container.container.groups import team
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
+from byo_container.container.metrics import Recorder
+from byo_container.container.paths import Paths
+from byo_container.container.process import Company, Supervisor
+from byo_container.container.reading import names_in
+from byo_container.training import tensorboard
 
 REPORT_TIME_S = 60.0
 
@@ -47,14 +47,23 @@ def follower(paths: Paths) -> list[Command]:
     """What turns metrics into TensorBoard events while the job runs, where the library for it is installed."""
     if not tensorboard.is_installed():
         return []
-    argv = [sys.executable, "-P", "-m", "training.tensorboard", str(paths.metrics), str(paths.tensorboard)]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "byo_container.training.tensorboard",
+        str(paths.metrics),
+        str(paths.tensorboard),
+    ]
     return [Command(argv, "tensorboard", background=True)]
 
 
 def report(job: TrainingJob[Any], status: int, company: Company | None = None) -> None:
     """Writes the report, in a process of its own that gets REPORT_TIME_S; that this fails is no failure of the job.
     While it takes its time, the other hosts of `company` go on hearing of this one."""
-    command = Command([sys.executable, "-P", "-m", "training.report", str(status)], "the report", capture=True)
+    command = Command(
+        [sys.executable, "-P", "-m", "byo_container.training.report", str(status)], "the report", capture=True
+    )
     try:
         if keeps_records(job) and has_something_to_show(job.paths):
             run_limited(command, REPORT_TIME_S, company)

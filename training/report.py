@@ -1,4 +1,5 @@
-"""`python -m training.report STATUS`: writes output/data/report.html, one file that needs nothing else to be looked at.
+"""`python -m byo_container.training.report STATUS`: writes output/data/report.html, one file that
+needs nothing else to be looked at.
 
 It shows how the job went, its hyperparameters, what the training code has left in summary.json, the curves of
 metrics.csv, and the pictures (*.png) in output/data. Whatever lies there, it is bounded: in what is read of each file,
@@ -25,14 +26,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from container import log
-from container.failure import JobError
-from container.job import TrainingJob, read_job
-from container.metrics import Row, read_rows
-from container.paths import Paths
-from container.reading import blocks_of_lines, names_in, open_regular, read_at_most
-from container.replacing import replacing
-from training import tensorboard
+from byo_container.container import log
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob, read_job
+from byo_container.container.metrics import Row, read_rows
+from byo_container.container.paths import Paths
+from byo_container.container.reading import blocks_of_lines, names_in, open_regular, read_at_most
+from byo_container.container.replacing import replacing
+from byo_container.training import tensorboard
 
 MOST_MEMORY = 300 << 20
 MOST_METRICS_BYTES = 64 << 20  # of metrics.csv; of a larger one, parts from all over it

@@ -1,5 +1,6 @@
-"""`python -m training.run_handler package.module:Class`: a handler's `train`, in the process that a launcher
-starts for it. The exception that ends it becomes the failure file here, where it is known best."""
+"""`python -m byo_container.training.run_handler package.module:Class`: a handler's `train`, in the
+process that a launcher starts for it. The exception that ends it becomes the failure file here, where it is known
+best."""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-from container import log
-from container.failure import JobError, JobStopped, report
-from container.handler import Handler, HandlerReference, put_on_path
-from container.job import TrainingJob, read_job
-from container.paths import Paths
+from byo_container.container import log
+from byo_container.container.failure import JobError, JobStopped, report
+from byo_container.container.handler import Handler, HandlerReference, put_on_path
+from byo_container.container.job import TrainingJob, read_job
+from byo_container.container.paths import Paths
 
 
 def main(target: str, told_by: str = "the command line") -> int:

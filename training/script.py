@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from container import pip
-from container.child import LONGEST_STRING, Command, short
-from container.environment import region_of, sm_variables, to_arguments, to_text
-from container.failure import JobError
-from container.fetch import fetch
-from container.job import TrainingJob
-from container.log import log
-from container.paths import Paths
-from container.script_path import FOLDER as STAND_INS
+from byo_container.container import pip
+from byo_container.container.child import LONGEST_STRING, Command, short
+from byo_container.container.environment import region_of, sm_variables, to_arguments, to_text
+from byo_container.container.failure import JobError
+from byo_container.container.fetch import fetch
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
+from byo_container.container.paths import Paths
+from byo_container.container.script_path import FOLDER as STAND_INS
 
 DEFAULT_PROGRAM = "train.py"
 SERVED = "inference.py"

@@ -1,4 +1,5 @@
-"""`python -m training.tensorboard METRICS.CSV FOLDER`: writes TensorBoard events as long as a job writes metrics.
+"""`python -m byo_container.training.tensorboard METRICS.CSV FOLDER`: writes TensorBoard events as long as
+a job writes metrics.
 
 A process of its own, so that neither a slow disk nor a large library holds up process 1. It ends by SIGTERM, after
 the last row.
@@ -16,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from container.metrics import MOST_NAMES, Row, is_kept, read_rows
-from container.reading import BLOCK_BYTES, open_regular
+from byo_container.container.metrics import MOST_NAMES, Row, is_kept, read_rows
+from byo_container.container.reading import BLOCK_BYTES, open_regular
 
 LOOK_EVERY_S = 1.0
 ALL_OF = 10_000  # values of a metric become events; TensorBoard shows a thousand

@@ -5,7 +5,7 @@ Where each host has data of its own, that would leave out all rows but one part 
 Hosts must also take the same number of steps, for each step needs all of them. Keras counts the batches on each host by
 itself, so the hosts tell each other before they begin.
 
-A room of training/tf_strategy.py, which loads it by its path; so it is free of our own imports, too.
+A part of training/tf_strategy.py, in the process of a user's script.
 https://www.tensorflow.org/tutorials/distribute/input#sharding
 """
 

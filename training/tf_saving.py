@@ -1,6 +1,6 @@
 """Saving under MultiWorkerMirroredStrategy: without the other workers, and for all but one of them elsewhere.
 
-A room of training/tf_strategy.py, which loads it by its path; so it is free of our own imports, too.
+A part of training/tf_strategy.py, in the process of a user's script.
 """
 
 from __future__ import annotations

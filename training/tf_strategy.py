@@ -1,10 +1,10 @@
 """Runs an untouched TensorFlow script as one of the workers of MultiWorkerMirroredStrategy, or as the chief of
 ParameterServerStrategy; or a server for such a chief:
 
-    python -P training/tf_strategy.py MODEL_DIR train.py --epochs 3
-    python -P training/tf_strategy.py MODEL_DIR -m package.train --epochs 3
-    python -P training/tf_strategy.py --chief train.py --epochs 3
-    python -P training/tf_strategy.py --server
+    python -P -m byo_container.training.tf_strategy MODEL_DIR train.py --epochs 3
+    python -P -m byo_container.training.tf_strategy MODEL_DIR -m package.train --epochs 3
+    python -P -m byo_container.training.tf_strategy --chief train.py --epochs 3
+    python -P -m byo_container.training.tf_strategy --server
 
 TF_CONFIG says who takes part. The script runs inside the strategy's scope, so what it builds by tf.keras is mirrored
 and trained as one; one that makes the strategy itself gets the same one. A script that ends without having trained
@@ -14,9 +14,6 @@ TensorFlow save below MODEL_DIR goes there, for one model is enough.
 A script may save on all hosts, or on the first one alone, as AWS's own examples do (`if args.current_host ==
 args.hosts[0]: model.save(…)`). So saving needs no other worker (training/tf_saving.py), and no worker ends before the
 scripts of all have (class Workers): TensorFlow takes one that has ended for one that has crashed, and aborts the rest.
-
-Started as a file and free of our own imports, because the user's code may hold folders called like ours. Its rooms,
-tf_data.py and tf_saving.py, are loaded by their paths.
 """
 
 from __future__ import annotations
@@ -32,31 +29,15 @@ import runpy
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from training import tf_data, tf_saving
+from byo_container.training import tf_data, tf_saving
 
 SPARE = "TRAINING_SPARE_MODEL_DIR"
 TOGETHER = ("fit", "evaluate", "predict")
 """Methods of a Keras model that compute on all workers at once."""
 WATCH_S = 2.0
-
-
-def beside(name: str) -> ModuleType:
-    """The module in the file `name`.py beside this one, past sys.path, which is the script's."""
-    spec = importlib.util.spec_from_file_location(f"_byo_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-if not TYPE_CHECKING:
-    tf_data, tf_saving = beside("tf_data"), beside("tf_saving")
 
 
 def main(words: Sequence[str]) -> None:

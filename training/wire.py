@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from container.child import Command
-from container.process import Supervisor
-from training.messages import Message, MessageError, encode, parse
+from byo_container.container.child import Command
+from byo_container.container.process import Supervisor
+from byo_container.training.messages import Message, MessageError, encode, parse
 
 LINE_LENGTH = 1 << 20  # bytes, of a host of the job
 UNKNOWN_LINE_LENGTH = 1024  # of a connection of which nobody knows yet whose it is

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from handlers.translation import shims
-from handlers.translation.bundle import find
-from handlers.translation.text import Bpe, Text, join
-from handlers.translation.translating.request import Parameters, read_parameters
+from byo_container.handlers.translation import shims
+from byo_container.handlers.translation.bundle import find
+from byo_container.handlers.translation.text import Bpe, Text, join
+from byo_container.handlers.translation.translating.request import Parameters, read_parameters
 
 shims.install()
 import torch  # noqa: E402

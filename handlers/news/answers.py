@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from container.handler import InputError
-from handlers.news.categories import NAMES
+from byo_container.container.handler import InputError
+from byo_container.handlers.news.categories import NAMES
 
 RIGHT = 'a headline, a list of headlines, or {"input": either of them, "probabilities": true or false}'
 SHOWN = 60

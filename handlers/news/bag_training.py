@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from container.process import StopFlag
-from container.progress import Progress
-from handlers.news.examples import Examples, Task
-from handlers.news.journal import Journal, Measures, measure
-from handlers.news.networks import VECTORS, head_of
-from handlers.news.resuming import Resuming
+from byo_container.container.process import StopFlag
+from byo_container.container.progress import Progress
+from byo_container.handlers.news.examples import Examples, Task
+from byo_container.handlers.news.journal import Journal, Measures, measure
+from byo_container.handlers.news.networks import VECTORS, head_of
+from byo_container.handlers.news.resuming import Resuming
 
 LABEL_SMOOTHING = 0.05  # near-copies of one headline are in several categories: certainty is not rewarded
 DENSE_LEARNING_RATE = 0.004  # Adam's, for the layers behind the table

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from container import digest
-from container.channels import Channel
-from container.failure import JobError
-from handlers.news.categories import CATEGORIES
+from byo_container.container import digest
+from byo_container.container.channels import Channel
+from byo_container.container.failure import JobError
+from byo_container.handlers.news.categories import CATEGORIES
 
 COLUMNS = ("ID", "TITLE", "URL", "PUBLISHER", "CATEGORY", "STORY", "HOSTNAME", "TIMESTAMP")
 TITLE = COLUMNS.index("TITLE")

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from handlers.news.categories import NAMES
-from handlers.news.features import Align, Ragged
-from handlers.news.settings import Settings
+from byo_container.handlers.news.categories import NAMES
+from byo_container.handlers.news.features import Align, Ragged
+from byo_container.handlers.news.settings import Settings
 
 if TYPE_CHECKING:
     import keras

@@ -19,7 +19,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from handlers.news.text import normalise_lines, words
+from byo_container.handlers.news.text import normalise_lines, words
 
 CHUNK_ROWS = 1 << 15  # headlines that are encoded together; bounds the memory for their words
 NEWLINE, SPACE = 10, 32

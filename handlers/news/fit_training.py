@@ -7,13 +7,13 @@ from typing import Any
 
 import keras
 
-from container.process import StopFlag
-from container.progress import Progress
-from handlers.news.examples import Task
-from handlers.news.features import WordFeatures
-from handlers.news.journal import Journal, Measures
-from handlers.news.resuming import Resuming
-from handlers.news.settings import Settings
+from byo_container.container.process import StopFlag
+from byo_container.container.progress import Progress
+from byo_container.handlers.news.examples import Task
+from byo_container.handlers.news.features import WordFeatures
+from byo_container.handlers.news.journal import Journal, Measures
+from byo_container.handlers.news.resuming import Resuming
+from byo_container.handlers.news.settings import Settings
 
 
 def train(task: Task, journal: Journal, stop: StopFlag, resuming: Resuming) -> None:

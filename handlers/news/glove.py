@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from container.channels import Channel
-from container.failure import JobError
+from byo_container.container.channels import Channel
+from byo_container.container.failure import JobError
 
 PATTERN = "glove*.txt"
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from container.job import TrainingJob
-from handlers.news import answers, settings
+from byo_container.container.job import TrainingJob
+from byo_container.handlers.news import answers, settings
 
 if TYPE_CHECKING:
-    from handlers.news.model import Model
+    from byo_container.handlers.news.model import Model
 
 
 class NewsClassifier:
@@ -22,14 +22,14 @@ class NewsClassifier:
     def train(self, job: TrainingJob[settings.Hyperparameters]) -> None:
         """Trains on newsCorpora.csv in the channel `training`; see training.run."""
         choose_framework()
-        from handlers.news import training
+        from byo_container.handlers.news import training
 
         training.run(job)
 
     def load(self, model_dir: Path) -> Model:
         """The model that `train` left. Raises JobError where it is missing or damaged."""
         choose_framework()
-        from handlers.news.model import Model
+        from byo_container.handlers.news.model import Model
 
         return Model(model_dir)
 

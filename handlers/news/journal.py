@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from container import metrics
-from container.progress import say
+from byo_container.container import metrics
+from byo_container.container.progress import say
 
 LEAST_PROBABILITY = 1e-7  # as Keras clips it, so that a certain mistake costs 16 and not infinity
 

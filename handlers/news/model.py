@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from handlers.news import store
-from handlers.news.features import Features
+from byo_container.handlers.news import store
+from byo_container.handlers.news.features import Features
 
 ROWS_AT_ONCE = 1024  # bounds the memory for a request of very many headlines
 

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from handlers.news.categories import NAMES
-from handlers.news.settings import Settings
+from byo_container.handlers.news.categories import NAMES
+from byo_container.handlers.news.settings import Settings
 
 if TYPE_CHECKING:
-    from handlers.news.features import Features
+    from byo_container.handlers.news.features import Features
 
 VECTORS = "vectors"  # the layer that holds the table
 POOLED = "pooled"  # the layer at which the bag's training loop comes in

@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
-from container.writing import writing
-from handlers.news.categories import NAMES
-from handlers.news.journal import Measures
+from byo_container.container.writing import writing
+from byo_container.handlers.news.categories import NAMES
+from byo_container.handlers.news.journal import Measures
 
 matplotlib.use("Agg")  # before pyplot looks for a display
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from container import digest
-from container.checkpoints import Checkpoints, refuse_others
-from container.progress import say
-from handlers.news.data import Headlines
-from handlers.news.journal import Journal, Measures
-from handlers.news.settings import Settings
+from byo_container.container import digest
+from byo_container.container.checkpoints import Checkpoints, refuse_others
+from byo_container.container.progress import say
+from byo_container.handlers.news.data import Headlines
+from byo_container.handlers.news.journal import Journal, Measures
+from byo_container.handlers.news.settings import Settings
 
 SUFFIX = ".npz"
 MEANINGS = {

@@ -1,6 +1,6 @@
 """Headlines for a demonstration and for tests, in the exact format of newsCorpora.csv:
 
-    python -m handlers.news.sample PATH [--rows N]
+    python -m byo_container.handlers.news.sample PATH [--rows N]
 
 Made of hand-written patterns and word lists, the same each time; nobody's data. Standard library only.
 """
@@ -147,7 +147,7 @@ def write(path: Path, rows: int = ROWS) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m handlers.news.sample", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m byo_container.handlers.news.sample", description=__doc__)
     parser.add_argument("path", type=Path, help="the file to write, called newsCorpora.csv as a rule")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"how many headlines (default {ROWS})")
     given = parser.parse_args(arguments)

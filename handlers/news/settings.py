@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-from container.failure import JobError
-from container.hyperparameters import Range
+from byo_container.container.failure import JobError
+from byo_container.container.hyperparameters import Range
 
 Architecture = Literal["bag", "mlp", "rnn"]
 

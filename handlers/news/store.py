@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from container.failure import JobError
-from container.writing import UNFINISHED, writing
-from handlers.news.categories import NAMES
+from byo_container.container.failure import JobError
+from byo_container.container.writing import UNFINISHED, writing
+from byo_container.handlers.news.categories import NAMES
 
 if TYPE_CHECKING:
     import keras
 
-    from handlers.news.features import Features
+    from byo_container.handlers.news.features import Features
 
 NETWORK = "news_breaker.keras"
 _NAMED = re.compile(r"news_\w+_([0-9a-f]{16})")
@@ -116,7 +116,7 @@ def _load_network(path: Path) -> keras.Model:
 
 
 def _load_features(path: Path, network: Path) -> Features:
-    from handlers.news.features import from_json
+    from byo_container.handlers.news.features import from_json
 
     try:
         text = path.read_text(encoding="utf-8")

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from container.channels import Channel
-from container.failure import JobError, JobStopped
-from container.job import TrainingJob
-from container.process import StopFlag
-from container.progress import Progress, say
-from container.writing import check_writable
-from handlers.news import data, glove, resuming, store
-from handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures
-from handlers.news.settings import Hyperparameters, Settings
+from byo_container.container.channels import Channel
+from byo_container.container.failure import JobError, JobStopped
+from byo_container.container.job import TrainingJob
+from byo_container.container.process import StopFlag
+from byo_container.container.progress import Progress, say
+from byo_container.container.writing import check_writable
+from byo_container.handlers.news import data, glove, resuming, store
+from byo_container.handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures
+from byo_container.handlers.news.settings import Hyperparameters, Settings
 
 CHANNEL = "training"
 
@@ -64,9 +64,9 @@ def _train(
     run: dict[str, Any],
 ) -> None:
     # Only here is TensorFlow imported: bad data have been refused long before.
-    from handlers.news import bag_training, fit_training, networks
-    from handlers.news.examples import Answerer, Examples, Task
-    from handlers.news.journal import Journal
+    from byo_container.handlers.news import bag_training, fit_training, networks
+    from byo_container.handlers.news.examples import Answerer, Examples, Task
+    from byo_container.handlers.news.journal import Journal
 
     network = networks.build(settings, features, store.network_name(settings.architecture, features), vectors)
     examples = Examples(encoded, labels)
@@ -85,7 +85,7 @@ def _train(
     if len(journal.epochs) < settings.epochs:
         raise JobStopped(f"after epoch {len(journal.epochs)} of {settings.epochs}; the model so far is saved")
 
-    from handlers.news import report
+    from byo_container.handlers.news import report
 
     answers = task.answer(task.validation.features)
     report.draw(journal.epochs, answers, task.validation.labels, job.output_data_dir)

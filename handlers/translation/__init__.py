@@ -12,6 +12,6 @@ conventions.py how text was preprocessed, in lower case or not, told from its wo
 shims.py       what fairseq 0.12.2 needs to run on today's Python and PyTorch
 """
 
-from handlers.translation.handler import Translation
+from byo_container.handlers.translation.handler import Translation
 
 __all__ = ["Translation"]

@@ -18,15 +18,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from container.failure import JobError
-from container.handler import write_atomically
-from container.hyperparameters import nearest
-from container.job import read_object
-from handlers.translation.conventions import Conventions, detect, is_cut, read_dictionary
-from handlers.translation.text import CODES, CODES_NAMES
+from byo_container.container.failure import JobError
+from byo_container.container.handler import write_atomically
+from byo_container.container.hyperparameters import nearest
+from byo_container.container.job import read_object
+from byo_container.handlers.translation.conventions import Conventions, detect, is_cut, read_dictionary
+from byo_container.handlers.translation.text import CODES, CODES_NAMES
 
 if TYPE_CHECKING:
-    from handlers.translation.translating.network import Facts
+    from byo_container.handlers.translation.translating.network import Facts
 
 MANIFEST = "translation.json"
 CHECKPOINT = "checkpoint.pt"
@@ -122,7 +122,7 @@ def find(folder: Path) -> Bundle:
     if (folder / MANIFEST).exists():
         return Bundle.read(folder)
     checkpoint = _first(folder, CHECKPOINTS, "a checkpoint of fairseq's, such as checkpoint_best.pt")
-    from handlers.translation.translating import network
+    from byo_container.handlers.translation.translating import network
 
     told = network.facts(inside(folder, checkpoint))
     source, target = _languages(folder, told)

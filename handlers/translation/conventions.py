@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from container.failure import JobError
+from byo_container.container.failure import JobError
 
 SEPARATOR = "@@"  # subword-nmt's, after each piece of a word but the last
 SENTENCEPIECE = "\u2581"  # which SentencePiece puts before each word

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from container.job import TrainingJob
-from handlers.translation.translating import request
+from byo_container.container.job import TrainingJob
+from byo_container.handlers.translation.translating import request
 
 if TYPE_CHECKING:
-    from handlers.translation.translating.translator import Translator
+    from byo_container.handlers.translation.translating.translator import Translator
 
 
 class Translation:
@@ -22,14 +22,14 @@ class Translation:
 
     def train(self, job: TrainingJob[Any]) -> None:
         """Trains one rank; see handlers/translation/learning/training.py."""
-        from handlers.translation.learning import training
+        from byo_container.handlers.translation.learning import training
 
         training.run(job)
 
     def load(self, model_dir: Path) -> Translator:
         """The model that `train` left, or that fairseq itself made; see bundle.py. Raises JobError where a part of it
         is missing, damaged, or not to be trusted."""
-        from handlers.translation.translating.translator import Translator
+        from byo_container.handlers.translation.translating.translator import Translator
 
         return Translator(model_dir)
 

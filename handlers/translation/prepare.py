@@ -1,6 +1,6 @@
 """Parallel text → what fairseq trains on, as its prepare-iwslt14.sh does it:
 
-    python -m handlers.translation.prepare FOLDER DESTINATION --source-lang de --target-lang en
+    python -m byo_container.handlers.translation.prepare FOLDER DESTINATION --source-lang de --target-lang en
 
 FOLDER holds train.de and train.en, and may hold valid.de and valid.en. The words are Moses' (see text.py); pairs that
 are too long or too unlike in length are left out; the pieces are learned on both sides of the training text; where
@@ -23,16 +23,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from container import log
-from container.failure import JobError
-from container.progress import say
-from container.resources import cores
-from handlers.translation import shims
-from handlers.translation.preparing import codes, corpus, parallel, prepared, tokenizing
-from handlers.translation.preparing.corpus import Corpus, Direction
-from handlers.translation.preparing.prepared import Prepared
-from handlers.translation.preparing.tokenizing import Part, Tokenized
-from handlers.translation.text import CODES, Bpe
+from byo_container.container import log
+from byo_container.container.failure import JobError
+from byo_container.container.progress import say
+from byo_container.container.resources import cores
+from byo_container.handlers.translation import shims
+from byo_container.handlers.translation.preparing import codes, corpus, parallel, prepared, tokenizing
+from byo_container.handlers.translation.preparing.corpus import Corpus, Direction
+from byo_container.handlers.translation.preparing.prepared import Prepared
+from byo_container.handlers.translation.preparing.tokenizing import Part, Tokenized
+from byo_container.handlers.translation.text import CODES, Bpe
 
 MERGES = 10_000
 LINES_A_WORKER = 1000  # at least, where fairseq cuts a file among workers
@@ -144,7 +144,7 @@ def _binarise(folder: Path, direction: Direction, recipe: Recipe, lines: int) ->
 def main(arguments: Sequence[str]) -> int:
     """The command. Gives the exit status."""
     log.configure()
-    parser = argparse.ArgumentParser(prog="python -m handlers.translation.prepare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m byo_container.handlers.translation.prepare", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("destination", type=Path)
     parser.add_argument("--source-lang")

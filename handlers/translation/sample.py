@@ -1,6 +1,6 @@
 """German sentences and their English translations for a demonstration and for tests, in two files:
 
-    python -m handlers.translation.sample FOLDER [--pairs N] [--valid N]
+    python -m byo_container.handlers.translation.sample FOLDER [--pairs N] [--valid N]
 
 Made by a small grammar, the same each time; nobody's data. There are umlauts, quotes and ampersands in them, and words
 that no pair of languages spells alike. Standard library only.
@@ -83,7 +83,7 @@ def write(folder: Path, count: int = PAIRS, valid: int = VALID) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m handlers.translation.sample", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m byo_container.handlers.translation.sample", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"to train on (default {PAIRS})")
     parser.add_argument("--valid", type=int, default=VALID, help=f"to measure with (default {VALID}); 0 for no files")

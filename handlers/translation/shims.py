@@ -1,6 +1,6 @@
 """What fairseq 0.12.2, the last release, needs to run on Python 3.11 and PyTorch 2.13: no fork, no copy.
 
-    from handlers.translation import shims
+    from byo_container.handlers.translation import shims
     shims.install()
     import fairseq          # only now; the stock `fairseq-*` scripts die at import
 
@@ -20,7 +20,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from container.failure import JobError
+from byo_container.container.failure import JobError
 
 _state = {"installed": False}
 

@@ -17,8 +17,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from container.failure import JobError
-from handlers.translation.conventions import OURS, SEPARATOR, Conventions
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation.conventions import OURS, SEPARATOR, Conventions
 
 CODES = "codes"
 VERSION = "#version:"  # how subword-nmt's files begin since 2017

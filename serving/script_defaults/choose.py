@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from container.artifacts import is_pretrained, torch_files
+from byo_container.container.artifacts import is_pretrained, torch_files
 
 AUTO = "auto"
 FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface", "tensorflow")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from serving import streaming
+from byo_container.serving import streaming
 
 
 def as_it_is(model: Any) -> Any:
@@ -42,6 +42,6 @@ class Defaults:
 
 def load(family: str) -> Defaults:
     """The defaults of a family, one of choose.FAMILIES."""
-    found = importlib.import_module(f"serving.script_defaults.{family}").DEFAULTS
+    found = importlib.import_module(f"byo_container.serving.script_defaults.{family}").DEFAULTS
     assert isinstance(found, Defaults)
     return found

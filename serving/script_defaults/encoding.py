@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving import codecs, streaming
-from serving.streaming import EVENTS, is_stream
+from byo_container.serving import codecs, streaming
+from byo_container.serving.streaming import EVENTS, is_stream
 
 
 def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:

@@ -12,9 +12,9 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from serving import codecs, weight
-from serving.codecs import MediaType
-from serving.errors import RequestError
+from byo_container.serving import codecs, weight
+from byo_container.serving.codecs import MediaType
+from byo_container.serving.errors import RequestError
 
 NPZ = "application/x-npz"
 LIBSVM = "text/libsvm"

@@ -9,10 +9,10 @@ import sys
 from contextlib import nullcontext
 from typing import Any
 
-from serving import codecs
-from serving.script_defaults import formats
-from serving.script_defaults.defaults import Defaults
-from serving.script_defaults.encoding import output_fn
+from byo_container.serving import codecs
+from byo_container.serving.script_defaults import formats
+from byo_container.serving.script_defaults.defaults import Defaults
+from byo_container.serving.script_defaults.encoding import output_fn
 
 READERS = {
     codecs.JSON: formats.json_array,

@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from container.failure import JobError
-from container.job import read_object
-from serving import codecs, streaming
-from serving.codecs import MediaType
-from serving.errors import RequestError
-from serving.script_defaults import encoding, formats
-from serving.script_defaults.defaults import Defaults
+from byo_container.container.failure import JobError
+from byo_container.container.job import read_object
+from byo_container.serving import codecs, streaming
+from byo_container.serving.codecs import MediaType
+from byo_container.serving.errors import RequestError
+from byo_container.serving.script_defaults import encoding, formats
+from byo_container.serving.script_defaults.defaults import Defaults
 
 # By the end of the name of a model's class, as config.json has it under "architectures".
 TASKS = {

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from container.artifacts import SAVED_MODEL, find_saved_model
-from container.failure import JobError
-from container.log import log
-from serving.script_defaults import defaults
-from serving.script_defaults.choose import FAMILIES, VARIABLE, Evidence, Model, choose, imports_of
-from serving.script_defaults.defaults import Defaults
-from serving.script_defaults.formats import sentence
+from byo_container.container.artifacts import SAVED_MODEL, find_saved_model
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.serving.script_defaults import defaults
+from byo_container.serving.script_defaults.choose import FAMILIES, VARIABLE, Evidence, Model, choose, imports_of
+from byo_container.serving.script_defaults.defaults import Defaults
+from byo_container.serving.script_defaults.formats import sentence
 
 STEPS = ("input_fn", "predict_fn", "output_fn")
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from container.artifacts import torch_files
-from container.failure import JobError
-from serving import codecs
-from serving.codecs import MediaType
-from serving.script_defaults import formats
-from serving.script_defaults.defaults import Defaults
-from serving.script_defaults.encoding import output_fn
+from byo_container.container.artifacts import torch_files
+from byo_container.container.failure import JobError
+from byo_container.serving import codecs
+from byo_container.serving.codecs import MediaType
+from byo_container.serving.script_defaults import formats
+from byo_container.serving.script_defaults.defaults import Defaults
+from byo_container.serving.script_defaults.encoding import output_fn
 
 
 def model_fn(model_dir: str, context: Any) -> Any:

@@ -11,9 +11,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from serving import codecs
-from serving.codecs import MediaType
-from serving.script_defaults import formats
+from byo_container.serving import codecs
+from byo_container.serving.codecs import MediaType
+from byo_container.serving.script_defaults import formats
 
 MAGIC = 0xCED7230A
 FLOAT32, FLOAT64, INT32 = 2, 3, 7

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from container.artifacts import find_saved_model
-from container.failure import JobError
-from serving import codecs
-from serving.codecs import MediaType
-from serving.errors import RequestError
-from serving.script_defaults import encoding, formats
-from serving.script_defaults.defaults import Defaults
-from serving.script_defaults.formats import sentence
+from byo_container.container.artifacts import find_saved_model
+from byo_container.container.failure import JobError
+from byo_container.serving import codecs
+from byo_container.serving.codecs import MediaType
+from byo_container.serving.errors import RequestError
+from byo_container.serving.script_defaults import encoding, formats
+from byo_container.serving.script_defaults.defaults import Defaults
+from byo_container.serving.script_defaults.formats import sentence
 
 DEFAULT_SIGNATURE = "serving_default"
 INSTANCES, INPUTS = "instances", "inputs"

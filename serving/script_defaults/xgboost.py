@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from serving import codecs
-from serving.codecs import MediaType
-from serving.script_defaults import formats, recordio
-from serving.script_defaults.defaults import Defaults
-from serving.script_defaults.encoding import output_fn
-from serving.script_defaults.sklearn import can_predict
+from byo_container.serving import codecs
+from byo_container.serving.codecs import MediaType
+from byo_container.serving.script_defaults import formats, recordio
+from byo_container.serving.script_defaults.defaults import Defaults
+from byo_container.serving.script_defaults.encoding import output_fn
+from byo_container.serving.script_defaults.sklearn import can_predict
 
 
 def _csv(data: formats.Data, media: MediaType) -> Any:

@@ -11,8 +11,8 @@ import importlib
 import sys
 from collections.abc import Collection
 
-from container.log import log
-from container.script_path.byo_container_finder import Finder, last_names
+from byo_container.container.log import log
+from byo_container.container.script_path.byo_container_finder import Finder, last_names
 
 # By package: the module by which it is known whether the real one works, and ours, whose `modules` has its content.
 PACKAGES = {

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from container.script_path.byo_container_words import CONTENT_TYPES, CSV, JSON, NPY
+from byo_container.container.script_path.byo_container_words import CONTENT_TYPES, CSV, JSON, NPY
 
 FRAMEWORK = "sagemaker_containers.beta.framework"
 

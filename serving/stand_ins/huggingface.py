@@ -8,10 +8,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from container.script_path import byo_container_words
-from serving import codecs
-from serving.script_defaults import huggingface
-from serving.stand_ins.inference import UnsupportedFormatError
+from byo_container.container.script_path import byo_container_words
+from byo_container.serving import codecs
+from byo_container.serving.script_defaults import huggingface
+from byo_container.serving.stand_ins.inference import UnsupportedFormatError
 
 PACKAGE = "sagemaker_huggingface_inference_toolkit"
 IMAGES = {name: f"image/{name.lower()}" for name in ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")}

@@ -9,10 +9,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from container.script_path import byo_container_words
-from serving import codecs
-from serving.script_defaults import formats, generic
-from serving.stand_ins.containers import CONVERTERS
+from byo_container.container.script_path import byo_container_words
+from byo_container.serving import codecs
+from byo_container.serving.script_defaults import formats, generic
+from byo_container.serving.stand_ins.containers import CONVERTERS
 
 PACKAGE = "sagemaker_inference"
 CONTENT_TYPES = {**byo_container_words.CONTENT_TYPES, "NPZ": formats.NPZ}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from serving import codecs
-from serving.script_defaults import formats, xgboost
+from byo_container.serving import codecs
+from byo_container.serving.script_defaults import formats, xgboost
 
 
 def modules() -> dict[str, dict[str, Any]]:

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.channels import RECORDIO_MAGIC, Channel, read_recordio
-from container.failure import JobError
-from container.job import TrainingJob
+from byo_container.container.channels import RECORDIO_MAGIC, Channel, read_recordio
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
 from tests.support import Tree
 
 MakeTree = Callable[..., Tree]

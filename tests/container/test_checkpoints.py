@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from container.checkpoints import Checkpoints
+from byo_container.container.checkpoints import Checkpoints
 
 
 @pytest.fixture

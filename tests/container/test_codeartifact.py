@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from container.codeartifact import index_url
-from container.failure import JobError
+from byo_container.container.codeartifact import index_url
+from byo_container.container.failure import JobError
 from tests.support import Tree
 
 MakeTree = Callable[..., Tree]

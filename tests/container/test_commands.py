@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from container import commands, pip
+from byo_container.container import commands, pip
 from tests.support import make_tree
 
 SCRIPTS = Path(sys.executable).parent
@@ -49,7 +49,11 @@ def python(tmp_path: Path) -> Path:
 def run(python: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PIP_NO_INDEX": "1", "PATH": f"{python.parent}:/usr/bin:/bin"}
     return subprocess.run(
-        [python, "-P", "-m", "container.commands", *words], env=environ, capture_output=True, text=True, timeout=120
+        [python, "-P", "-m", "byo_container.container.commands", *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -90,7 +94,7 @@ def test_requirements_are_installed_so(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").touch()
     command = pip.install(tmp_path)
     assert command is not None
-    assert command.argv[:4] == [sys.executable, "-P", "-m", "container.commands"]
+    assert command.argv[:4] == [sys.executable, "-P", "-m", "byo_container.container.commands"]
 
 
 def byo_container(python: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from container.environment import (
+from byo_container.container.environment import (
     _output,
     count_accelerators,
     count_gpus,
@@ -19,8 +19,8 @@ from container.environment import (
     to_arguments,
     to_text,
 )
-from container.job import TrainingJob
-from container.log import log
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
 from tests.support import ONE_HOST, Tree
 
 MakeTree = Callable[..., Tree]
@@ -207,7 +207,7 @@ def test_a_driver_that_hangs_is_told_and_does_not_hold_the_job(
 ) -> None:
     command(tmp_path, "nvidia-smi", "exec /bin/sleep 60")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("container.environment.LISTING_S", 0.2)
+    monkeypatch.setattr("byo_container.container.environment.LISTING_S", 0.2)
     monkeypatch.setattr(log, "propagate", True)
     assert count_gpus() == 0
     assert "nvidia-smi does not answer, so its devices are not used: " in caplog.text

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.failure import (
+from byo_container.container.failure import (
     REASON_LENGTH,
     JobError,
     JobStopped,
@@ -460,7 +460,7 @@ def test_an_output_that_cannot_be_read_is_passed_on_with_the_status(monkeypatch:
     def fails(output: str) -> list[object]:
         raise RecursionError
 
-    monkeypatch.setattr("container.tracebacks.in_output", fails)
+    monkeypatch.setattr("byo_container.container.tracebacks.in_output", fails)
     text = describe_child("train.py", 3, "its last words\n", "and on stdout\n")
     assert text == "train.py ended with status 3\n\nand on stdout\n\nits last words"
     assert not ends_in_traceback("its last words")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from container import handler
-from container.failure import JobError
-from container.handler import HandlerReference, InferenceScript, find_for_serving, find_for_training
-from container.job import TrainingJob
+from byo_container.container import handler
+from byo_container.container.failure import JobError
+from byo_container.container.handler import HandlerReference, InferenceScript, find_for_serving, find_for_training
+from byo_container.container.job import TrainingJob
 from tests.support import Tree, write_files
 
 MakeTree = Callable[..., Tree]
@@ -49,12 +49,12 @@ def test_the_hyperparameter_wins_over_the_variable(ml: MakeTree) -> None:
 
 
 def test_an_installed_handler_is_found_by_its_name(ml: MakeTree) -> None:
-    assert asked(ml(), MODEL_HANDLER="news").target == "handlers.news:NewsClassifier"
+    assert asked(ml(), MODEL_HANDLER="news").target == "byo_container.handlers.news:NewsClassifier"
 
 
 def test_an_installed_handler_names_its_launcher() -> None:
-    assert handler.launcher_of("handlers.translation:Translation") == "torchrun"
-    assert handler.launcher_of("handlers.news:NewsClassifier") is None
+    assert handler.launcher_of("byo_container.handlers.translation:Translation") == "torchrun"
+    assert handler.launcher_of("byo_container.handlers.news:NewsClassifier") is None
     assert handler.launcher_of("mine:Mine") is None
 
 
@@ -108,18 +108,6 @@ def test_a_class_that_cannot_be_loaded(ml: MakeTree, target: str, error: type[Ex
     assert HandlerReference("mine:Mine", "me").load().__name__ == "Mine"
     with pytest.raises(error, match=said):
         HandlerReference(target, "me").load()
-
-
-@pytest.mark.parametrize("room", ["container", "training", "serving", "handlers"])
-@pytest.mark.parametrize("form", ["{}/__init__.py", "{}/x.py", "{}.py"])
-def test_code_with_the_name_of_a_room_is_refused_naming_both(ml: MakeTree, room: str, form: str) -> None:
-    code = ml(code={form.format(room): ""}).paths.code
-    ours = Path(handler.__file__).parent.parent / room
-    with pytest.raises(JobError) as refused:
-        handler.put_on_path([code])
-    assert str(code / form.format(room).removesuffix("/__init__.py").removesuffix("/x.py")) in str(refused.value)
-    assert str(ours) in str(refused.value)
-    assert str(code) not in sys.path
 
 
 def test_who_has_the_old_file_open_reads_it_to_its_end(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.failure import JobError
-from container.hyperparameters import Range, convert, decode, is_platforms, parse
+from byo_container.container.failure import JobError
+from byo_container.container.hyperparameters import Range, convert, decode, is_platforms, parse
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

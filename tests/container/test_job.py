@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.failure import JobError
-from container.job import TrainingJob, read_object
-from container.paths import Paths
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob, read_object
+from byo_container.container.paths import Paths
 from tests.support import ONE_HOST, Tree
 
 MakeTree = Callable[..., Tree]

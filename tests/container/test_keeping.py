@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from container import keeping
-from container.handler import HandlerReference, find_for_serving
+from byo_container.container import keeping
+from byo_container.container.handler import HandlerReference, find_for_serving
 from tests.support import Tree, write_files
 
 MakeTree = Callable[..., Tree]

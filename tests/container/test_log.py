@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from container import log
+from byo_container.container import log
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

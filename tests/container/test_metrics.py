@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from container import metrics
-from container.metrics import Allowance, Recorder, candidates, is_kept, parse, read_rows
+from byo_container.container import metrics
+from byo_container.container.metrics import Allowance, Recorder, candidates, is_kept, parse, read_rows
 from tests.support import wait_until
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from container import resources
+from byo_container.container import resources
 
 
 def cgroup(folder: Path, **files: str) -> Path:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.tracebacks import HEADER, MOST_MEMBERS, Raised, formatted, from_exception, in_output
+from byo_container.container.tracebacks import HEADER, MOST_MEMBERS, Raised, formatted, from_exception, in_output
 
 
 def plain() -> None:

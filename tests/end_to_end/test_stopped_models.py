@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.news import sample as headlines
+from byo_container.handlers.news import sample as headlines
 from tests.serving.conftest import Start, servers_below
 from tests.support import Tree, wait_until
 
@@ -16,7 +16,7 @@ MakeTree = Callable[..., Tree]
 
 HANDLER = """
 import time
-from container.failure import JobStopped
+from byo_container.container.failure import JobStopped
 
 class Mine:
     def train(self, job):

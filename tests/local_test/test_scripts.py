@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from container.job import TrainingJob
-from container.paths import Paths
+from byo_container.container.job import TrainingJob
+from byo_container.container.paths import Paths
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPTS = REPOSITORY / "local_test"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from container.handler import Conversation, Invocation
+from byo_container.container.handler import Conversation, Invocation
 
 
 class LinearModel:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from container.handler import Conversation, InputError, Invocation
+from byo_container.container.handler import Conversation, InputError, Invocation
 
 NOTES = Path(os.environ["SAGEMAKER_BASE_DIR"]) / "notes"
 

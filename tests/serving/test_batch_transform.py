@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from container.failure import JobError
-from serving.batch_transform import checked
+from byo_container.container.failure import JobError
+from byo_container.serving.batch_transform import checked
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Start

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.failure import JobError
-from serving import halves
-from serving.predicting import Predicting, batching_of, pieces
-from serving.settings import Settings
-from serving.waiting import Batching, Line, Ticket
+from byo_container.container.failure import JobError
+from byo_container.serving import halves
+from byo_container.serving.predicting import Predicting, batching_of, pieces
+from byo_container.serving.settings import Settings
+from byo_container.serving.waiting import Batching, Line, Ticket
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Start

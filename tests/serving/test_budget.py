@@ -11,9 +11,9 @@ from typing import Any
 import gevent
 import pytest
 
-from serving import body
-from serving.budget import LARGE_BODY, Budget, Share
-from serving.errors import RequestError
+from byo_container.serving import body
+from byo_container.serving.budget import LARGE_BODY, Budget, Share
+from byo_container.serving.errors import RequestError
 
 LARGE = 10 * LARGE_BODY
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from serving import charsets, codecs
-from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT, MediaType
-from serving.errors import RequestError
+from byo_container.serving import charsets, codecs
+from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT, MediaType
+from byo_container.serving.errors import RequestError
 
 MEGABYTE = 1024 * 1024
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

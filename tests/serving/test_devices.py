@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container.environment import count_gpus
-from container.failure import JobError
-from serving import devices
-from serving.devices import least_used
-from serving.settings import Settings
+from byo_container.container.environment import count_gpus
+from byo_container.container.failure import JobError
+from byo_container.serving import devices
+from byo_container.serving.devices import least_used
+from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start

@@ -12,14 +12,14 @@ from typing import Any
 import gevent
 import pytest
 
-from container.handler import HandlerReference, InputError
-from serving import batching
-from serving.batching import Engine
-from serving.errors import RequestError
-from serving.models import HandlerModel
-from serving.predicting import Predicting
-from serving.settings import Settings
-from serving.waiting import Batching
+from byo_container.container.handler import HandlerReference, InputError
+from byo_container.serving import batching
+from byo_container.serving.batching import Engine
+from byo_container.serving.errors import RequestError
+from byo_container.serving.models import HandlerModel
+from byo_container.serving.predicting import Predicting
+from byo_container.serving.settings import Settings
+from byo_container.serving.waiting import Batching
 
 
 def make(compute: Callable[[list[Any]], list[Any]], **options: Any) -> Engine:

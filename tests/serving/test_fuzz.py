@@ -21,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving import batches, codecs, streaming
-from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
-from serving.errors import RequestError
+from byo_container.serving import batches, codecs, streaming
+from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.errors import RequestError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from container.failure import JobError
-from container.handler import HandlerReference
-from serving.models import HandlerModel
-from serving.settings import Settings
+from byo_container.container.failure import JobError
+from byo_container.container.handler import HandlerReference
+from byo_container.serving.models import HandlerModel
+from byo_container.serving.settings import Settings
 
 
 def load(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> HandlerModel:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from container.handler import HandlerReference
-from serving.errors import RequestError
-from serving.models import HandlerModel, Request
-from serving.settings import Settings
+from byo_container.container.handler import HandlerReference
+from byo_container.serving.errors import RequestError
+from byo_container.serving.models import HandlerModel, Request
+from byo_container.serving.settings import Settings
 from tests.serving.newcomers import LinearModel, pipeline
 
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()

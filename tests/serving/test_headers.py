@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from serving import headers
-from serving.models import Reply
+from byo_container.serving import headers
+from byo_container.serving.models import Reply
 from tests.serving.conftest import Server
 
 ENVIRON = {

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container.failure import JobError
-from container.log import log
-from serving.errors import ModelRefusalError, RequestError
-from serving.headers import cgi_name, look_up
-from serving.inference_script import ScriptModel, favourite
-from serving.models import Reply, Request
-from serving.settings import Settings
-from serving.streaming import compute_with_steps
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.serving.errors import ModelRefusalError, RequestError
+from byo_container.serving.headers import cgi_name, look_up
+from byo_container.serving.inference_script import ScriptModel, favourite
+from byo_container.serving.models import Reply, Request
+from byo_container.serving.settings import Settings
+from byo_container.serving.streaming import compute_with_steps
 
 LOAD = "def model_fn(model_dir): return 10\n"
 
@@ -395,7 +395,7 @@ def test_the_status_of_another_service_is_not_the_clients(load: Any, module: str
     ],
 )
 def test_how_a_script_refuses_a_request(load: Any, raised: str, status: int, message: str) -> None:
-    start = "from container.handler import InputError\nfrom werkzeug.exceptions import NotFound\n"
+    start = "from byo_container.container.handler import InputError\nfrom werkzeug.exceptions import NotFound\n"
     for code in (
         f"def predict_fn(data, model): raise {raised}",
         f"def predict_fn(data, model):\n raise {raised}\n yield 1",

@@ -10,7 +10,7 @@ SCRIPT = """
 import json
 import subprocess
 import sys
-from container.handler import InputError
+from byo_container.container.handler import InputError
 
 class ClientError(Exception):
     __module__ = "sagemaker_inference.errors"

@@ -18,9 +18,8 @@ from typing import Any
 
 import pytest
 
-from container.failure import JobError
-from serving.isolation import ModelCode
-from serving.script_functions import import_file
+from byo_container.serving.isolation import ModelCode
+from byo_container.serving.script_functions import import_file
 
 MAIN = """
 import helper
@@ -107,7 +106,7 @@ def test_what_a_model_had_is_forgotten_with_it(make: Any) -> None:
 STANDARD = """
 import sys, threading
 from pathlib import Path
-from serving.isolation import ModelCode
+from byo_container.serving.isolation import ModelCode
 
 folder = Path(sys.argv[1])
 for name in ("statistics", "calendar", "wave"):
@@ -302,8 +301,3 @@ def test_folders_of_data_hide_no_package(make: Any, tmp_path: Path) -> None:
         numpy = importlib.import_module("numpy")
     assert numpy.__file__
     assert before in (None, numpy)
-
-
-def test_names_of_ours_are_refused(make: Any) -> None:
-    with pytest.raises(JobError, match="rename the first"):
-        make("theirs", serving="")

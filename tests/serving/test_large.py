@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from serving import codecs, large, plain
-from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
-from serving.errors import RequestError
+from byo_container.serving import codecs, large, plain
+from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.errors import RequestError
 
 
 class Both(NamedTuple):

@@ -16,13 +16,13 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from container.paths import Paths
-from serving import many
-from serving.errors import RequestError
-from serving.loaded import Loaded
-from serving.many import ManyModels
-from serving.models import Reply, Request
-from serving.settings import MEGABYTE, Settings
+from byo_container.container.paths import Paths
+from byo_container.serving import many
+from byo_container.serving.errors import RequestError
+from byo_container.serving.loaded import Loaded
+from byo_container.serving.many import ManyModels
+from byo_container.serving.models import Reply, Request
+from byo_container.serving.settings import MEGABYTE, Settings
 
 INFERENCE = """
 import threading

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from container.failure import JobError
-from container.log import log
-from serving.headers import cgi_name
-from serving.mms_context import Context
-from serving.models import Request
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.serving.headers import cgi_name
+from byo_container.serving.mms_context import Context
+from byo_container.serving.models import Request
 
 
 def request(**given: str) -> Request:

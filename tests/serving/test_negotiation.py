@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from serving import codecs, streaming
-from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
-from serving.errors import RequestError
+from byo_container.serving import codecs, streaming
+from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.errors import RequestError
 
 
 @pytest.mark.parametrize(

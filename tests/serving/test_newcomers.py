@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from container.failure import JobError
-from container.handler import HandlerReference
-from serving import batches
-from serving.models import HandlerModel, Request
-from serving.settings import Settings
+from byo_container.container.failure import JobError
+from byo_container.container.handler import HandlerReference
+from byo_container.serving import batches
+from byo_container.serving.models import HandlerModel, Request
+from byo_container.serving.settings import Settings
 from tests.serving.test_conversation import Client
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from serving import nginx
-from serving.settings import MEGABYTE, Settings
+from byo_container.serving import nginx
+from byo_container.serving.settings import MEGABYTE, Settings
 
 RUNTIME = Path("/run/here")
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from container.handler import InputError
-from serving.outputs import outputs_of
+from byo_container.container.handler import InputError
+from byo_container.serving.outputs import outputs_of
 
 
 class Both(NamedTuple):

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from serving import codecs, plain
-from serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
-from serving.errors import RequestError
+from byo_container.serving import codecs, plain
+from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.errors import RequestError
 
 Point = namedtuple("Point", "x y")
 

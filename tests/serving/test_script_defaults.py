@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container.failure import JobError
-from container.log import log
-from serving import weight
-from serving.codecs import MediaType
-from serving.errors import RequestError
-from serving.inference_script import ScriptModel
-from serving.models import Reply, Request
-from serving.script_defaults import defaults, formats, recordio
-from serving.script_defaults.choose import FAMILIES, Evidence, Model, choose, imports_of
-from serving.script_defaults.loading import left_out, told
-from serving.settings import Settings
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.serving import weight
+from byo_container.serving.codecs import MediaType
+from byo_container.serving.errors import RequestError
+from byo_container.serving.inference_script import ScriptModel
+from byo_container.serving.models import Reply, Request
+from byo_container.serving.script_defaults import defaults, formats, recordio
+from byo_container.serving.script_defaults.choose import FAMILIES, Evidence, Model, choose, imports_of
+from byo_container.serving.script_defaults.loading import left_out, told
+from byo_container.serving.settings import Settings
 
 TREE = Model(("sklearn.tree._classes.DecisionTreeClassifier", "sklearn.base.BaseEstimator"), predicts=True)
 BOOSTER = Model(("xgboost.core.Booster", "builtins.object"), predicts=True)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from container.failure import JobError
-from serving.errors import RequestError
-from serving.inference_script import ScriptModel
-from serving.models import Reply, Request
-from serving.script_defaults import encoding
-from serving.script_defaults import pytorch as defaults
-from serving.settings import Settings
+from byo_container.container.failure import JobError
+from byo_container.serving.errors import RequestError
+from byo_container.serving.inference_script import ScriptModel
+from byo_container.serving.models import Reply, Request
+from byo_container.serving.script_defaults import encoding
+from byo_container.serving.script_defaults import pytorch as defaults
+from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Start

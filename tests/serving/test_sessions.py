@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from serving.errors import RequestError
-from serving.sessions import Sessions
+from byo_container.serving.errors import RequestError
+from byo_container.serving.sessions import Sessions
 from tests.serving.conftest import TALKER
 
 if TYPE_CHECKING:

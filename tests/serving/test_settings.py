@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from container.failure import JobError
-from serving import batch_transform
-from serving.devices import default_workers
-from serving.settings import MEGABYTE, Settings, folder_bytes
+from byo_container.container.failure import JobError
+from byo_container.serving import batch_transform
+from byo_container.serving.devices import default_workers
+from byo_container.serving.settings import MEGABYTE, Settings, folder_bytes
 
 
 def settings(**environ: str) -> Settings:

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.failure import JobError
-from container.handler import InputError
-from serving.batching import Engine
-from serving.errors import RequestError
-from serving.predicting import Predicting
-from serving.settings import Settings
-from serving.waiting import Batching, Line, Slice, Slices, Ticket
+from byo_container.container.failure import JobError
+from byo_container.container.handler import InputError
+from byo_container.serving.batching import Engine
+from byo_container.serving.errors import RequestError
+from byo_container.serving.predicting import Predicting
+from byo_container.serving.settings import Settings
+from byo_container.serving.waiting import Batching, Line, Slice, Slices, Ticket
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
@@ -179,7 +179,7 @@ def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
 
 
 def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    from serving import metrics
+    from byo_container.serving import metrics
 
     inputs: list[float] = []
     stages: dict[str, list[float]] = {"queue": [], "predict": []}

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serving import nginx
-
 if TYPE_CHECKING:
     from tests.serving.conftest import Start
 
@@ -165,17 +163,19 @@ def test_what_is_wrong_is_told_at_start(start: Start, environ: dict[str, str], w
     assert "\nTraceback" not in server.log()
 
 
-@pytest.mark.parametrize("room", ["serving", "container"])
-@pytest.mark.parametrize("file", ["{}/__init__.py", "{}.py"])
-def test_a_users_folder_with_one_of_our_names_is_told_at_start(start: Start, base: Path, room: str, file: str) -> None:
-    theirs = base / "code" / file.format(room)
-    theirs.parent.mkdir(exist_ok=True)
-    theirs.write_text("raise ImportError('the wrong one')\n")
-    server = start(base)
-    assert server.ended() == 1
-    (line,) = server.log().splitlines()
-    assert str(base / "code" / room) in line
-    assert str(Path(nginx.__file__).parent.parent / room) in line
+@pytest.mark.parametrize("name", ["container", "training", "serving", "handlers"])
+@pytest.mark.parametrize("where", ["code", "model/code"])
+def test_packages_of_the_user_may_be_called_like_our_folders(start: Start, base: Path, name: str, where: str) -> None:
+    """An installation brings one name, byo_container; all others are the user's."""
+    code = base / where
+    (code / name).mkdir(parents=True, exist_ok=True)
+    (code / name / "__init__.py").write_text("")
+    (code / name / "parts.py").write_text("FACTOR = 3\n")
+    (code / "inference.py").write_text(
+        f"from {name}.parts import FACTOR\n"
+        "def model_fn(d): return FACTOR\ndef predict_fn(data, model): return data * model\n"
+    )
+    assert start(base, MODEL_HANDLER="").ready().ask([1, 2]) == [3, 6]
 
 
 def test_a_working_directory_with_our_names_changes_nothing(start: Start, tmp_path: Path) -> None:

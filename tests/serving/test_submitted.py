@@ -15,10 +15,10 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
-from container.failure import JobError
-from container.handler import find_for_serving
-from container.paths import Paths
-from serving import submitted
+from byo_container.container.failure import JobError
+from byo_container.container.handler import find_for_serving
+from byo_container.container.paths import Paths
+from byo_container.serving import submitted
 from tests.serving.conftest import Start
 
 SCRIPT = """

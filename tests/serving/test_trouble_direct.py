@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from serving import direct
+from byo_container.serving import direct
 from tests.serving.test_metrics import measured
 from tests.serving.test_requests import head, parse
 from tests.serving.test_trouble_clients import connections

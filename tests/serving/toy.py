@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from container.handler import InputError
+from byo_container.container.handler import InputError
 
 LEAKED: list[bytearray] = []
 BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from training import messages
-from training.messages import Message, MessageError, encode, parse, printable
+from byo_container.training import messages
+from byo_container.training.messages import Message, MessageError, encode, parse, printable
 
 HEX = "0f" * 32
 ALL = [

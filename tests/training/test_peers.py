@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from container.child import descendants
-from container.failure import JobError, is_consequence
+from byo_container.container.child import descendants
+from byo_container.container.failure import JobError, is_consequence
+from byo_container.training.company import base_port, read_settings
+from byo_container.training.rank import WORDS, Ranks
 from tests.support import Tree, make_tree, wait_until
 from tests.training.launchers.support import job
-from training.company import base_port, read_settings
-from training.rank import WORDS, Ranks
 
 # Two names that lead to this machine everywhere.
 NAMES = ["localhost", "127.0.0.1"]
@@ -272,7 +272,7 @@ def test_what_a_host_says_cannot_write_into_the_terminal(start: Start) -> None:
 
 SLOW_REPORT = """
 import sys, time
-if "training.report" in sys.orig_argv:
+if "byo_container.training.report" in sys.orig_argv:
     time.sleep(5)
 """
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from container import reading
-from container.child import Command
-from container.job import read_job
-from container.metrics import Row, read_rows
-from container.paths import Paths
+from byo_container.container import reading
+from byo_container.container.child import Command
+from byo_container.container.job import read_job
+from byo_container.container.metrics import Row, read_rows
+from byo_container.container.paths import Paths
+from byo_container.training import records, report, tensorboard
 from tests.support import Tree, wait_until
-from training import records, report, tensorboard
 
 MakeTree = Callable[..., Tree]
 PRINTS = """
@@ -220,7 +220,8 @@ def test_of_a_large_file_whole_lines_from_all_over_it_are_read(tmp_path: Path, m
 def test_tensorboard_is_written_without_loading_torch(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     code = (
-        "import sys, pathlib; from training import tensorboard; from container.metrics import Row\n"
+        "import sys, pathlib; from byo_container.training import tensorboard\n"
+        "from byo_container.container.metrics import Row\n"
         "writer = tensorboard.Events(pathlib.Path(sys.argv[1])); writer.write([Row(1, 1, 'a', 1)]); writer.close()\n"
         "sys.exit('torch' in sys.modules)"
     )
@@ -330,7 +331,7 @@ def test_a_summary_that_nests_too_deep_is_left_out(ml: MakeTree) -> None:
 
 MEASURED = """
 import resource, subprocess, sys
-subprocess.run([sys.executable, "-P", "-m", "training.report", *sys.argv[1:]], check=True)
+subprocess.run([sys.executable, "-P", "-m", "byo_container.training.report", *sys.argv[1:]], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
 
@@ -364,7 +365,7 @@ def test_half_a_report_does_not_stay(ml: MakeTree) -> None:
     tree.paths.output_data.mkdir(parents=True)
     for number in range(5):  # more than the disk can take before the signal
         (tree.paths.output_data / f"{number}.png").write_bytes(report.PNG + bytes(4_000_000))
-    argv = [sys.executable, "-P", "-m", "training.report", "0"]
+    argv = [sys.executable, "-P", "-m", "byo_container.training.report", "0"]
     with subprocess.Popen(argv, env={**os.environ, "SAGEMAKER_BASE_DIR": str(tree.root)}) as process:
         wait_until(lambda: [*tree.paths.output_data.glob(".report*"), *tree.paths.output_data.glob("report*")], "it")
         process.terminate()

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from container.archives import unpack
-from container.failure import JobError
-from container.fetch import fetch
-from container.job import TrainingJob
-from container.log import log
-from container.paths import Paths
-from container.script_path import FOLDER
+from byo_container.container.archives import unpack
+from byo_container.container.failure import JobError
+from byo_container.container.fetch import fetch
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
+from byo_container.container.paths import Paths
+from byo_container.container.script_path import FOLDER
+from byo_container.training import script
 from tests.support import Tree, make_tree, write_files
-from training import script
 
 MakeTree = Callable[..., Tree]
 

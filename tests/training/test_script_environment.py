@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from byo_container.training import notices
+from byo_container.training.network import free_port
 from tests.support import Tree
 from tests.training.launchers.support import job
-from training import notices
-from training.network import free_port
 
 MakeTree = Callable[..., Tree]
 

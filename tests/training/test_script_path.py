@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from container.script_path import FOLDER
+from byo_container.container.script_path import FOLDER
 from tests.support import Tree
 
 MakeTree = Callable[..., Tree]

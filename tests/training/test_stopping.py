@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from container.child import descendants
+from byo_container.container.child import descendants
 from tests.support import Finished, Tree, wait_until, write_files
 
 MakeTree = Callable[..., Tree]
@@ -159,7 +159,7 @@ def test_a_script_that_ends_with_143_itself_was_not_killed(ml: MakeTree) -> None
 
 SAVES = """
 import time
-from container.failure import JobStopped
+from byo_container.container.failure import JobStopped
 
 class Mine:
     def train(self, job):

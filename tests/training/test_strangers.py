@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from container.failure import JobError
-from container.job import Hosts, TrainingJob
-from container.process import Supervisor
+from byo_container.container.failure import JobError
+from byo_container.container.job import Hosts, TrainingJob
+from byo_container.container.process import Supervisor
+from byo_container.training import messages
+from byo_container.training.company import Settings
+from byo_container.training.joining import JobIdentity, make_nonce
+from byo_container.training.listener import STRANGER_S
+from byo_container.training.messages import Challenge, Hello, Message, MessageError, encode, parse
+from byo_container.training.peers import Master
+from byo_container.training.rank import Ranks
+from byo_container.training.wire import UNKNOWN_LINE_LENGTH, Link
 from tests.support import wait_until
 from tests.training.launchers.support import job
-from training import messages
-from training.company import Settings
-from training.joining import JobIdentity, make_nonce
-from training.listener import STRANGER_S
-from training.messages import Challenge, Hello, Message, MessageError, encode, parse
-from training.peers import Master
-from training.rank import Ranks
-from training.wire import UNKNOWN_LINE_LENGTH, Link
 
 LOCAL = "127.0.0.1"
 MINE: dict[str, Any] = {"sagemaker_job_name": "mine", "lr": "1"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from container.metrics import read_rows
-from training import tensorboard
+from byo_container.container.metrics import read_rows
+from byo_container.training import tensorboard
 
 pytest.importorskip("tensorboardX")
 reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

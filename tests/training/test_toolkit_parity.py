@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from container.job import TrainingJob
+from byo_container.container.job import TrainingJob
+from byo_container.training import script
 from tests.support import OURS, Tree
-from training import script
 
 MakeTree = Callable[..., Tree]
 

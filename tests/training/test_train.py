@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from container import keeping
-from container.failure import REASON_LENGTH
-from container.job import read_job
-from tests.support import Tree, write_files
-from training import main, records
-from training.messages import Outcome
-from training.peers import company_of
-from training.rank import Ranks
+from byo_container.container import keeping
+from byo_container.container.failure import REASON_LENGTH
+from byo_container.container.job import read_job
+from byo_container.training import main, records
+from byo_container.training.messages import Outcome
+from byo_container.training.peers import company_of
+from byo_container.training.rank import Ranks
+from tests.support import Tree, make_tree, write_files
 
 MakeTree = Callable[..., Tree]
 
@@ -28,8 +28,8 @@ HANDLER = """
 import json, os, signal, sys, time
 from dataclasses import dataclass
 from typing import Annotated
-from container.failure import JobError, JobStopped
-from container.hyperparameters import Range
+from byo_container.container.failure import JobError, JobStopped
+from byo_container.container.hyperparameters import Range
 
 class Mine:
     @dataclass(frozen=True)
@@ -95,6 +95,23 @@ def test_the_handler_may_be_named_by_the_environment_and_lie_in_the_working_fold
     assert (tree.paths.model / "model.json").is_file()
 
 
+@pytest.mark.parametrize("name", ["container", "training", "serving", "handlers"])
+@pytest.mark.parametrize("form", ["{}/__init__.py", "{}.py"])
+def test_packages_of_the_user_may_be_called_like_our_folders(
+    ml: MakeTree, tmp_path: Path, name: str, form: str
+) -> None:
+    """In the code of a handler and of a script, and on PYTHONPATH."""
+    theirs = {form.format(name): "MINE = True\n"}
+    body = f"import {name}; assert {name}.MINE"
+    done = ml(hyperparameters=MINE, code=handler(body) | theirs).train()
+    assert done.status == 0, done.err
+    done = make_tree(tmp_path / "script", code={"train.py": body} | theirs).train()
+    assert done.status == 0, done.err
+    write_files(tmp_path / "theirs", theirs)
+    done = make_tree(tmp_path / "path", code={"train.py": body}).train(PYTHONPATH=str(tmp_path / "theirs"))
+    assert done.status == 0, done.err
+
+
 def test_a_handler_without_declared_hyperparameters_gets_all_as_they_are(ml: MakeTree) -> None:
     code = {"mine.py": "class Mine:\n    def train(self, job): print(sorted(job.hyperparameters.items()))\n"}
     done = ml(hyperparameters={"a": "1", "b": "x", "sagemaker_x": "1", **MINE}, code=code).train()
@@ -125,7 +142,6 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a missing folder", {"inputs": {"train": {}}}, ["channel 'train': ", "inputdataconfig.json", "is not there"]),
     ("no such module", {"hyperparameters": {"model_handler": "gone:Mine"}}, ["no module 'gone'", "hyperparameters"]),
     ("no such handler", {"hyperparameters": {"model_handler": "nws"}}, ["'nws', which is not installed", "news"]),
-    ("a room's name", {"code": {"serving/__init__.py": ""}}, ["/ml/code/serving and ", "have the same name"]),
     ("no method train", {"code": {"mine.py": "class Mine: pass"}}, ["mine:Mine has no method train(job)"]),
 ]
 
@@ -219,19 +235,6 @@ def test_a_failure_file_of_the_handlers_own_stays(ml: MakeTree) -> None:
     assert (done.status, done.failure) == (9, "I know better")
 
 
-@pytest.mark.parametrize("name", ["container", "training", "serving", "handlers"])
-@pytest.mark.parametrize("form", ["{}/__init__.py", "{}.py"])
-def test_a_room_of_somebody_else_on_the_path_is_named_with_ours(
-    ml: MakeTree, tmp_path: Path, name: str, form: str
-) -> None:
-    theirs = tmp_path / "theirs"
-    write_files(theirs, {form.format(name): "raise ValueError('the wrong one was imported')"})
-    done = ml().train(PYTHONPATH=str(theirs))
-    assert done.status == 1
-    assert f"`import {name}` finds {theirs / form.format(name)}, not " in done.err
-    assert done.reason.strip() == done.err.strip()
-
-
 def test_help_is_quick_and_touches_nothing(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     took = []
@@ -265,7 +268,7 @@ def test_the_log_level_is_the_environments_unless_the_job_says_otherwise(
     ml: MakeTree, environ: str, given: str | None, debug: bool
 ) -> None:
     given_by_job = {"sagemaker_container_log_level": given} if given else {}
-    code = handler("from container.log import log\nlog.debug('a debugging line')")
+    code = handler("from byo_container.container.log import log\nlog.debug('a debugging line')")
     done = ml(hyperparameters={**MINE, **given_by_job}, code=code).train(SAGEMAKER_CONTAINER_LOG_LEVEL=environ)
     assert done.status == 0, done.err
     assert ("a debugging line" in done.err) == debug
@@ -324,7 +327,7 @@ def test_no_place_for_temporary_files_is_told(ml: MakeTree) -> None:
 
 
 SAVES_TOO_MUCH = """
-from container.handler import write_atomically
+from byo_container.container.handler import write_atomically
 write_atomically(job.model_dir / 'model.json', 'new' * 100_000)
 """
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from container import hyperparameters as hp
-from container.child import Command
-from container.failure import JobError
-from container.job import TrainingJob
+from byo_container.container import hyperparameters as hp
+from byo_container.container.child import Command
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
 
 Offers = Mapping[str, Mapping[str, Any]]
 """What each host has told the others, by its name."""

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from container.environment import count_gpus
-from container.failure import JobError
-from container.hyperparameters import nearest
-from container.job import TrainingJob
-from container.log import log
-from training.launchers import Launcher, flag, mpi, single, tf_config, torchrun
+from byo_container.container.environment import count_gpus
+from byo_container.container.failure import JobError
+from byo_container.container.hyperparameters import nearest
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
+from byo_container.training.launchers import Launcher, flag, mpi, single, tf_config, torchrun
 
 SINGLE = Launcher("single", single.launch, distributes=False)
 LAUNCHERS = {

@@ -14,8 +14,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from container.groups import team
-from container.job import TrainingJob
+from byo_container.container.groups import team
+from byo_container.container.job import TrainingJob
 
 WITHOUT_RDMA = frozenset({"ml.g4dn.8xlarge", "ml.g4dn.12xlarge", "ml.g5.48xlarge", "ml.p3dn.24xlarge"})
 """To ask these for RDMA ends the ranks as they start."""

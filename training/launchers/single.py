@@ -6,10 +6,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from container.child import Command
-from container.groups import team
-from container.job import TrainingJob
-from training.launchers import Place
+from byo_container.container.child import Command
+from byo_container.container.groups import team
+from byo_container.container.job import TrainingJob
+from byo_container.training.launchers import Place
 
 # A pipe would make Python hold lines back, and the log would come in lumps.
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}

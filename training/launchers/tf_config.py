@@ -19,18 +19,17 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from container.child import Command
-from container.failure import JobError
-from container.groups import team
-from container.job import TrainingJob
-from container.log import log
-from training.launchers import Place, flag, single
-from training.launchers.strategy import find_parameter_server, program_of
+from byo_container.container.child import Command
+from byo_container.container.failure import JobError
+from byo_container.container.groups import team
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
+from byo_container.training.launchers import Place, flag, single
+from byo_container.training.launchers.strategy import find_parameter_server, program_of
 
-STRATEGY = Path(__file__).resolve().parent.parent / "tf_strategy.py"
+STRATEGY = ("-m", "byo_container.training.tf_strategy")
 LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 MIRRORED = "sagemaker_multi_worker_mirrored_strategy_enabled"
 
@@ -80,7 +79,7 @@ def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Seque
     sharded = sharded_channels(job)
     if sharded:
         env["TRAINING_SHARDED_CHANNELS"] = ", ".join(sharded)
-    argv = [sys.executable, "-P", str(STRATEGY), str(job.paths.model), *_python_words(program)]
+    argv = [sys.executable, "-P", *STRATEGY, str(job.paths.model), *_python_words(program)]
     if rank:
         spare = str(place.scratch / "model")
         env |= {"SM_MODEL_DIR": spare, "TRAINING_SPARE_MODEL_DIR": spare}
@@ -107,7 +106,7 @@ def parameter_server(job: TrainingJob[Any], program: Command, place: Place, host
     common = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **_common(job, program, place)}
 
     def server(task: str, index: int, env: dict[str, str]) -> Command:
-        argv = [sys.executable, "-P", str(STRATEGY), "--server"]
+        argv = [sys.executable, "-P", *STRATEGY, "--server"]
         env = {**common, **env, "TF_CONFIG": tf_config(cluster, task, index)}
         return dataclasses.replace(
             program, argv=argv, name=f"TensorFlow's {task} {index}", env=env, capture=True, service=True
@@ -116,7 +115,7 @@ def parameter_server(job: TrainingJob[Any], program: Command, place: Place, host
     rank = hosts.index(job.hosts.current) if len(hosts) > 1 else 0
     commands = [server("ps", rank, {"CUDA_VISIBLE_DEVICES": ""}), server("worker", rank, {})]
     if rank == 0:
-        argv = [sys.executable, "-P", str(STRATEGY), "--chief", *_python_words(program)]
+        argv = [sys.executable, "-P", *STRATEGY, "--chief", *_python_words(program)]
         env = {**common, "TF_CONFIG": tf_config(cluster, "chief", 0)}
         commands.append(dataclasses.replace(program, argv=argv, name=f"{program.name} (chief)", env=env, capture=True))
     return commands

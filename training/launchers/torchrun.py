@@ -16,12 +16,12 @@ import shutil
 import sys
 from typing import Any
 
-from container.child import Command
-from container.failure import JobError
-from container.groups import team
-from container.job import TrainingJob
-from training.launchers import Launcher, Place, count, efa, single
-from training.rank import WORDS, Ranks
+from byo_container.container.child import Command
+from byo_container.container.failure import JobError
+from byo_container.container.groups import team
+from byo_container.container.job import TrainingJob
+from byo_container.training.launchers import Launcher, Place, count, efa, single
+from byo_container.training.rank import WORDS, Ranks
 
 PROCESSES = ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host")
 COMPILE = "neuron_parallel_compile"

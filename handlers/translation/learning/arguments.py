@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NoReturn
 
-from container import hyperparameters as hp
-from handlers.translation import shims
-from handlers.translation.learning.names import FALSE, GONE, TRUE, settled
+from byo_container.container import hyperparameters as hp
+from byo_container.handlers.translation import shims
+from byo_container.handlers.translation.learning.names import FALSE, GONE, TRUE, settled
 
 CHOICES = ("arch", "criterion", "optimizer", "lr_scheduler")
 """Whose values bring options of their own."""

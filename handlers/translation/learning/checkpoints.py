@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from container.checkpoints import refuse_others
-from container.handler import write_atomically
-from container.job import read_object
-from container.log import log
+from byo_container.container.checkpoints import refuse_others
+from byo_container.container.handler import write_atomically
+from byo_container.container.job import read_object
+from byo_container.container.log import log
 
 LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"
 RUN = "run.json"

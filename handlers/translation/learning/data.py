@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from container.channels import Channel
-from container.failure import JobError
-from container.job import TrainingJob
-from container.resources import cores
-from handlers.translation.learning.distribution import Rank
-from handlers.translation.learning.settings import Settings
-from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import corpus, prepared
-from handlers.translation.preparing.prepared import Prepared
+from byo_container.container.channels import Channel
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
+from byo_container.container.resources import cores
+from byo_container.handlers.translation.learning.distribution import Rank
+from byo_container.handlers.translation.learning.settings import Settings
+from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.preparing import corpus, prepared
+from byo_container.handlers.translation.preparing.prepared import Prepared
 
 CHANNELS = ("training", "train")
 VALIDATION = ("validation", "valid")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from container.failure import JobError
-from container.resources import cores
+from byo_container.container.failure import JobError
+from byo_container.container.resources import cores
 
 VARIABLES = {
     "number": ("RANK", "OMPI_COMM_WORLD_RANK"),

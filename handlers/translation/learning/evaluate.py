@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.translation.learning.distribution import Rank
-from handlers.translation.preparing import corpus
-from handlers.translation.preparing.prepared import Prepared
-from handlers.translation.text import Text, join
+from byo_container.handlers.translation.learning.distribution import Rank
+from byo_container.handlers.translation.preparing import corpus
+from byo_container.handlers.translation.preparing.prepared import Prepared
+from byo_container.handlers.translation.text import Text, join
 
 SENTENCES = 64  # in a batch; sorted by length, so that little of it is padding
 SUBSET = "valid"
@@ -63,7 +63,7 @@ class Evaluator:
         import torch
         from fairseq import utils
 
-        from handlers.translation.translating.search import fit
+        from byo_container.handlers.translation.translating.search import fit
 
         dataset = task.dataset(SUBSET)
         generator = task.build_generator([model], self._generation)

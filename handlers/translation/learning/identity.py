@@ -8,8 +8,8 @@ from argparse import Namespace
 from collections.abc import Iterable
 from typing import Any
 
-from handlers.translation.learning.arguments import CHOICES
-from handlers.translation.learning.names import settled
+from byo_container.handlers.translation.learning.arguments import CHOICES
+from byo_container.handlers.translation.learning.names import settled
 
 MAY_CHANGE = frozenset(
     {

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from container.metrics import line
-from container.progress import say
+from byo_container.container.metrics import line
+from byo_container.container.progress import say
 
 TRAINING = {"loss": "train_loss", "ppl": "train_perplexity", "lr": "learning_rate", "wps": "words_per_second"}
 EPOCH = {name: TRAINING[name] for name in ("loss", "ppl", "lr")}

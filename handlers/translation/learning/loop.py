@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from container.failure import JobStopped
-from container.process import StopFlag
-from container.progress import say
-from handlers.translation.learning import findings, journal
-from handlers.translation.learning.distribution import Rank
-from handlers.translation.learning.evaluate import Evaluator, Stopped
-from handlers.translation.learning.watch import Watch
+from byo_container.container.failure import JobStopped
+from byo_container.container.process import StopFlag
+from byo_container.container.progress import say
+from byo_container.handlers.translation.learning import findings, journal
+from byo_container.handlers.translation.learning.distribution import Rank
+from byo_container.handlers.translation.learning.evaluate import Evaluator, Stopped
+from byo_container.handlers.translation.learning.watch import Watch
 
 STOP = "stop_requested"
 """A figure among those that the ranks add up in every update: how many of them were told to stop."""

@@ -9,14 +9,14 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from container.handler import MANIFEST as HANDLER_MANIFEST
-from handlers.translation import bundle
-from handlers.translation.bundle import Bundle
-from handlers.translation.learning import checkpoints
-from handlers.translation.learning.loop import MEASURES
-from handlers.translation.learning.settings import Settings
-from handlers.translation.preparing.prepared import Prepared
-from handlers.translation.text import CODES
+from byo_container.container.handler import MANIFEST as HANDLER_MANIFEST
+from byo_container.handlers.translation import bundle
+from byo_container.handlers.translation.bundle import Bundle
+from byo_container.handlers.translation.learning import checkpoints
+from byo_container.handlers.translation.learning.loop import MEASURES
+from byo_container.handlers.translation.learning.settings import Settings
+from byo_container.handlers.translation.preparing.prepared import Prepared
+from byo_container.handlers.translation.text import CODES
 
 KEPT = {HANDLER_MANIFEST, "code"}  # which process 1 puts there
 

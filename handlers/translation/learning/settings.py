@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from container import hyperparameters as hp
-from container.failure import JobError
-from container.handler import InputError
-from container.hyperparameters import Range
-from container.log import log
-from handlers.translation.learning import names, recipes
-from handlers.translation.learning.arguments import CHOICES, Parser, check_choice
-from handlers.translation.learning.names import FALSE, TRUE
-from handlers.translation.translating.request import Parameters, parameter_names, read_parameters
+from byo_container.container import hyperparameters as hp
+from byo_container.container.failure import JobError
+from byo_container.container.handler import InputError
+from byo_container.container.hyperparameters import Range
+from byo_container.container.log import log
+from byo_container.handlers.translation.learning import names, recipes
+from byo_container.handlers.translation.learning.arguments import CHOICES, Parser, check_choice
+from byo_container.handlers.translation.learning.names import FALSE, TRUE
+from byo_container.handlers.translation.translating.request import Parameters, parameter_names, read_parameters
 
 NEED_A_GPU = ("fp16", "memory_efficient_fp16")
 MIXED = "amp"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from container.handler import write_atomically
-from container.progress import say
-from handlers.translation.learning import checkpoints, findings
-from handlers.translation.learning.recipes import HIGHER_IS_BETTER
-from handlers.translation.learning.watch import Watch
-from handlers.translation.preparing.prepared import Prepared
+from byo_container.container.handler import write_atomically
+from byo_container.container.progress import say
+from byo_container.handlers.translation.learning import checkpoints, findings
+from byo_container.handlers.translation.learning.recipes import HIGHER_IS_BETTER
+from byo_container.handlers.translation.learning.watch import Watch
+from byo_container.handlers.translation.preparing.prepared import Prepared
 
 FILE = "summary.json"
 

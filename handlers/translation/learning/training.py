@@ -12,20 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from container.failure import JobError, JobStopped
-from container.job import TrainingJob
-from container.log import log
-from container.process import StopFlag
-from container.progress import say
-from container.resources import cores
-from container.writing import check_writable
-from handlers.translation import shims
-from handlers.translation.learning import checkpoints, data, identity, model, settings, summary, usage
-from handlers.translation.learning.distribution import Rank
-from handlers.translation.learning.evaluate import Evaluator
-from handlers.translation.learning.loop import Loop
-from handlers.translation.learning.settings import Settings
-from handlers.translation.preparing.prepared import Prepared
+from byo_container.container.failure import JobError, JobStopped
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
+from byo_container.container.process import StopFlag
+from byo_container.container.progress import say
+from byo_container.container.resources import cores
+from byo_container.container.writing import check_writable
+from byo_container.handlers.translation import shims
+from byo_container.handlers.translation.learning import checkpoints, data, identity, model, settings, summary, usage
+from byo_container.handlers.translation.learning.distribution import Rank
+from byo_container.handlers.translation.learning.evaluate import Evaluator
+from byo_container.handlers.translation.learning.loop import Loop
+from byo_container.handlers.translation.learning.settings import Settings
+from byo_container.handlers.translation.preparing.prepared import Prepared
 
 
 def run(job: TrainingJob[Any]) -> None:

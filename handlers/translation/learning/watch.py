@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from handlers.translation.learning.usage import network_bytes
+from byo_container.handlers.translation.learning.usage import network_bytes
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.translation.conventions import SEPARATOR
-from handlers.translation.text import unescape
+from byo_container.handlers.translation.conventions import SEPARATOR
+from byo_container.handlers.translation.text import unescape
 
 MAGIC = b"MMIDIDX\x00\x00"
 HEADER = struct.Struct("<9sQBQ")  # magic, version, type of a number, sentences

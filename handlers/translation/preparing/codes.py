@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from container.failure import JobError
-from container.progress import Progress
+from byo_container.container.failure import JobError
+from byo_container.container.progress import Progress
 
 
 def count(texts: Iterable[Iterable[str]]) -> Counter[str]:

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from container.failure import JobError
-from container.progress import say
-from handlers.translation.text import find_codes, uppermost
+from byo_container.container.failure import JobError
+from byo_container.container.progress import say
+from byo_container.handlers.translation.text import find_codes, uppermost
 
 BOM = b"\xef\xbb\xbf"
 PARTS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}

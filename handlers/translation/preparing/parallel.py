@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from container.failure import JobError
-from container.progress import Progress
+from byo_container.container.failure import JobError
+from byo_container.container.progress import Progress
 
 CHUNK = 500  # lines; a chunk takes a tenth of a second or so
 Transform = Callable[[str], str]
@@ -46,7 +46,7 @@ def _through(chunks: list[Sequence[str]], make: Callable[[], Transform], workers
     except BrokenProcessPool:
         raise JobError(
             "a process that prepared the text was killed (often: out of memory); take an instance with more memory, "
-            "or prepare the text elsewhere (python -m handlers.translation.prepare)"
+            "or prepare the text elsewhere (python -m byo_container.handlers.translation.prepare)"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

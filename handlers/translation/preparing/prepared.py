@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from container import digest
-from container.failure import JobError
-from container.job import read_object
-from handlers.translation import conventions
-from handlers.translation.conventions import Conventions
-from handlers.translation.preparing import binary
-from handlers.translation.preparing.corpus import Direction
-from handlers.translation.text import CODES_NAMES, find_codes
+from byo_container.container import digest
+from byo_container.container.failure import JobError
+from byo_container.container.job import read_object
+from byo_container.handlers.translation import conventions
+from byo_container.handlers.translation.conventions import Conventions
+from byo_container.handlers.translation.preparing import binary
+from byo_container.handlers.translation.preparing.corpus import Direction
+from byo_container.handlers.translation.text import CODES_NAMES, find_codes
 
 FACTS = "prepared.json"
 BINARY = re.compile(r"train\.([A-Za-z_]+)-([A-Za-z_]+)\.[A-Za-z_]+\.bin")

@@ -15,9 +15,9 @@ from enum import Enum
 from itertools import islice
 from pathlib import Path
 
-from container.failure import JobError
-from handlers.translation.conventions import SENTENCEPIECE, SEPARATOR
-from handlers.translation.text import Bpe, join
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation.conventions import SENTENCEPIECE, SEPARATOR
+from byo_container.handlers.translation.text import Bpe, join
 
 # Of the lines with text. With 10,000 merges most lines have a word that was cut; in plain text none has.
 CUT = 0.05

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from container.failure import JobError
-from container.progress import say
-from handlers.translation import conventions
-from handlers.translation.conventions import Conventions
-from handlers.translation.preparing import cleaning, codes, corpus, parallel, pretokenized
-from handlers.translation.preparing.corpus import Corpus, Files, Pairs
-from handlers.translation.preparing.pretokenized import State
-from handlers.translation.text import CODES_NAMES, Text, join, unescape
+from byo_container.container.failure import JobError
+from byo_container.container.progress import say
+from byo_container.handlers.translation import conventions
+from byo_container.handlers.translation.conventions import Conventions
+from byo_container.handlers.translation.preparing import cleaning, codes, corpus, parallel, pretokenized
+from byo_container.handlers.translation.preparing.corpus import Corpus, Files, Pairs
+from byo_container.handlers.translation.preparing.pretokenized import State
+from byo_container.handlers.translation.text import CODES_NAMES, Text, join, unescape
 
 
 @dataclass(frozen=True)

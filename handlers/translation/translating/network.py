@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from container.failure import JobError
-from handlers.translation import shims
-from handlers.translation.bundle import Bundle, inside
-from handlers.translation.translating import expressions
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation import shims
+from byo_container.handlers.translation.bundle import Bundle, inside
+from byo_container.handlers.translation.translating import expressions
 
 
 @dataclass(frozen=True)

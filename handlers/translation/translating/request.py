@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, get_type_hints
 
-from container.handler import InputError
-from container.hyperparameters import Range, convert, expectation, nearest
-from handlers.translation.translating.sentences import LINES
+from byo_container.container.handler import InputError
+from byo_container.container.hyperparameters import Range, convert, expectation, nearest
+from byo_container.handlers.translation.translating.sentences import LINES
 
 RIGHT = 'a text, a list of texts, or {"inputs": either of them, "parameters": {"beam": 5, …}}'
 KEYS = ("inputs", "parameters")

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from handlers.translation.translating.network import Network
-from handlers.translation.translating.request import Parameters
-from handlers.translation.translating.speed import Ensemble, prepare
+from byo_container.handlers.translation.translating.network import Network
+from byo_container.handlers.translation.translating.request import Parameters
+from byo_container.handlers.translation.translating.speed import Ensemble, prepare
 
 Found = list[tuple[list[str], float]]  # the pieces of a translation and its score, best first
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from handlers.translation import shims
+from byo_container.handlers.translation import shims
 
 shims.install()
 from fairseq.sequence_generator import EnsembleModel  # noqa: E402

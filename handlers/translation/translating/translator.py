@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from container.failure import JobError
-from container.handler import InputError
-from handlers.translation.bundle import MANIFEST, find
-from handlers.translation.text import Bpe, Text, join
-from handlers.translation.translating import network, sentences
-from handlers.translation.translating.request import Hypothesis, Parameters, read_parameters
-from handlers.translation.translating.search import Search
+from byo_container.container.failure import JobError
+from byo_container.container.handler import InputError
+from byo_container.handlers.translation.bundle import MANIFEST, find
+from byo_container.handlers.translation.text import Bpe, Text, join
+from byo_container.handlers.translation.translating import network, sentences
+from byo_container.handlers.translation.translating.request import Hypothesis, Parameters, read_parameters
+from byo_container.handlers.translation.translating.search import Search
 
 # A text of more pieces than these is cut into its sentences, where the model does not tell what it was trained with:
 # prepare leaves sentences of more words out.

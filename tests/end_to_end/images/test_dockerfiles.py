@@ -23,8 +23,8 @@ torch = ["torch==2.13.0"]
 tensorflow = ["numpy==2.4.6", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
 dev = ["pytest==9.2.0"]
 [project.entry-points."byo_container.handlers"]
-news = "handlers.news:NewsClassifier"
-shout = "handlers.shout:Shout"
+news = "byo_container.handlers.news:NewsClassifier"
+shout = "byo_container.handlers.shout:Shout"
 [project.entry-points."byo_container.launchers"]
 news = "single"
 """

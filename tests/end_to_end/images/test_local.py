@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from handlers.news import sample as headlines
-from handlers.translation import sample as sentences
+from byo_container.handlers.news import sample as headlines
+from byo_container.handlers.translation import sample as sentences
 from tests.end_to_end.images.docker import REPOSITORY
 from tests.support import make_tree
 

@@ -20,9 +20,8 @@ CONTEXT = {
         "constraints.txt",
         "README.md",
         "LICENSE",
-        "byo_container.py",
     },
-    *{"container", "training", "serving", "handlers", "tools"},
+    *{"byo_container", "container", "training", "serving", "handlers", "tools"},
 }
 BASE = "python:3.11-slim-bookworm"
 KEPT_APART = r"(^|/)(\.env|\.netrc|\.pypirc|\.git|\.aws|\.docker|\.ssh|id_(rsa|dsa|ecdsa|ed25519)|.*\.p12|ssh_host_.*)$"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.news import sample
+from byo_container.handlers.news import sample
 from tests.end_to_end.images.docker import REPOSITORY
 from tests.end_to_end.images.sdk_runs import SDK, free_port, line_of
 

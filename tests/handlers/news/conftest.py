@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from container.job import TrainingJob
-from container.paths import Paths
-from handlers.news import NewsClassifier, sample
+from byo_container.container.job import TrainingJob
+from byo_container.container.paths import Paths
+from byo_container.handlers.news import NewsClassifier, sample
 
 SMALL = {"vocabulary_size": 4096, "epochs": 2}
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.handler import InputError
-from handlers.news.answers import answer
-from handlers.news.categories import NAMES
+from byo_container.container.handler import InputError
+from byo_container.handlers.news.answers import answer
+from byo_container.handlers.news.categories import NAMES
 
 
 class StandIn:

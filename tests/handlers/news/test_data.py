@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.channels import Channel
-from container.failure import JobError
-from handlers.news import data, sample
-from handlers.news.categories import CATEGORIES
+from byo_container.container.channels import Channel
+from byo_container.container.failure import JobError
+from byo_container.handlers.news import data, sample
+from byo_container.handlers.news.categories import CATEGORIES
 
 # Anything that a title in this format may hold: no tab, no newline, and not blank.
 titles = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n"), min_size=1).filter(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures, from_json
-from handlers.news.text import words
+from byo_container.handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures, from_json
+from byo_container.handlers.news.text import words
 
 WORDS = ["Fed's", "the", "US—open", "\u2018rates\u2019", "日本", "123", "e-mail"]
 headlines = st.lists(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from container.channels import Channel
-from container.failure import JobError
-from handlers.news import glove
+from byo_container.container.channels import Channel
+from byo_container.container.failure import JobError
+from byo_container.handlers.news import glove
 
 
 def test_the_vectors_of_known_words_are_read(tmp_path: Path) -> None:

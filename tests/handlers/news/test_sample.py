@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from handlers.news import data, sample
+from byo_container.handlers.news import data, sample
 
 DEMO = "Why Exercise Alone May Not Be the Key to Weight Loss"
 

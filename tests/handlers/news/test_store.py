@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container.failure import JobError
-from container.writing import UNFINISHED, check_writable
-from handlers.news import store
-from handlers.news.features import Features, NgramFeatures
-from handlers.news.settings import Hyperparameters, Settings
+from byo_container.container.failure import JobError
+from byo_container.container.writing import UNFINISHED, check_writable
+from byo_container.handlers.news import store
+from byo_container.handlers.news.features import Features, NgramFeatures
+from byo_container.handlers.news.settings import Hyperparameters, Settings
 
 IDS = np.array([[1, 2, 3]], np.int32)
 
 
 def network_for(features: Features, seed: int = 1) -> Any:
-    from handlers.news import networks
+    from byo_container.handlers.news import networks
 
     settings = Settings.of(Hyperparameters(seed=seed), rows=100)
     return networks.build(settings, features, store.network_name("bag", features))

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container.failure import JobError
-from container.job import TrainingJob
-from handlers.news import NewsClassifier, data, resuming
-from handlers.news.categories import NAMES
-from handlers.news.settings import Settings
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
+from byo_container.handlers.news import NewsClassifier, data, resuming
+from byo_container.handlers.news.categories import NAMES
+from byo_container.handlers.news.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = "Why Exercise Alone May Not Be the Key to Weight Loss"
@@ -28,7 +28,7 @@ MakeJob = Callable[..., TrainingJob[Any]]
 
 def test_importing_the_handler_is_light() -> None:
     heavy = "[name for name in ('numpy', 'keras', 'tensorflow', 'matplotlib') if name in sys.modules]"
-    code = f"import sys, handlers.news; sys.exit(str({heavy} or ''))"
+    code = f"import sys, byo_container.handlers.news; sys.exit(str({heavy} or ''))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr.strip()) == (1, "")
 
@@ -208,10 +208,10 @@ def test_vectors_that_the_architecture_does_not_take_are_mentioned(
 RUN = """
 import sys
 from pathlib import Path
-from container.failure import JobStopped
-from container.job import TrainingJob
-from container.paths import Paths
-from handlers.news import NewsClassifier
+from byo_container.container.failure import JobStopped
+from byo_container.container.job import TrainingJob
+from byo_container.container.paths import Paths
+from byo_container.handlers.news import NewsClassifier
 job = TrainingJob.read(Paths(Path(sys.argv[1]))).declare(NewsClassifier.Hyperparameters)
 try:
     NewsClassifier().train(job)

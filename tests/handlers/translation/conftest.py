@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from container.job import TrainingJob
-from container.paths import Paths
-from handlers.translation import sample
+from byo_container.container.job import TrainingJob
+from byo_container.container.paths import Paths
+from byo_container.handlers.translation import sample
 from tests.support import ONE_HOST, Tree
 
 if not importlib.util.find_spec("fairseq"):
@@ -102,8 +102,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ready(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, prepared."""
-    from handlers.translation.prepare import Recipe, prepare
-    from handlers.translation.preparing import corpus
+    from byo_container.handlers.translation.prepare import Recipe, prepare
+    from byo_container.handlers.translation.preparing import corpus
 
     text = corpus.find(sorted(plain.iterdir()), "de", "en")
     return prepare(text, tmp_path_factory.mktemp("ready") / "text", Recipe(merges=200)).folder
@@ -123,7 +123,7 @@ def make_job(tmp_path: Path, ready: Path) -> MakeJob:
 
 def finish(root: Path, text: Path, **hyperparameters: object) -> TrainingJob[Any]:
     """A job below `root` on the files in `text`, run to its end."""
-    from handlers.translation import Translation
+    from byo_container.handlers.translation import Translation
 
     job = TrainingJob.read(make_tree_below(root, sorted(text.iterdir()), **hyperparameters).paths)
     Translation().train(job)

@@ -13,7 +13,7 @@ from sacremoses import MosesTokenizer
 from subword_nmt.apply_bpe import BPE
 from subword_nmt.learn_bpe import learn_bpe
 
-from handlers.translation import sample, shims
+from byo_container.handlers.translation import sample, shims
 
 LANGUAGES = ("de", "en")
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from container.failure import JobError
-from container.job import TrainingJob
-from handlers.translation.bundle import Bundle, find
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
+from byo_container.handlers.translation.bundle import Bundle, find
 
 # Long enough to tell the tests apart from what a pickle of PyTorch's may do.
 BOMB = "from pathlib import Path; Path({!r}).touch()"
@@ -165,7 +165,7 @@ class Bomb:
 
 
 def load(folder: Path) -> Any:
-    from handlers.translation.translating import network
+    from byo_container.handlers.translation.translating import network
 
     return network.load(folder, find(folder))
 
@@ -211,7 +211,7 @@ def test_a_setting_that_fairseq_would_run_as_code_is_refused(folder: Path, tmp_p
     ],
 )
 def test_a_damaged_file_is_named(folder: Path, name: str, content: bytes, message: str) -> None:
-    from handlers.translation.translating.translator import Translator
+    from byo_container.handlers.translation.translating.translator import Translator
 
     (folder / name).write_bytes(content)
     with pytest.raises(JobError, match=message):

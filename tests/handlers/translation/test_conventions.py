@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from container.failure import JobError
-from handlers.translation import conventions, sample
-from handlers.translation.conventions import OURS, Conventions, detect
-from handlers.translation.preparing import codes
-from handlers.translation.text import Text
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation import conventions, sample
+from byo_container.handlers.translation.conventions import OURS, Conventions, detect
+from byo_container.handlers.translation.preparing import codes
+from byo_container.handlers.translation.text import Text
 
 GERMAN = [german for german, _ in sample.pairs(400)]
 WAYS = [

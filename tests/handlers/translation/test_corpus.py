@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from container.failure import JobError
-from handlers.translation.preparing import cleaning, corpus
-from handlers.translation.preparing.corpus import Direction
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation.preparing import cleaning, corpus
+from byo_container.handlers.translation.preparing.corpus import Direction
 
 
 def folder_of(folder: Path, **files: str | bytes) -> list[Path]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from container.failure import JobError
-from handlers.translation import sample
-from handlers.translation.learning.distribution import Rank
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation import sample
+from byo_container.handlers.translation.learning.distribution import Rank
 from tests.handlers.translation.conftest import SMALL, make_tree_below
 
 

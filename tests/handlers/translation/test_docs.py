@@ -11,12 +11,12 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from handlers.translation import prepare as command
-from handlers.translation import sample
-from handlers.translation.learning import settings
-from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import corpus, prepared
-from handlers.translation.preparing.prepared import Prepared
+from byo_container.handlers.translation import prepare as command
+from byo_container.handlers.translation import sample
+from byo_container.handlers.translation.learning import settings
+from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.preparing import corpus, prepared
+from byo_container.handlers.translation.preparing.prepared import Prepared
 from tests.handlers.translation import iwslt14
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +24,7 @@ PAGE = (ROOT / "docs" / "translation.md").read_text()
 SECTION = PAGE.split("## Where the data of the examples come from")[1].split("\n## ")[0]
 BLOCKS = [block.group(0) for block in re.finditer(r"(?:^    .+\n)+", SECTION, re.MULTILINE)]
 NETWORK = "# network"
-OURS = "python -m handlers.translation.prepare"
+OURS = "python -m byo_container.handlers.translation.prepare"
 PAIRS = 300
 PLATFORMS = ("model_handler", "launcher", "processes_per_host")
 

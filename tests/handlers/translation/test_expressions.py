@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.translation.translating import expressions
+from byo_container.handlers.translation.translating import expressions
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from handlers.translation.learning import findings, usage
-from handlers.translation.learning.summary import Run, _used, _validated
-from handlers.translation.learning.watch import Watch
+from byo_container.handlers.translation.learning import findings, usage
+from byo_container.handlers.translation.learning.summary import Run, _used, _validated
+from byo_container.handlers.translation.learning.watch import Watch
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from container.failure import JobError
-from container.job import TrainingJob
-from handlers.translation import Translation, sample
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
+from byo_container.handlers.translation import Translation, sample
 from tests.handlers.translation import iwslt14
 from tests.handlers.translation.conftest import ABLE, SMALL, MakeJob, finish, make_tree_below
 from tests.serving.conftest import servers_below
@@ -57,7 +57,7 @@ def test_binary_text_leaves_a_model_that_knows_its_conventions(binary_job: Train
 
 
 def test_our_manifest_says_what_the_files_alone_tell(binary_job: TrainingJob[Any], tmp_path: Path) -> None:
-    from handlers.translation import bundle
+    from byo_container.handlers.translation import bundle
 
     ours = bundle.find(binary_job.model_dir)
     shutil.copytree(binary_job.model_dir, tmp_path / "model")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.translation.learning import journal
-from handlers.translation.learning.journal import Schedule
+from byo_container.handlers.translation.learning import journal
+from byo_container.handlers.translation.learning.journal import Schedule
 
 
 def lines(interval: int, step_s: float, updates: int, first: int = 1) -> list[int]:

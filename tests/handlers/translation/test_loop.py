@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handlers.translation import shims
+from byo_container.handlers.translation import shims
 
 shims.install()
 
@@ -15,7 +15,7 @@ def dealt(rank: int, epoch: int, lengths: list[int], ranks: int = 3) -> list[Any
     import torch
     from fairseq.data.iterators import EpochBatchIterator
 
-    from handlers.translation.learning.loop import deal_alike
+    from byo_container.handlers.translation.learning.loop import deal_alike
 
     batches = [[number] * length for number, length in enumerate(lengths)]
     iterator = EpochBatchIterator(
@@ -58,6 +58,6 @@ def test_the_order_is_the_epochs_own() -> None:
     ],
 )
 def test_where_a_job_resumes(updates: int, place: dict[str, int], said: str) -> None:
-    from handlers.translation.learning.loop import going_on
+    from byo_container.handlers.translation.learning.loop import going_on
 
     assert going_on(updates, place, "checkpoint_last.pt") == said

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from container.child import descendants
-from container.failure import JobError
-from handlers.translation.preparing import parallel
+from byo_container.container.child import descendants
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation.preparing import parallel
 
 LINES = [str(number) for number in range(4)]
 AT_MOST_S = 120  # on a machine that does ten other things
 SLOW_TO_BEGIN = """
 import itertools, os, signal, time
-from handlers.translation.preparing import parallel
+from byo_container.handlers.translation.preparing import parallel
 
 parallel.CHUNK = 1
 signal.signal(signal.SIGTERM, lambda *_: None)  # as a job's own handler, which the workers inherit

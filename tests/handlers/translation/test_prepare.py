@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from container.failure import JobError
-from handlers.translation import prepare as command
-from handlers.translation import sample
-from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import corpus, prepared
-from handlers.translation.text import Bpe, Text, join
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation import prepare as command
+from byo_container.handlers.translation import sample
+from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.preparing import corpus, prepared
+from byo_container.handlers.translation.text import Bpe, Text, join
 from tests.handlers.translation.conftest import PAIRS, VALID
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from container.failure import JobError
-from handlers.translation import conventions, sample
-from handlers.translation import prepare as command
-from handlers.translation.prepare import Recipe, prepare
-from handlers.translation.preparing import binary, corpus, prepared, pretokenized
-from handlers.translation.preparing.prepared import Prepared
-from handlers.translation.preparing.pretokenized import State
-from handlers.translation.text import Text, unescape
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation import conventions, sample
+from byo_container.handlers.translation import prepare as command
+from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.preparing import binary, corpus, prepared, pretokenized
+from byo_container.handlers.translation.preparing.prepared import Prepared
+from byo_container.handlers.translation.preparing.pretokenized import State
+from byo_container.handlers.translation.text import Text, unescape
 from tests.handlers.translation import iwslt14
 
 PLAIN = [german for german, _ in sample.pairs(50)]

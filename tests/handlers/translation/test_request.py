@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.handler import InputError
-from handlers.translation.translating.request import Hypothesis, Parameters, answer, cost, join, split
+from byo_container.container.handler import InputError
+from byo_container.handlers.translation.translating.request import Hypothesis, Parameters, answer, cost, join, split
 
 DEFAULTS = Parameters(beam=4)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from handlers.translation.translating.sentences import split
+from byo_container.handlers.translation.translating.sentences import split
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handlers.translation import sample
+from byo_container.handlers.translation import sample
 from tests.serving.conftest import servers_below
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def server(able: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     """Two workers that are told nothing: the model remembers its handler."""
     base = tmp_path_factory.mktemp("serve") / "ml"
     shutil.copytree(able, base / "model")
-    (base / "model" / "handler.json").write_text('{"handler": "handlers.translation:Translation"}')
+    (base / "model" / "handler.json").write_text('{"handler": "byo_container.handlers.translation:Translation"}')
     with servers_below(lambda: base) as start:
         yield start(base, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready(timeout_s=90)
 

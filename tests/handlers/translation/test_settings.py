@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from container.failure import JobError
-from container.log import log
-from handlers.translation.learning import names, settings
-from handlers.translation.learning.settings import Settings
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.handlers.translation.learning import names, settings
+from byo_container.handlers.translation.learning.settings import Settings
 
 SAMPLE = {
     "lr": "0.25",
@@ -91,8 +91,8 @@ def test_values_arrive_as_fairseq_needs_them(texts: dict[str, str], name: str, v
 
 def flags() -> dict[str, Any]:
     """Every option of fairseq's, for either family of networks, that takes no value."""
-    from handlers.translation.learning import recipes
-    from handlers.translation.learning.arguments import Parser
+    from byo_container.handlers.translation.learning import recipes
+    from byo_container.handlers.translation.learning.arguments import Parser
 
     found: dict[str, Any] = {}
     for arch in ("fconv_iwslt_de_en", "transformer_iwslt_de_en"):

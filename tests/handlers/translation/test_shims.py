@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from handlers.translation import shims
-from handlers.translation.shims import FUSED
+from byo_container.handlers.translation import shims
+from byo_container.handlers.translation.shims import FUSED
 
 shims.install()
 

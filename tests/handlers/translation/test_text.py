@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.failure import JobError
-from handlers.translation.conventions import Conventions
-from handlers.translation.text import Bpe, Text, join
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation.conventions import Conventions
+from byo_container.handlers.translation.text import Bpe, Text, join
 
 GERMAN, ENGLISH = Text("de"), Text("en")
 
@@ -89,7 +89,7 @@ def test_pieces(codes: Path) -> None:
 
 
 def test_words_that_nobody_sends_twice_do_not_stay(codes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.translation.text.CACHED_WORDS", 10)
+    monkeypatch.setattr("byo_container.handlers.translation.text.CACHED_WORDS", 10)
     bpe = Bpe(codes)
     for number in range(1000):
         assert bpe.apply(f"Müller{number}")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from container.failure import JobError
-from container.job import TrainingJob
-from container.log import log
-from handlers.translation import Translation, shims
+from byo_container.container.failure import JobError
+from byo_container.container.job import TrainingJob
+from byo_container.container.log import log
+from byo_container.handlers.translation import Translation, shims
 from tests.handlers.translation.conftest import TRANSFORMER, MakeJob, make_tree_below
 from tests.handlers.translation.parameters import parameters_of
 

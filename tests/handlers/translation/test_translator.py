@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from container.handler import InputError
-from container.job import TrainingJob
-from handlers.translation import Translation, sample
+from byo_container.container.handler import InputError
+from byo_container.container.job import TrainingJob
+from byo_container.handlers.translation import Translation, sample
 from tests.handlers.translation.conftest import TRANSFORMER, finish
 
 if TYPE_CHECKING:
-    from handlers.translation.translating.translator import Translator
+    from byo_container.handlers.translation.translating.translator import Translator
 
 pytestmark = pytest.mark.timeout(300)  # a model is trained first
 
@@ -114,7 +114,7 @@ def test_batches_hold_no_more_than_they_may(translator: Translator, monkeypatch:
         return find(batch, parameters)
 
     monkeypatch.setattr(translator._search, "find", record)
-    monkeypatch.setattr("handlers.translation.translating.translator.MAX_PIECES", 500)
+    monkeypatch.setattr("byo_container.handlers.translation.translating.translator.MAX_PIECES", 500)
     texts = [german for german, _ in sample.pairs(40, seed=10)]
     assert len(plain(translator, *texts)) == 40
     assert sum(count for count, _ in sizes) == 40
@@ -185,7 +185,7 @@ def test_unknown_words_are_copied_where_that_is_asked_for(able: Path, tmp_path: 
 
 
 def test_the_models_defaults_come_from_its_manifest(able: Path, tmp_path: Path) -> None:
-    from container.failure import JobError
+    from byo_container.container.failure import JobError
 
     folder = shutil.copytree(able, tmp_path / "model")
     manifest = folder / "translation.json"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy
 import pytest
 
-from serving.inference_script import ScriptModel
-from serving.models import Reply, Request
-from serving.settings import Settings
+from byo_container.serving.inference_script import ScriptModel
+from byo_container.serving.models import Reply, Request
+from byo_container.serving.settings import Settings
 
 ABSENT = "SageMaker's inference toolkits are not there; tools/toolkits.sh installs them"
 

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from container.child import Command
-from container.job import Hosts, TrainingJob
-from container.paths import Paths
-from training.launchers import Place
+from byo_container.container.child import Command
+from byo_container.container.job import Hosts, TrainingJob
+from byo_container.container.paths import Paths
+from byo_container.training.launchers import Place
 
 ENV = {"SM_HOSTS": "[]"}
 PROGRAM = Command([sys.executable, "train.py", "--lr", "1"], "train.py", ENV, Path("/opt/ml/code"))

@@ -7,11 +7,18 @@ from typing import Any
 
 import pytest
 
-from container.failure import JobError
-from container.groups import FLAGS, team
-from container.log import log
+from byo_container.container.failure import JobError
+from byo_container.container.groups import FLAGS, team
+from byo_container.container.log import log
+from byo_container.training.launchers.choose import (
+    BY_FLAG,
+    SINGLE,
+    XLA,
+    choose,
+    choose_for_handler,
+    refuse_lonely_handlers,
+)
 from tests.training.launchers.support import job, names
-from training.launchers.choose import BY_FLAG, SINGLE, XLA, choose, choose_for_handler, refuse_lonely_handlers
 
 HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
 

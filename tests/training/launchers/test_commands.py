@@ -7,19 +7,20 @@ import itertools
 import json
 import logging
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from container.child import Command
-from container.failure import JobError
-from container.log import log
-from container.paths import Paths
+from byo_container.container.child import Command
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.container.paths import Paths
+from byo_container.training.launchers import efa, mpi, single, tf_config, torchrun
+from byo_container.training.rank import WORDS
 from tests.support import write_files
 from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
-from training.launchers import efa, mpi, single, tf_config, torchrun
-from training.rank import WORDS
 
 LAUNCHERS = [single.launch, torchrun.launch, mpi.launch, tf_config.launch]
 ALONE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "20001"}
@@ -322,7 +323,12 @@ def test_one_host_alone_is_a_cluster_for_who_wants_parameter_servers() -> None:
     [
         ({}, ["train.py"], True, "a parameter server on every host, because strategies.py, line 2, uses Param"),
         ({}, ["other.py"], False, "MultiWorkerMirroredStrategy, because train.py uses no ParameterServerStrategy"),
-        ({}, ["-P", "-m", "training.run_handler", "mine:Handler"], False, "uses no ParameterServerStrategy"),
+        (
+            {},
+            ["-P", "-m", "byo_container.training.run_handler", "mine:Handler"],
+            False,
+            "uses no ParameterServerStrategy",
+        ),
         ({tf_config.MIRRORED: True}, ["train.py"], False, "is on, though strategies.py, line 2, uses"),
     ],
 )
@@ -361,6 +367,6 @@ def test_hosts_outside_the_distributions_groups_run_the_program_alone(launch: An
     assert "algo-3" not in " ".join([*only(launch(inside, PROGRAM, place())).argv])
 
 
-def test_the_files_that_are_started_are_there() -> None:
-    assert Path(WORDS[-1]).is_file()
-    assert tf_config.STRATEGY.is_file()
+def test_the_modules_that_are_started_are_there() -> None:
+    assert find_spec(WORDS[-1])
+    assert find_spec(tf_config.STRATEGY[-1])

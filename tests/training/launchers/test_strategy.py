@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from byo_container.training.launchers.strategy import find_parameter_server, program_of
 from tests.support import write_files
-from training.launchers.strategy import find_parameter_server, program_of
 
 USES = "import tensorflow as tf\n\nstrategy = tf.distribute.ParameterServerStrategy(resolver)\n"
 

@@ -1,33 +1,10 @@
-"""The commands `train` and `serve`, and `byo-container`, by which an image finds out which of them is meant.
-
-They stand outside the rooms, under a name that nobody else uses: the rooms' own names (container,
-training, serving, handlers) are plain ones, and a folder of the same name on PYTHONPATH would be imported
-in their place.
-"""
+"""The commands `train` and `serve`, and `byo-container`, by which an image finds out which of them is meant."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
 import sys
 from pathlib import Path
-
-ROOMS = ("container", "training", "serving", "handlers")
-
-
-def strange_room() -> str | None:
-    """What is wrong where an import would find somebody else's room, naming both."""
-    home = Path(__file__).resolve().parent
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
-        origin = spec.origin if spec else None
-        if origin is None or Path(origin).resolve().parent != home / room:
-            return (
-                f"byo-container: `import {room}` finds {origin or 'no regular package'}, not {home / room}: "
-                f"take {'it' if origin else 'what hides it'} off PYTHONPATH or rename it"
-            )
-    return None
 
 
 def open_standard_streams() -> None:
@@ -43,18 +20,10 @@ def open_standard_streams() -> None:
 def train() -> int:
     """The command `train`."""
     open_standard_streams()
-    fault = strange_room()
-    if fault:
-        # container.failure would write this, if it were sure to be ours.
-        failure = Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "output", "failure")
-        with contextlib.suppress(OSError):
-            failure.parent.mkdir(parents=True, exist_ok=True)
-            failure.write_text(fault + "\n", encoding="utf-8", errors="backslashreplace")
-        sys.exit(fault)
-    from container import guardian
+    from byo_container.container import guardian
 
     guardian.watch_over_us()
-    from training.main import main
+    from byo_container.training.main import main
 
     return main(sys.argv[1:])
 
@@ -62,10 +31,7 @@ def train() -> int:
 def serve() -> int:
     """The command `serve`."""
     open_standard_streams()
-    fault = strange_room()
-    if fault:
-        sys.exit(fault)
-    from serving.main import main
+    from byo_container.serving.main import main
 
     return main(sys.argv[1:])
 
@@ -89,19 +55,14 @@ def main() -> int:
 def check() -> int:
     """The command `byo-container check`: whether a shell would start our `train` and `serve`. For the end of an image's
     build, since sagemaker-training and sagemaker-containers bring commands of these names too."""
-    fault = strange_room()
-    if fault:
-        sys.exit(fault)
-    from container import commands
+    from byo_container.container import commands
 
     return commands.check()
 
 
 def belongs_to_another_package(command: str) -> bool:
-    """Whether the first command of that name on the PATH does. Where our packages are hidden, that is told later."""
-    if strange_room():
-        return False
-    from container.commands import foreign
+    """Whether the first command of that name on the PATH does."""
+    from byo_container.container.commands import foreign
 
     return bool(foreign([command]))
 
