@@ -20,7 +20,7 @@ def open_standard_streams() -> None:
 def train() -> int:
     """The command `train`."""
     open_standard_streams()
-    from byo_container.container import guardian
+    from byo_container.container.process import guardian
 
     guardian.watch_over_us()
     from byo_container.training.main import main

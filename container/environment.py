@@ -14,8 +14,8 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from byo_container.container.groups import distribution_groups, distribution_hosts
 from byo_container.container.hyperparameters import PLATFORM_NAMES
+from byo_container.container.instance_groups import distribution_groups, distribution_hosts
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import level_number, log
 from byo_container.container.script_path.byo_container_words import to_arguments, to_text

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from byo_container.container import tracebacks
+from byo_container.container.files.disk_space import write_with_room
 from byo_container.container.log import log
-from byo_container.container.space import write_with_room
 from byo_container.container.tracebacks import Printed, Raised
 
 REASON_LENGTH = 1024

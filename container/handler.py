@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from byo_container.container.artifacts import needs_no_code
 from byo_container.container.failure import JobError
 from byo_container.container.hyperparameters import nearest
 from byo_container.container.job import TrainingJob, read_object
+from byo_container.container.model_files import needs_no_code
 from byo_container.container.paths import Paths
 
 ENTRY_POINTS = "byo_container.handlers"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from byo_container.container.log import log
-from byo_container.container.output import LONGEST_LINE
+from byo_container.container.process.output import LONGEST_LINE
 
 HEADER = ("time", "step", "metric", "value")
 MOST_NAMES = 1000  # of metrics: one who puts a number into the name would fill memory and disk

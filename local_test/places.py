@@ -21,7 +21,7 @@ ROOT = "/opt/ml"
 LABEL = "byo-container.local-test"
 # Settings of ours and of the platform, which a container gets too.
 PASSED_ON = re.compile(r"(SAGEMAKER|MODEL|TRAINING)_\w+|SSH_PORT|LOG_FORMAT")
-PORTS = 8  # of a job; see training/company.py
+PORTS = 8  # of a job; see training/cluster/session.py
 
 
 class Loopback:

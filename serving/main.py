@@ -17,16 +17,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from byo_container.container import log, pip
-from byo_container.container.child import Child, Command
+from byo_container.container import log
 from byo_container.container.failure import JobError, describe, explain_status
 from byo_container.container.handler import code_folders, find_for_serving, put_on_path
 from byo_container.container.paths import Paths
-from byo_container.container.process import Supervisor
+from byo_container.container.process.child import Child, Command
+from byo_container.container.process.supervisor import Supervisor
 from byo_container.container.resources import cores
-from byo_container.serving import metrics, nginx, submitted
-from byo_container.serving.nginx_log import AccessLog, Complaints
-from byo_container.serving.runtime import DRAINING, runtime_folder
+from byo_container.container.source import pip
+from byo_container.serving.metrics import prometheus
+from byo_container.serving.models import submitted_code
+from byo_container.serving.nginx import config as nginx
+from byo_container.serving.nginx.logs import AccessLog, Complaints
+from byo_container.serving.run_folder import DRAINING, runtime_folder
 from byo_container.serving.settings import MEGABYTE, Settings, folder_bytes
 
 # The platform sends SIGKILL 30 s after SIGTERM: requests in flight get this long, and the end the rest.
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
         with runtime_folder() as runtime, Supervisor() as supervisor:
-            submitted.bring(paths, runtime)
+            submitted_code.bring(paths, runtime)
             if not settings.multi_model:
                 find_for_serving(paths)  # a model that nobody can serve is told now
             put_on_path(code_folders(paths))  # and so is a user's folder with the name of one of ours
@@ -64,8 +67,8 @@ def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
     if not front:
         why = "nginx is not installed" if settings.nginx else "nginx is switched off (MODEL_SERVER_NGINX)"
         log.log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
-    metrics.create(runtime, settings.workers)
-    metrics.bind(runtime, metrics.SERVE)
+    prometheus.create(runtime, settings.workers)
+    prometheus.bind(runtime, prometheus.SERVE)
     servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
     if front:
         await_socket(supervisor, servers[0], runtime / "health.sock")
@@ -139,10 +142,10 @@ def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> C
             sys.executable,
             "-P",
             "-m",
-            "byo_container.serving",
+            "byo_container.serving.workers",
             "-c",
-            "python:byo_container.serving.gunicorn_conf",
-            "byo_container.serving.wsgi:application",
+            "python:byo_container.serving.workers.conf",
+            "byo_container.serving.workers.application:application",
         ],
         name="gunicorn",
         env={
@@ -184,7 +187,7 @@ def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
     if not command:
         return
     check = Command(
-        [sys.executable, "-P", "-c", "import serving.app, serving.worker"],
+        [sys.executable, "-P", "-c", "import byo_container.serving.api.app, byo_container.serving.workers.worker"],
         name=f"`serve`, with what {command.name} has installed,",
         capture=True,
     )

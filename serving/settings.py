@@ -15,7 +15,7 @@ from typing import TypeVar
 from byo_container.container.failure import JobError
 from byo_container.container.resources import memory_bytes
 from byo_container.serving.devices import AUTOCAST, default_workers
-from byo_container.serving.script_defaults.choose import AUTO, FAMILIES
+from byo_container.serving.models.script.defaults.choose import AUTO, FAMILIES
 
 MEGABYTE = 1024 * 1024
 Default = TypeVar("Default", int, None)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from byo_container.container.child import descendants
 from byo_container.container.failure import REASON_LENGTH
 from byo_container.container.paths import Paths
+from byo_container.container.process.child import descendants
 
 TRAIN = Path(sys.executable).with_name("train")
 OURS = ("SM_", "SAGEMAKER_", "TRAINING_", "MODEL_HANDLER", "PYTHONPATH", "LOG_FORMAT")

@@ -21,24 +21,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from byo_container.container import handler, keeping, log
+from byo_container.container import handler, log, manifest
 from byo_container.container import hyperparameters as hp
-from byo_container.container.child import Child, Command
 from byo_container.container.environment import count_accelerators
 from byo_container.container.failure import JobError, JobStopped, describe, report, write_failure
+from byo_container.container.files.reading import open_regular
 from byo_container.container.job import TrainingJob, read_job
 from byo_container.container.paths import Paths
-from byo_container.container.process import STOP_GRACE_S, Stage, Supervisor, run
-from byo_container.container.reading import open_regular
-from byo_container.training import notices, records, script
-from byo_container.training.company import Company, allow_many_files
+from byo_container.container.process.child import Child, Command
+from byo_container.container.process.supervisor import STOP_GRACE_S, Stage, Supervisor, run
+from byo_container.training import notices, script
+from byo_container.training.artifacts import collect
+from byo_container.training.cluster.members import company_of
+from byo_container.training.cluster.protocol import Outcome
+from byo_container.training.cluster.session import Company, allow_many_files
 from byo_container.training.launchers import Launcher, Place
 from byo_container.training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
 from byo_container.training.launchers.mpi import ssh_port
-from byo_container.training.messages import Outcome
-from byo_container.training.network import find_interface, free_port
-from byo_container.training.peers import company_of
-from byo_container.training.rank import Ranks
+from byo_container.training.launchers.network_interface import find_interface, free_port
+from byo_container.training.processes.rank import Ranks
 
 MOST_FAILURE_BYTES = 64 * 1024  # which the other hosts are told, too; the platform reads the first 1,024
 
@@ -70,7 +71,7 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
         allow_many_files()
     notices.warn(job)
     company = company_of(job, Ranks(scratch), grace_s)
-    before = keeping.changes(job.paths.model)
+    before = manifest.changes(job.paths.model)
     try:
         stages, reference = plan(job, company)
         outcome = conclude(run(stages, grace_s, company), company.ranks, job.paths)
@@ -91,12 +92,12 @@ def finish(
     status = outcome.status
     try:
         if status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
-            records.report(job, 0, company)
+            collect.report(job, 0, company)
         status = company.part(outcome, job.paths.failure)
-        if job.hosts.is_master and (status == 0 or keeping.changes(job.paths.model) != before):
+        if job.hosts.is_master and (status == 0 or manifest.changes(job.paths.model) != before):
             keep(reference, job.paths, status)
         if status:
-            records.report(job, status)
+            collect.report(job, status)
     except (Exception, JobStopped) as error:
         if status == 0:
             raise
@@ -120,7 +121,7 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
     refuse_lonely_handlers(job, launcher, reference.target)
     log.log.info("training %s, which %s asks for", reference.target, reference.told_by)
     # -P: `training` must be ours, also where the current folder holds another one.
-    words = ["-P", "-m", "byo_container.training.run_handler", reference.target, reference.told_by]
+    words = ["-P", "-m", "byo_container.training.processes.run_handler", reference.target, reference.told_by]
     program = Command([sys.executable, *words], reference.target)
     return start(job, program, launcher, company), reference
 
@@ -146,7 +147,7 @@ def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: 
         commands = launcher.launch(job, program, here)
         if all(command.service for command in commands):
             company.done()
-        return records.observed(commands, job.paths) if records.keeps_records(job) else commands
+        return collect.observed(commands, job.paths) if collect.keeps_records(job) else commands
 
     return [*([command] for command in launcher.prepare(job, place)), launch]
 
@@ -185,7 +186,7 @@ def keep(reference: handler.HandlerReference | None, paths: Paths, status: int) 
     """Leaves beside the model what `serve` needs to find its code. That this fails does not fail a job."""
     try:
         if reference or script.brings_inference(paths):
-            keeping.keep(reference, paths)
+            manifest.keep(reference, paths)
     except Exception as error:
         log.log.warning("the code is not kept beside the model: %s: %s", type(error).__name__, error)
     log.log.info("%s; the model is in %s", "not finished" if status else "finished", paths.model)

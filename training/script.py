@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from byo_container.container import pip
-from byo_container.container.child import LONGEST_STRING, Command, short
 from byo_container.container.environment import region_of, sm_variables, to_arguments, to_text
 from byo_container.container.failure import JobError
-from byo_container.container.fetch import fetch
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
+from byo_container.container.process.child import LONGEST_STRING, Command, short
 from byo_container.container.script_path import FOLDER as STAND_INS
+from byo_container.container.source import pip
+from byo_container.container.source.fetch import fetch
 
 DEFAULT_PROGRAM = "train.py"
 SERVED = "inference.py"
 MODULE = "SAGEMAKER_TRAINING_MODULE"
-RUN_MODULE = Path(__file__).resolve().with_name("run_module.py")
+RUN_MODULE = Path(__file__).resolve().parent / "processes" / "run_module.py"
 Kind = Literal["script", "package", "command"]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from byo_container.container.process import StopFlag
+from byo_container.container.process.supervisor import StopFlag
 from byo_container.container.progress import Progress
 from byo_container.handlers.news.examples import Examples, Task
 from byo_container.handlers.news.journal import Journal, Measures, measure

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from byo_container.container import digest
 from byo_container.container.channels import Channel
 from byo_container.container.failure import JobError
+from byo_container.container.files import digest
 from byo_container.handlers.news.categories import CATEGORIES
 
 COLUMNS = ("ID", "TITLE", "URL", "PUBLISHER", "CATEGORY", "STORY", "HOSTNAME", "TIMESTAMP")

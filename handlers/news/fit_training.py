@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from byo_container.container.process import StopFlag
+from byo_container.container.process.supervisor import StopFlag
 from byo_container.container.progress import Progress
 from byo_container.handlers.news.examples import Task
 from byo_container.handlers.news.features import WordFeatures

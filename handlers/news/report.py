@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
-from byo_container.container.writing import writing
+from byo_container.container.files.disk_errors import writing
 from byo_container.handlers.news.categories import NAMES
 from byo_container.handlers.news.journal import Measures
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from byo_container.container import digest
 from byo_container.container.checkpoints import Checkpoints, refuse_others
+from byo_container.container.files import digest
 from byo_container.container.progress import say
 from byo_container.handlers.news.data import Headlines
 from byo_container.handlers.news.journal import Journal, Measures

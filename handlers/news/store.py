@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from byo_container.container.failure import JobError
-from byo_container.container.writing import UNFINISHED, writing
+from byo_container.container.files.disk_errors import UNFINISHED, writing
 from byo_container.handlers.news.categories import NAMES
 
 if TYPE_CHECKING:

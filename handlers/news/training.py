@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from byo_container.container.channels import Channel
 from byo_container.container.failure import JobError, JobStopped
+from byo_container.container.files.disk_errors import check_writable
 from byo_container.container.job import TrainingJob
-from byo_container.container.process import StopFlag
+from byo_container.container.process.supervisor import StopFlag
 from byo_container.container.progress import Progress, say
-from byo_container.container.writing import check_writable
 from byo_container.handlers.news import data, glove, resuming, store
 from byo_container.handlers.news.features import Features, NgramFeatures, Ragged, WordFeatures
 from byo_container.handlers.news.settings import Hyperparameters, Settings

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from byo_container.container import archives
-from byo_container.container.archives import ArchiveSizeError, unpack
 from byo_container.container.failure import JobError
+from byo_container.container.files import archives
+from byo_container.container.files.archives import ArchiveSizeError, unpack
 
 
 def member(name: str, content: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from byo_container.container.codeartifact import index_url
+from byo_container.container.aws.codeartifact import index_url
 from byo_container.container.failure import JobError
 from tests.support import Tree
 

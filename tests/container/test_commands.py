@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container import commands, pip
+from byo_container.container import commands
+from byo_container.container.source import pip
 from tests.support import make_tree
 
 SCRIPTS = Path(sys.executable).parent

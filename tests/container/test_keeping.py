@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container import keeping
+from byo_container.container import manifest
 from byo_container.container.handler import HandlerReference, find_for_serving
 from tests.support import Tree, write_files
 
@@ -22,7 +22,7 @@ MakeTree = Callable[..., Tree]
 def test_a_model_remembers_its_handler_and_its_code(ml: MakeTree) -> None:
     tree = ml(code={"mine.py": "1", "sub/data.txt": "2", "__pycache__/mine.pyc": "3", ".git/config": "4"})
     tree.paths.model.mkdir()
-    keeping.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    manifest.keep(HandlerReference("mine:Mine", "me"), tree.paths)
     model = tree.paths.model
     assert json.loads((model / "handler.json").read_text()) == {"handler": "mine:Mine"}
     assert files_below(model / "code") == {"mine.py": "1", "sub/data.txt": "2"}
@@ -35,34 +35,34 @@ def files_below(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != keeping.KEPT
+        if path.is_file() and path.name != manifest.KEPT
     }
 
 
 def test_the_next_runs_code_replaces_what_an_older_run_kept(ml: MakeTree) -> None:
     tree = ml(code={"old.py": "1"})
     tree.paths.model.mkdir()
-    keeping.keep_code(tree.paths)
+    manifest.keep_code(tree.paths)
     (tree.paths.code / "old.py").unlink()
     write_files(tree.paths.code, {"new.py": "2"})
-    keeping.keep_code(tree.paths)
+    manifest.keep_code(tree.paths)
     assert files_below(tree.paths.model) == {"code/new.py": "2"}
 
 
 def test_code_that_the_training_put_there_itself_stays(ml: MakeTree) -> None:
     tree = ml(code={"train.py": "1"})
     write_files(tree.paths.model / "code", {"inference.py": "theirs"})
-    keeping.keep_code(tree.paths)
+    manifest.keep_code(tree.paths)
     assert files_below(tree.paths.model) == {"code/inference.py": "theirs"}
 
 
 def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, mount: Callable[..., None]) -> None:
     tree = ml(code={"a.py": "1"})
     mount(tree.paths.model, "size=64k")
-    keeping.keep_code(tree.paths)
+    manifest.keep_code(tree.paths)
     write_files(tree.paths.code, {"b.bin": "x" * 100_000})
     with pytest.raises(OSError, match="No space left"):
-        keeping.keep_code(tree.paths)
+        manifest.keep_code(tree.paths)
     assert files_below(tree.paths.model) == {"code/a.py": "1"}
     assert [path.name for path in tree.paths.model.iterdir()] == ["code"]
 
@@ -72,29 +72,29 @@ def test_a_full_disk_is_no_reason_to_fail_but_is_told(
 ) -> None:
     tree = ml(code={"mine.py": "1", "b.bin": "x" * 100_000})
     mount(tree.paths.model, "size=64k")
-    keeping.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    manifest.keep(HandlerReference("mine:Mine", "me"), tree.paths)
     assert [path.name for path in tree.paths.model.iterdir()] == ["handler.json"]
     place = tree.paths.model / "code"
     assert f"cannot be copied to {place}: [Errno 28] No space left on device" in caplog.text
     (tree.paths.model / "handler.json").unlink()
     (tree.paths.model / "model.bin").write_bytes(b"x" * (64 * 1024))
-    keeping.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    manifest.keep(HandlerReference("mine:Mine", "me"), tree.paths)
     assert "handler.json cannot be written: No space left on device" in caplog.text
     assert "served with MODEL_HANDLER=mine:Mine in the environment" in caplog.text
 
 
 def test_what_was_written_below_a_folder_is_noticed(tmp_path: Path) -> None:
     write_files(tmp_path, {"a/model.bin": "1", "b": "2"})
-    before = keeping.changes(tmp_path)
-    assert keeping.changes(tmp_path) == before
+    before = manifest.changes(tmp_path)
+    assert manifest.changes(tmp_path) == before
     (tmp_path / "empty").mkdir()
-    assert keeping.changes(tmp_path) == before
+    assert manifest.changes(tmp_path) == before
     # As `cp -p` leaves it: as long and as old as the last one.
     kept = (tmp_path / "b").stat()
     (tmp_path / "b").write_text("3")
     os.utime(tmp_path / "b", ns=(kept.st_atime_ns, kept.st_mtime_ns))
-    assert keeping.changes(tmp_path) != before
-    assert keeping.changes(tmp_path / "nowhere") == {}
+    assert manifest.changes(tmp_path) != before
+    assert manifest.changes(tmp_path / "nowhere") == {}
 
 
 def nest(folder: Path, levels: int) -> None:
@@ -125,17 +125,17 @@ def deep(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
 
 def test_a_folder_may_be_deep(tmp_path: Path, deep: Callable[[Path], None]) -> None:
     deep(tmp_path)
-    before = keeping.changes(tmp_path)
+    before = manifest.changes(tmp_path)
     assert [Path(path).name for path in before] == ["deepest"]
     (tmp_path / "more").touch()
-    assert keeping.changes(tmp_path) != before
+    assert manifest.changes(tmp_path) != before
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/loop").symlink_to(tmp_path)
     (tmp_path / "a/nowhere").symlink_to("/nowhere/at/all")
-    assert sorted(keeping.changes(tmp_path)) == [str(tmp_path / "a/loop"), str(tmp_path / "a/nowhere")]
+    assert sorted(manifest.changes(tmp_path)) == [str(tmp_path / "a/loop"), str(tmp_path / "a/nowhere")]
 
 
 def test_what_cannot_be_copied_is_left_out(
@@ -151,12 +151,12 @@ def test_what_cannot_be_copied_is_left_out(
             server.bind("socket")
         deep(code)
         for _ in range(2):  # the second one replaces the first
-            keeping.keep_code(tree.paths)
+            manifest.keep_code(tree.paths)
     kept = model / "code"
-    assert {path.name for path in kept.iterdir()} == {"inference.py", "sub", "link", "d", keeping.KEPT}
+    assert {path.name for path in kept.iterdir()} == {"inference.py", "sub", "link", "d", manifest.KEPT}
     assert (kept / "link").is_symlink()
     assert [path.name for path in (kept / "sub").iterdir()] == ["data.txt"]
-    assert len(list(kept.rglob("d"))) == keeping.MOST_LEVELS
+    assert len(list(kept.rglob("d"))) == manifest.MOST_LEVELS
     (line, _) = [message for message in caplog.messages if "left out" in message]
     assert line.startswith(f"left out of the code in {kept}: ")
     assert all(part in line for part in ("sub/fifo (no regular file)", "socket (no regular file)", "... (too deep)"))
@@ -168,14 +168,14 @@ def test_a_model_folder_in_the_code_is_not_copied_into_itself(ml: MakeTree, capl
     paths.code.joinpath("out").mkdir()
     paths.model.symlink_to(paths.code / "out")
     write_files(paths.model, {"model.bin": "2"})
-    keeping.keep(None, paths)
+    manifest.keep(None, paths)
     assert files_below(paths.model) == {"code/inference.py": "1", "model.bin": "2"}
     assert "out (the model folder)" in caplog.text
 
 
 def test_a_model_folder_that_the_training_has_removed_gets_the_code(ml: MakeTree) -> None:
     tree = ml(code={"inference.py": "1", "sub/data.txt": "2"})
-    keeping.keep(None, tree.paths)
+    manifest.keep(None, tree.paths)
     assert files_below(tree.paths.model) == {"code/inference.py": "1", "code/sub/data.txt": "2"}
 
 
@@ -186,7 +186,7 @@ def test_whatever_keeps_the_code_from_being_copied_is_a_warning(
         raise RecursionError("too deep")
 
     tree = ml(code={"inference.py": "1"})
-    monkeypatch.setattr(keeping, "keep_code", fails)
-    keeping.keep(None, tree.paths)
+    monkeypatch.setattr(manifest, "keep_code", fails)
+    manifest.keep(None, tree.paths)
     assert "cannot be copied" in caplog.text
     assert "RecursionError: too deep" in caplog.text

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byo_container.container.output import LONGEST_LINE, TAIL_BYTES, Lines, Output
+from byo_container.container.process.output import LONGEST_LINE, TAIL_BYTES, Lines, Output
 
 
 def test_lines_are_whole() -> None:

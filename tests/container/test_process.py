@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.child import Command, descendants, spawn
 from byo_container.container.failure import JobError
-from byo_container.container.process import StopFlag
+from byo_container.container.process.child import Command, descendants, spawn
+from byo_container.container.process.supervisor import StopFlag
 from tests.support import runs, wait_until
 
 PRELUDE = """
 import os, signal, sys, threading, time
-from byo_container.container.process import *
+from byo_container.container.process.supervisor import *
 python = lambda code, **more: Command([sys.executable, "-c", code], "child", **more)
 """
 
@@ -233,7 +233,7 @@ def test_a_stop_flag_asks_and_gives_the_handler_back() -> None:
 def test_a_child_whose_parent_died_before_it_could_ask_for_its_signal_ends() -> None:
     done = supervise("""
         import functools, subprocess
-        from byo_container.container.child import _prepare_child
+        from byo_container.container.process.child import _prepare_child
         for parent in (os.getpid(), 1):  # as if process 1 had started it, and died at once
             start = functools.partial(_prepare_child, parent)
             print(subprocess.run(["true"], preexec_fn=start).returncode)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from byo_container.container import tree
-from byo_container.container.tree import Process
+from byo_container.container.process import tree
+from byo_container.container.process.tree import Process
 
 TRAIN = 1
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.child import descendants
+from byo_container.container.process.child import descendants
 from tests.hosts import Hosts, make_hosts
 from tests.support import wait_until
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.child import descendants
+from byo_container.container.process.child import descendants
 from tests.support import Finished, Tree, runs, wait_until
 
 MakeTree = Callable[..., Tree]
@@ -60,7 +60,7 @@ def children(pid: int) -> list[int]:
 HANDLER = """
 import os, sys, time
 from byo_container.container.failure import JobStopped
-from byo_container.container.process import StopFlag
+from byo_container.container.process.supervisor import StopFlag
 
 class Mine:
     def train(self, job):
@@ -195,7 +195,7 @@ def state_and_parent(pid):
 
 def records_metrics(pid):  # train's own, beside the script
     with open(f"/proc/{pid}/cmdline") as stream:
-        return "byo_container.training.tensorboard" in stream.read()
+        return "byo_container.training.artifacts.tensorboard" in stream.read()
 
 parent = str(os.getppid())
 print("parent", parent)

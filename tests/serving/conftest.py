@@ -23,12 +23,12 @@ from typing import Any
 import pytest
 import requests
 
-from byo_container.container.child import end_with_parent
+from byo_container.container.process.child import end_with_parent
 
 SERVE = Path(sys.executable).with_name("serve")
 TOY, TALKER = "toy:Toy", "talker:Talker"
 STATUS = attrgetter("status_code")
-PROGRAMS = {"gunicorn": "-m byo_container.serving ", "nginx": "nginx: master"}
+PROGRAMS = {"gunicorn": "-m byo_container.serving.workers ", "nginx": "nginx: master"}
 SETTINGS = ("SAGEMAKER_", "MODEL_SERVER_", "MODEL_HANDLER", "LOG_FORMAT", "GUNICORN_", "BYO_", "TOY_")
 
 

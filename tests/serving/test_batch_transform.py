@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.serving.batch_transform import checked
+from byo_container.serving.models.execution_parameters import checked
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Start

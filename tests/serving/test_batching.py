@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byo_container.container.failure import JobError
-from byo_container.serving import halves
-from byo_container.serving.predicting import Predicting, batching_of, pieces
+from byo_container.serving.engine import bisect_failures
+from byo_container.serving.engine.queue import Batching, Line, Ticket
+from byo_container.serving.models.handler.predict import Predicting, batching_of, pieces
 from byo_container.serving.settings import Settings
-from byo_container.serving.waiting import Batching, Line, Ticket
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Start
@@ -93,7 +93,7 @@ def test_the_poisoned_fail_alone_and_soon(poisoned: set[int]) -> None:
             raise ValueError("poisoned")
         return items
 
-    outcomes = halves.outcomes(compute, list(range(32)))
+    outcomes = bisect_failures.outcomes(compute, list(range(32)))
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == sorted(poisoned)
     assert [outcome for outcome in outcomes if isinstance(outcome, int)] == sorted(set(range(32)) - poisoned)
     assert calls <= (11 if len(poisoned) == 1 else 63)

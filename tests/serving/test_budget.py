@@ -11,9 +11,9 @@ from typing import Any
 import gevent
 import pytest
 
-from byo_container.serving import body
-from byo_container.serving.budget import LARGE_BODY, Budget, Share
+from byo_container.serving.api import request_body
 from byo_container.serving.errors import RequestError
+from byo_container.serving.memory_budget import LARGE_BODY, Budget, Share
 
 LARGE = 10 * LARGE_BODY
 
@@ -102,7 +102,7 @@ def test_small_bodies_are_free() -> None:
 
 
 def gzipped(plain: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=body.GZIP)
+    packer = zlib.compressobj(wbits=request_body.GZIP)
     return packer.compress(plain) + packer.flush()
 
 
@@ -132,7 +132,7 @@ def test_a_body_is_weighed_before_it_is_read(
 
     with Share(budget) as share:
         try:
-            body.read({"wsgi.input": Sent(sent), **headers}, 100 * LARGE, share)
+            request_body.read({"wsgi.input": Sent(sent), **headers}, 100 * LARGE, share)
             assert budget.held == kept
         except RequestError:
             assert kept is None

@@ -13,13 +13,13 @@ import gevent
 import pytest
 
 from byo_container.container.handler import HandlerReference, InputError
-from byo_container.serving import batching
-from byo_container.serving.batching import Engine
+from byo_container.serving.engine import engine as batching
+from byo_container.serving.engine.engine import Engine
+from byo_container.serving.engine.queue import Batching
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models import HandlerModel
-from byo_container.serving.predicting import Predicting
+from byo_container.serving.models.handler.predict import Predicting
+from byo_container.serving.models.model_server import HandlerModel
 from byo_container.serving.settings import Settings
-from byo_container.serving.waiting import Batching
 
 
 def make(compute: Callable[[list[Any]], list[Any]], **options: Any) -> Engine:

@@ -21,8 +21,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from byo_container.serving import batches, codecs, streaming
-from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.dialects import envelopes
+from byo_container.serving.engine import streaming
 from byo_container.serving.errors import RequestError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
@@ -104,7 +106,7 @@ def outcome(act: Callable[[], Any]) -> Any:
 
 def decoded(body: bytes, header: str) -> tuple[list[Any], bool] | None:
     """None for what is refused, as only a client's mistake may be."""
-    found = outcome(lambda: codecs.decode(body, codecs.content_type(header)))
+    found = outcome(lambda: media_types.decode(body, media_types.content_type(header)))
     if isinstance(found, RequestError):
         assert found.status in (400, 413, 415), found
         assert "\n" not in found.message
@@ -122,7 +124,7 @@ def test_bodies_are_read_or_refused(name: str, data: st.DataObject) -> None:
     if found is None:
         return
     values, many = found
-    assert many == (name in codecs.LINE_TYPES)
+    assert many == (name in media_types.LINE_TYPES)
     assert values
     assert many or len(values) == 1
 
@@ -136,10 +138,10 @@ def test_what_was_read_can_be_written_in_order_and_number(name: str, data: st.Da
     if found is None:
         return
     values, _ = found
-    again, _ = codecs.decode(codecs.encode(values, True, JSON_LINES), codecs.content_type(JSON_LINES))
+    again, _ = media_types.decode(media_types.encode(values, True, JSON_LINES), media_types.content_type(JSON_LINES))
     assert again == values
     for other in (CSV, TEXT):
-        lines = codecs.encode(values, True, other)
+        lines = media_types.encode(values, True, other)
         assert other == CSV or lines.count(b"\n") == len(values)
 
 
@@ -149,9 +151,9 @@ def test_arrays_are_written_in_every_form_or_it_is_told(data: st.DataObject) -> 
     found = decoded(data.draw(broken_bodies(SEEDS[NPY])), NPY)
     if found is None:
         return
-    for name in codecs.ENCODERS:
+    for name in media_types.ENCODERS:
         with suppress(TypeError):  # complex numbers, say: a prediction that JSON does not know is the model's fault
-            written = outcome(partial(codecs.encode, found[0], False, name))
+            written = outcome(partial(media_types.encode, found[0], False, name))
             assert isinstance(written, bytes) or written.status == 406
 
 
@@ -161,9 +163,9 @@ def test_arrays_are_written_in_every_form_or_it_is_told(data: st.DataObject) -> 
     | st.lists(st.sampled_from([*SEEDS, "*/*", "text/*", ";q=", "0.5", ",", "q=nan"])).map("".join)
 )
 def test_headers_are_understood_or_refused(header: str) -> None:
-    codecs.content_type(header)
+    media_types.content_type(header)
     found = outcome(lambda: streaming.accepted(header, JSON))
-    assert found in (*codecs.ENCODERS, streaming.EVENTS) or found.status == 406
+    assert found in (*media_types.ENCODERS, streaming.EVENTS) or found.status == 406
     decoded(b"[1]", header)
 
 
@@ -174,7 +176,7 @@ ASKED = st.dictionaries(WORDS | st.text(), VALUES | st.dictionaries(st.text(), V
 @fuzz
 @given(value=ASKED)
 def test_batches_are_taken_apart_or_refused(value: Any) -> None:
-    found = outcome(lambda: batches.split(value))
+    found = outcome(lambda: envelopes.split(value))
     if isinstance(found, RequestError):
         assert found.status == 400
         assert isinstance(value, dict)
@@ -207,7 +209,7 @@ def test_outputs_are_written_or_refused_in_words(outputs: list[Any], many: bool,
     """Bytes, say, are the model's fault. What is written is what the name says: JSON and UTF-8 without exceptions."""
     body, refused = b"null", ""
     try:
-        body = codecs.encode(outputs, many, name)
+        body = media_types.encode(outputs, many, name)
     except (TypeError, RequestError) as error:
         refused = str(error)
     assert not refused or any(words in refused for words in ("cannot be written", "no form in", "no array"))

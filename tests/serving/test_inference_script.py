@@ -17,12 +17,12 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
+from byo_container.serving.engine.streaming import compute_with_steps
 from byo_container.serving.errors import ModelRefusalError, RequestError
 from byo_container.serving.headers import cgi_name, look_up
-from byo_container.serving.inference_script import ScriptModel, favourite
-from byo_container.serving.models import Reply, Request
+from byo_container.serving.models.model_server import Reply, Request
+from byo_container.serving.models.script.model import ScriptModel, favourite
 from byo_container.serving.settings import Settings
-from byo_container.serving.streaming import compute_with_steps
 
 LOAD = "def model_fn(model_dir): return 10\n"
 

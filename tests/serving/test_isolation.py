@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from byo_container.serving.isolation import ModelCode
-from byo_container.serving.script_functions import import_file
+from byo_container.serving.models.import_isolation import ModelCode
+from byo_container.serving.models.script.functions import import_file
 
 MAIN = """
 import helper
@@ -106,7 +106,7 @@ def test_what_a_model_had_is_forgotten_with_it(make: Any) -> None:
 STANDARD = """
 import sys, threading
 from pathlib import Path
-from byo_container.serving.isolation import ModelCode
+from byo_container.serving.models.import_isolation import ModelCode
 
 folder = Path(sys.argv[1])
 for name in ("statistics", "calendar", "wave"):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from byo_container.serving import codecs, large, plain
-from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.codecs import large_answers, media_types, plain_values
+from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
 from byo_container.serving.errors import RequestError
 
 
@@ -44,7 +44,7 @@ NUMBERS = [0.5] * 100_000
     ],
 )
 def test_the_size_of_an_answer_is_estimated(outputs: list[Any], expected: bool) -> None:
-    assert large.is_large(outputs) == expected
+    assert large_answers.is_large(outputs) == expected
 
 
 def test_an_estimate_looks_at_little() -> None:
@@ -61,7 +61,7 @@ def test_an_estimate_looks_at_little() -> None:
             looked += 1
             return [Tall()] * 4 if isinstance(index, slice) else Tall()
 
-    large.is_large([Tall()] * 8)
+    large_answers.is_large([Tall()] * 8)
     assert looked < 10_000
 
 
@@ -92,38 +92,40 @@ TENTHS = np.full((20_000, 4), 0.1, np.float32)
     ids=lambda value: type(value).__name__,
 )
 def test_parts_make_the_same_json(value: Any) -> None:
-    assert large.dumps(value) == plain.dumps(value)
+    assert large_answers.dumps(value) == plain_values.dumps(value)
     for many in (False, True):
-        assert codecs.encode_large([value], many, JSON) == codecs.encode([value], many, JSON)
-    assert codecs.encode_large([value, value], True, JSON_LINES) == codecs.encode([value, value], True, JSON_LINES)
+        assert media_types.encode_large([value], many, JSON) == media_types.encode([value], many, JSON)
+    assert media_types.encode_large([value, value], True, JSON_LINES) == media_types.encode(
+        [value, value], True, JSON_LINES
+    )
 
 
 @pytest.mark.parametrize("name", [CSV, TEXT, NPY])
 def test_other_types_are_written_as_ever(name: str) -> None:
-    assert codecs.encode_large([TENTHS], False, name) == codecs.encode([TENTHS], False, name)
+    assert media_types.encode_large([TENTHS], False, name) == media_types.encode([TENTHS], False, name)
     if name == NPY:
-        assert np.load(io.BytesIO(codecs.encode_large([TENTHS], False, name))).shape == (20_000, 4)
+        assert np.load(io.BytesIO(media_types.encode_large([TENTHS], False, name))).shape == (20_000, 4)
 
 
 def test_a_large_value_is_written_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them small: the event loop has its turn between two."""
     sizes = []
-    whole = plain.dumps
+    whole = plain_values.dumps
 
     def dumps(value: Any) -> bytes:
         sizes.append(len(written := whole(value)))
         return written
 
-    monkeypatch.setattr(plain, "dumps", dumps)
-    large.dumps([{"a": NUMBERS, "b": [{"c": list(TENTHS)}]}])
+    monkeypatch.setattr(plain_values, "dumps", dumps)
+    large_answers.dumps([{"a": NUMBERS, "b": [{"c": list(TENTHS)}]}])
     assert len(sizes) > 8
-    assert max(sizes) < 2 * large.PART
+    assert max(sizes) < 2 * large_answers.PART
 
 
 def test_what_holds_itself_is_told() -> None:
     circle: list[Any] = ["x" * 1_000_000]
     circle.append(circle)
     with pytest.raises(RequestError, match="nested deeper"):
-        large.dumps(circle)
+        large_answers.dumps(circle)
     with pytest.raises(TypeError, match="of bytes"):
-        large.dumps([b"x"] * 100_000)
+        large_answers.dumps([b"x"] * 100_000)

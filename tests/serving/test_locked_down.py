@@ -51,7 +51,7 @@ def open_python(scratch: Path) -> list[str]:
 def skip_unless_possible(prefix: list[str], base: Path) -> None:
     possible = os.geteuid() == 0 and shutil.which(prefix[0]) is not None
     if possible:
-        command = [*prefix, sys.executable, "-c", "import serving.main"]
+        command = [*prefix, sys.executable, "-c", "import byo_container.serving.main"]
         environ = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
         possible = subprocess.run(command, env=environ, timeout=30, cwd="/", check=False).returncode == 0
     if not possible:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from byo_container.serving.api.multi_model import LONGEST_NAME, asked_for, name_in, page_size
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models_api import LONGEST_NAME, asked_for, name_in, page_size
 
 CANNOT_BE_ASKED = [
     "../..",

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from byo_container.serving import codecs, streaming
-from byo_container.serving.codecs import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
+from byo_container.serving.engine import streaming
 from byo_container.serving.errors import RequestError
 
 
@@ -54,13 +55,13 @@ def test_the_best_type_is_answered(header: str, expected: str) -> None:
     ],
 )
 def test_the_default_is_sent_among_types_that_are_liked_alike(header: str, expected: str) -> None:
-    assert codecs.accepted(header, NPY) == expected
+    assert media_types.accepted(header, NPY) == expected
 
 
 @pytest.mark.parametrize("header", ["application/json;q=0, */*;q=0", "text/csv;q=0", "*;q=0", "image/*", "a" * 9000])
 def test_a_client_that_takes_nothing_of_ours_is_told(header: str) -> None:
     with pytest.raises(RequestError, match="Accept one of application/json") as caught:
-        codecs.accepted(header, JSON)
+        media_types.accepted(header, JSON)
     assert caught.value.status == 406
     assert len(caught.value.message) < 300
 
@@ -73,8 +74,8 @@ def test_server_sent_events_are_for_who_takes_nothing_else() -> None:
 
 
 def test_preferences_are_by_quality_then_by_name_then_by_place() -> None:
-    assert codecs.preferences("*/*, a/b;q=0.5, c/*, d/e, f/g;q=0") == ["d/e", "c/*", "*/*", "a/b"]
-    assert codecs.preferences(" , ") == ["*/*"]
+    assert media_types.preferences("*/*, a/b;q=0.5, c/*, d/e, f/g;q=0") == ["d/e", "c/*", "*/*", "a/b"]
+    assert media_types.preferences(" , ") == ["*/*"]
 
 
 @pytest.mark.parametrize(
@@ -90,11 +91,11 @@ def test_preferences_are_by_quality_then_by_name_then_by_place() -> None:
     ],
 )
 def test_a_header_of_a_hostile_length_costs_little_and_is_not_kept(header: str) -> None:
-    kept = codecs._accepted.cache_info().currsize
+    kept = media_types._accepted.cache_info().currsize
     began = time.process_time()
     for _ in range(20):
-        codecs.preferences(header)
+        media_types.preferences(header)
         with suppress(RequestError):
-            codecs.accepted(header, JSON)
+            media_types.accepted(header, JSON)
     assert (time.process_time() - began) / 20 < 0.02  # some tenths of a millisecond, with room for a busy machine
-    assert codecs._accepted.cache_info().currsize == kept
+    assert media_types._accepted.cache_info().currsize == kept

@@ -13,8 +13,8 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.container.handler import HandlerReference
-from byo_container.serving import batches
-from byo_container.serving.models import HandlerModel, Request
+from byo_container.serving.dialects import envelopes
+from byo_container.serving.models.model_server import HandlerModel, Request
 from byo_container.serving.settings import Settings
 from tests.serving.test_conversation import Client
 
@@ -142,10 +142,10 @@ def test_batched_is_true_or_false() -> None:
         batched = "instances"
 
     with pytest.raises(JobError, match=r"shout:Shout.batched is 'instances'; it must be True \(.*\) or False"):
-        batches.wanted(Wrong(), "shout:Shout")
-    assert not batches.wanted(object(), "shout:Shout")
+        envelopes.wanted(Wrong(), "shout:Shout")
+    assert not envelopes.wanted(object(), "shout:Shout")
     with pytest.raises(JobError, match=r"shout:Shout.csv_squeeze is 'yes'; it must be True \(.*one cell.*\) or False"):
-        batches.wanted(SimpleNamespace(csv_squeeze="yes"), "shout:Shout", "csv_squeeze")
+        envelopes.wanted(SimpleNamespace(csv_squeeze="yes"), "shout:Shout", "csv_squeeze")
 
 
 def test_one_column_of_csv_is_texts_where_the_handler_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from byo_container.serving import nginx
+from byo_container.serving.nginx import config
 from byo_container.serving.settings import MEGABYTE, Settings
 
 RUNTIME = Path("/run/here")
 
 
 def configuration(as_root: bool = True, **values: Any) -> str:
-    return nginx.configuration(Settings(**values), RUNTIME, as_root)
+    return config.configuration(Settings(**values), RUNTIME, as_root)
 
 
 def directives(text: str, name: str) -> list[str]:
@@ -62,9 +62,9 @@ def test_the_access_log_can_be_json_or_off(values: dict[str, Any], expected: lis
     assert others == expected
 
 
-@pytest.mark.parametrize("status", nginx.ERRORS)
+@pytest.mark.parametrize("status", config.ERRORS)
 def test_every_error_of_its_own_is_json(status: int) -> None:
-    page = nginx.error_page(status, Settings(max_payload=7 * MEGABYTE, timeout_s=9))
+    page = config.error_page(status, Settings(max_payload=7 * MEGABYTE, timeout_s=9))
     body = json.loads(page.split(f"return {status} '")[1].rsplit("'", 1)[0])
     assert body["code"] == status
     assert body["message"]
@@ -73,14 +73,14 @@ def test_every_error_of_its_own_is_json(status: int) -> None:
 
 
 def test_a_worker_that_is_away_is_a_503_with_retry_after() -> None:
-    page = nginx.error_page(503, Settings())
+    page = config.error_page(503, Settings())
     assert directives(page, "error_page") == ["502 503 =503 /.error/503"]
     assert "add_header Retry-After 5 always;" in page
 
 
 def test_nginx_is_found_beside_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert nginx.find() in ("/usr/sbin/nginx", "/usr/local/sbin/nginx", None)
+    assert config.find() in ("/usr/sbin/nginx", "/usr/local/sbin/nginx", None)
 
 
 def test_nginx_obeys_no_header_of_a_models_answer_but_ours() -> None:

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     positive_data_acceptance,
 )
 
-from byo_container.serving import openapi
+from byo_container.serving.api import openapi
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start

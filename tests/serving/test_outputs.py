@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from byo_container.container.handler import InputError
-from byo_container.serving.outputs import outputs_of
+from byo_container.serving.models.handler.outputs import outputs_of
 
 
 class Both(NamedTuple):

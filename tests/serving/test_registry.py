@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from gevent.socket import socket as gevent_socket
 
-from byo_container.serving.control import Control
 from byo_container.serving.errors import RequestError
-from byo_container.serving.model_folders import ModelFolders
-from byo_container.serving.registry import Entry, Registry, key_of
+from byo_container.serving.multi_model.model_folders import ModelFolders
+from byo_container.serving.multi_model.registry import Entry, Registry, key_of
+from byo_container.serving.multi_model.worker_messages import Control
 
 
 @pytest.fixture

@@ -18,14 +18,14 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
-from byo_container.serving import weight
-from byo_container.serving.codecs import MediaType
+from byo_container.serving.codecs import decoded_size
+from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
-from byo_container.serving.inference_script import ScriptModel
-from byo_container.serving.models import Reply, Request
-from byo_container.serving.script_defaults import defaults, formats, recordio
-from byo_container.serving.script_defaults.choose import FAMILIES, Evidence, Model, choose, imports_of
-from byo_container.serving.script_defaults.loading import left_out, told
+from byo_container.serving.models.model_server import Reply, Request
+from byo_container.serving.models.script.defaults import defaults, formats, recordio
+from byo_container.serving.models.script.defaults.choose import FAMILIES, Evidence, Model, choose, imports_of
+from byo_container.serving.models.script.defaults.loading import left_out, told
+from byo_container.serving.models.script.model import ScriptModel
 from byo_container.serving.settings import Settings
 
 TREE = Model(("sklearn.tree._classes.DecisionTreeClassifier", "sklearn.base.BaseEstimator"), predicts=True)
@@ -340,9 +340,9 @@ def test_a_body_of_more_values_than_fit_is_refused_before_it_is_read(
     monkeypatch: pytest.MonkeyPatch, family: str, content_type: str, value: str
 ) -> None:
     for limit in ("CONTAINERS", "LINES", "VALUES", "VALUES_A_LINE"):
-        monkeypatch.setattr(weight, limit, 100)
-    monkeypatch.setattr(weight, "BYTES_A_CONTAINER", 1000)
-    monkeypatch.setattr(weight, "BYTES_A_VALUE", 1000)
+        monkeypatch.setattr(decoded_size, limit, 100)
+    monkeypatch.setattr(decoded_size, "BYTES_A_CONTAINER", 1000)
+    monkeypatch.setattr(decoded_size, "BYTES_A_VALUE", 1000)
     with pytest.raises(RequestError, match="send at most 100 at once") as caught:
         read(family, 200 * value, content_type)
     assert caught.value.status == 413

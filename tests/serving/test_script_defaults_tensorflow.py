@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from byo_container.container.artifacts import find_saved_model
 from byo_container.container.failure import JobError
+from byo_container.container.model_files import find_saved_model
 from byo_container.serving.errors import RequestError
-from byo_container.serving.script_defaults import tensorflow as defaults
-from byo_container.serving.script_defaults.tensorflow import Payload, arrange, rows_of
+from byo_container.serving.models.script.defaults import tensorflow as defaults
+from byo_container.serving.models.script.defaults.tensorflow import Payload, arrange, rows_of
 from tests.support import write_files
 
 if TYPE_CHECKING:

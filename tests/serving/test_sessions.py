@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from byo_container.serving.errors import RequestError
-from byo_container.serving.sessions import Sessions
+from byo_container.serving.models.sessions import Sessions
 from tests.serving.conftest import TALKER
 
 if TYPE_CHECKING:

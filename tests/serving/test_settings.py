@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.serving import batch_transform
 from byo_container.serving.devices import default_workers
+from byo_container.serving.models import execution_parameters
 from byo_container.serving.settings import MEGABYTE, Settings, folder_bytes
 
 
@@ -105,7 +105,7 @@ def test_folder_bytes_counts_files_at_any_depth_and_no_broken_links(tmp_path: Pa
     ("megabytes", "workers", "expected"), [("6", "8", 8), ("25", "8", 4), ("100", "8", 1), ("500", "8", 1)]
 )
 def test_batch_transform_stays_within_100_mb(megabytes: str, workers: str, expected: int) -> None:
-    found = batch_transform.parameters(
+    found = execution_parameters.parameters(
         settings(SAGEMAKER_MAX_PAYLOAD_IN_MB=megabytes, MODEL_SERVER_WORKERS=workers), {}
     )
     assert found["MaxConcurrentTransforms"] == expected
@@ -114,4 +114,4 @@ def test_batch_transform_stays_within_100_mb(megabytes: str, workers: str, expec
 
 @pytest.mark.parametrize(("batch", "named"), [("", True), ("true", True), ("True", False)])
 def test_the_sdks_local_mode_is_not_told_a_strategy_that_it_fails_on(batch: str, named: bool) -> None:
-    assert ("BatchStrategy" in batch_transform.parameters(settings(SAGEMAKER_BATCH=batch), {})) is named
+    assert ("BatchStrategy" in execution_parameters.parameters(settings(SAGEMAKER_BATCH=batch), {})) is named

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from byo_container.container.failure import JobError
 from byo_container.container.handler import InputError
-from byo_container.serving.batching import Engine
+from byo_container.serving.engine.engine import Engine
+from byo_container.serving.engine.queue import Batching, Line, Slice, Slices, Ticket
 from byo_container.serving.errors import RequestError
-from byo_container.serving.predicting import Predicting
+from byo_container.serving.models.handler.predict import Predicting
 from byo_container.serving.settings import Settings
-from byo_container.serving.waiting import Batching, Line, Slice, Slices, Ticket
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
@@ -179,13 +179,13 @@ def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
 
 
 def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    from byo_container.serving import metrics
+    from byo_container.serving.metrics import prometheus
 
     inputs: list[float] = []
     stages: dict[str, list[float]] = {"queue": [], "predict": []}
-    monkeypatch.setattr(metrics.batch_inputs, "observe", inputs.append)
+    monkeypatch.setattr(prometheus.batch_inputs, "observe", inputs.append)
     for name, seen in stages.items():
-        monkeypatch.setattr(metrics.stages[name], "observe", seen.append)
+        monkeypatch.setattr(prometheus.stages[name], "observe", seen.append)
 
     def compute(items: list[Any]) -> list[Any]:
         time.sleep(0.02)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from byo_container.serving import stand_ins
 from byo_container.serving.errors import ModelRefusalError, RequestError
-from byo_container.serving.inference_script import ScriptModel
-from byo_container.serving.models import Reply, Request
+from byo_container.serving.models.model_server import Reply, Request
+from byo_container.serving.models.script import stand_ins
+from byo_container.serving.models.script.model import ScriptModel
 from byo_container.serving.settings import Settings
 
 pytestmark = pytest.mark.skipif(
@@ -215,7 +215,7 @@ def test_a_module_of_that_name_of_the_scripts_own_is_used(
 
 
 def test_one_of_many_models_may_import_them(tmp_path: Path) -> None:
-    from byo_container.serving.isolation import ModelCode
+    from byo_container.serving.models.import_isolation import ModelCode
 
     (tmp_path / "inference.py").write_text(textwrap.dedent(TOOLKIT))
     code = ModelCode([tmp_path])

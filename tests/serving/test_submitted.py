@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from byo_container.container.failure import JobError
 from byo_container.container.handler import find_for_serving
 from byo_container.container.paths import Paths
-from byo_container.serving import submitted
+from byo_container.serving.models import submitted_code
 from tests.serving.conftest import Start
 
 SCRIPT = """
@@ -104,20 +104,20 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def bring(paths: Paths, source: str, **environ: str) -> dict[str, str]:
-    environ[submitted.VARIABLE] = source
-    submitted.bring(paths, paths.root / "runtime", environ)
+    environ[submitted_code.VARIABLE] = source
+    submitted_code.bring(paths, paths.root / "runtime", environ)
     return environ
 
 
 @pytest.mark.parametrize("source", ["", "/opt/ml/model/code", "file:///nowhere", "code"])
 def test_folders_and_what_is_not_there_are_left_alone(paths: Paths, source: str) -> None:
-    assert bring(paths, source)[submitted.VARIABLE] == source
+    assert bring(paths, source)[submitted_code.VARIABLE] == source
 
 
 def test_nothing_is_fetched_where_the_model_brings_its_script(paths: Paths) -> None:
     (paths.model / "code" / "serve.py").write_text("")
     address = "s3://nowhere/x.tar.gz"
-    assert bring(paths, address, SAGEMAKER_PROGRAM="serve.py")[submitted.VARIABLE] == address
+    assert bring(paths, address, SAGEMAKER_PROGRAM="serve.py")[submitted_code.VARIABLE] == address
 
 
 def test_the_code_is_found_where_it_was_unpacked(paths: Paths) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from byo_container.serving import direct
+from byo_container.serving.workers import direct_clients
 from tests.serving.test_metrics import measured
 from tests.serving.test_requests import head, parse
 from tests.serving.test_trouble_clients import connections
@@ -100,30 +100,30 @@ def test_the_id_of_a_request_is_our_own(alone: Server) -> None:
 
 def test_a_client_that_reads_slowly_is_borne_and_one_that_does_not_is_gone() -> None:
     ours, theirs = socket.socketpair()
-    client = direct.Client(ours.family, ours.type, ours.proto, fileno=ours.detach())
+    client = direct_clients.Client(ours.family, ours.type, ours.proto, fileno=ours.detach())
     client.settimeout(2.0)
     taken: list[int] = []
 
     def take_slowly() -> None:
         while len(taken) < 8:
             time.sleep(0.4)  # in all longer than the time-out
-            taken.append(len(theirs.recv(direct.PIECE, socket.MSG_WAITALL)))
+            taken.append(len(theirs.recv(direct_clients.PIECE, socket.MSG_WAITALL)))
 
     reader = threading.Thread(target=take_slowly)
     reader.start()
-    client.sendall(bytes(8 * direct.PIECE))
+    client.sendall(bytes(8 * direct_clients.PIECE))
     reader.join()
-    assert sum(taken) == 8 * direct.PIECE
+    assert sum(taken) == 8 * direct_clients.PIECE
     client.settimeout(0.2)
     with pytest.raises(ConnectionResetError):
-        client.sendall(bytes(8 * direct.PIECE))
+        client.sendall(bytes(8 * direct_clients.PIECE))
     client.close()
     theirs.close()
 
 
 @pytest.mark.slow
 def test_a_body_that_stops_on_the_way_is_408(alone: Server) -> None:
-    received = alone.send(head("Content-Length: 9") + b"[1,", timeout_s=direct.PATIENCE_S + 40)
+    received = alone.send(head("Content-Length: 9") + b"[1,", timeout_s=direct_clients.PATIENCE_S + 40)
     assert parse(received)[0] == 408
 
 

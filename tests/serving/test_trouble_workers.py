@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from byo_container.serving.arbiter import Backoff
+from byo_container.serving.workers.arbiter import Backoff
 from tests.serving.conftest import load
 from tests.serving.test_metrics import measured
 

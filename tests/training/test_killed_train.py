@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.child import descendants
+from byo_container.container.process.child import descendants
 from tests.support import Tree, runs, wait_until
 from tests.training.test_process_groups import IGNORES, SAVES
 

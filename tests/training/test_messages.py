@@ -6,23 +6,23 @@ import json
 
 import pytest
 
-from byo_container.training import messages
-from byo_container.training.messages import Message, MessageError, encode, parse, printable
+from byo_container.training.cluster import protocol
+from byo_container.training.cluster.protocol import Message, MessageError, encode, parse, printable
 
 HEX = "0f" * 32
 ALL = [
-    messages.Challenge(HEX),
-    messages.Hello("algo-2", HEX, HEX),
-    messages.Welcome(HEX),
-    messages.Refused(),
-    messages.Ready({"client_key": "ssh-ed25519 AAAA"}),
-    messages.Go({"algo-1": {}, "algo-2": {"host_key": "ssh-ed25519 BBBB"}}),
-    messages.Stop("algo-2"),
-    messages.Failing("rank 1: ValueError: torn\n\nTraceback"),
-    messages.End("algo-2: torn"),
-    messages.Outcome(0, ""),
-    messages.Verdict(143, "algo-2: über\tall"),
-    messages.Heartbeat(),
+    protocol.Challenge(HEX),
+    protocol.Hello("algo-2", HEX, HEX),
+    protocol.Welcome(HEX),
+    protocol.Refused(),
+    protocol.Ready({"client_key": "ssh-ed25519 AAAA"}),
+    protocol.Go({"algo-1": {}, "algo-2": {"host_key": "ssh-ed25519 BBBB"}}),
+    protocol.Stop("algo-2"),
+    protocol.Failing("rank 1: ValueError: torn\n\nTraceback"),
+    protocol.End("algo-2: torn"),
+    protocol.Outcome(0, ""),
+    protocol.Verdict(143, "algo-2: über\tall"),
+    protocol.Heartbeat(),
 ]
 
 
@@ -69,5 +69,5 @@ def test_what_is_no_message_is_refused(line: bytes) -> None:
 
 def test_what_another_host_says_cannot_write_into_the_terminal() -> None:
     line = json.dumps({"kind": "end", "text": "a\x1b[2Jb\rc\x9bd\u202ee\ud800f\n\tgü"}).encode()
-    assert parse(line) == messages.End("a\\x1b[2Jb\\rc\\x9bd\\u202ee\\ud800f\n\tgü")
+    assert parse(line) == protocol.End("a\\x1b[2Jb\\rc\\x9bd\\u202ee\\ud800f\n\tgü")
     assert printable("plain") == "plain"

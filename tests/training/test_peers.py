@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.child import descendants
 from byo_container.container.failure import JobError, is_consequence
-from byo_container.training.company import base_port, read_settings
-from byo_container.training.rank import WORDS, Ranks
+from byo_container.container.process.child import descendants
+from byo_container.training.cluster.session import base_port, read_settings
+from byo_container.training.processes.rank import WORDS, Ranks
 from tests.support import Tree, make_tree, wait_until
 from tests.training.launchers.support import job
 
@@ -75,7 +75,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def supervisor_of(process: subprocess.Popen[str]) -> int:
-    """The only child of process 1, which does its work (container/guardian.py)."""
+    """The only child of process 1, which does its work (container/process/guardian.py)."""
     return next(descendants(process.pid))
 
 
@@ -272,7 +272,7 @@ def test_what_a_host_says_cannot_write_into_the_terminal(start: Start) -> None:
 
 SLOW_REPORT = """
 import sys, time
-if "byo_container.training.report" in sys.orig_argv:
+if "byo_container.training.artifacts.report" in sys.orig_argv:
     time.sleep(5)
 """
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from byo_container.container import reading
-from byo_container.container.child import Command
+from byo_container.container.files import reading
 from byo_container.container.job import read_job
 from byo_container.container.metrics import Row, read_rows
 from byo_container.container.paths import Paths
-from byo_container.training import records, report, tensorboard
+from byo_container.container.process.child import Command
+from byo_container.training.artifacts import collect, report, tensorboard
 from tests.support import Tree, wait_until
 
 MakeTree = Callable[..., Tree]
@@ -131,7 +131,7 @@ def test_only_rank_0s_own_process_is_watched() -> None:
     script = Command(["python", "train.py"], "train.py", capture=True)
     launcher = Command(["torchrun"], "torchrun", capture=True, leads_ranks=True)
     service = Command(["sshd"], "sshd", capture=True, service=True)
-    *commands, follower = records.observed([script, launcher, service], paths)
+    *commands, follower = collect.observed([script, launcher, service], paths)
     assert [command.watch is not None for command in commands] == [True, False, False]
     assert follower.background
     assert list(follower.argv[-2:]) == ["/opt/ml/output/data/metrics.csv", "/opt/ml/output/tensorboard"]
@@ -331,7 +331,7 @@ def test_a_summary_that_nests_too_deep_is_left_out(ml: MakeTree) -> None:
 
 MEASURED = """
 import resource, subprocess, sys
-subprocess.run([sys.executable, "-P", "-m", "byo_container.training.report", *sys.argv[1:]], check=True)
+subprocess.run([sys.executable, "-P", "-m", "byo_container.training.artifacts.report", *sys.argv[1:]], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
 
@@ -346,7 +346,7 @@ def run_report(tree: Tree, status: int = 0) -> int:
 def test_a_report_that_does_not_end_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     hangs = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"
     begun = time.monotonic()
-    records.run_limited(Command([sys.executable, "-c", hangs], "the report", capture=True), 1.0)
+    collect.run_limited(Command([sys.executable, "-c", hangs], "the report", capture=True), 1.0)
     assert time.monotonic() - begun < 30
     assert "the report is not finished after 1 s, and is given up" in caplog.text
 
@@ -356,7 +356,7 @@ def test_an_output_folder_that_cannot_be_looked_into_costs_the_report_only(
 ) -> None:
     job = read_job(ml().paths)
     unreadable = Paths(Path("/" + "x" * 300))  # as root may look into every folder: a name that no system takes
-    records.report(dataclasses.replace(job, paths=unreadable), 0)
+    collect.report(dataclasses.replace(job, paths=unreadable), 0)
     assert "there is no report" in caplog.text
 
 
@@ -365,7 +365,7 @@ def test_half_a_report_does_not_stay(ml: MakeTree) -> None:
     tree.paths.output_data.mkdir(parents=True)
     for number in range(5):  # more than the disk can take before the signal
         (tree.paths.output_data / f"{number}.png").write_bytes(report.PNG + bytes(4_000_000))
-    argv = [sys.executable, "-P", "-m", "byo_container.training.report", "0"]
+    argv = [sys.executable, "-P", "-m", "byo_container.training.artifacts.report", "0"]
     with subprocess.Popen(argv, env={**os.environ, "SAGEMAKER_BASE_DIR": str(tree.root)}) as process:
         wait_until(lambda: [*tree.paths.output_data.glob(".report*"), *tree.paths.output_data.glob("report*")], "it")
         process.terminate()
@@ -396,7 +396,7 @@ def frozen(tmp_path: Path) -> Iterator[Path]:
 def test_a_report_that_hangs_in_the_kernel_is_left_behind(frozen: Path, caplog: pytest.LogCaptureFixture) -> None:
     writes = Command([sys.executable, "-c", f"open('{frozen}/x', 'w')"], "the report", capture=True)
     begun = time.monotonic()
-    records.run_limited(writes, 1.0)
+    collect.run_limited(writes, 1.0)
     assert time.monotonic() - begun < 40
     assert "is given up" in caplog.text
     assert "not even by SIGKILL" in caplog.text

@@ -20,10 +20,10 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
-from byo_container.container import s3
-from byo_container.container.aws import ATTEMPTS
+from byo_container.container.aws import s3
+from byo_container.container.aws.client import ATTEMPTS
 from byo_container.container.failure import JobError
-from byo_container.container.fetch import fetch
+from byo_container.container.source.fetch import fetch
 from tests.support import Finished, Tree, write_files
 
 MakeTree = Callable[..., Tree]

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.archives import unpack
 from byo_container.container.failure import JobError
-from byo_container.container.fetch import fetch
+from byo_container.container.files.archives import unpack
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
 from byo_container.container.script_path import FOLDER
+from byo_container.container.source.fetch import fetch
 from byo_container.training import script
 from tests.support import Tree, make_tree, write_files
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from byo_container.training import notices
-from byo_container.training.network import free_port
+from byo_container.training.launchers.network_interface import free_port
 from tests.support import Tree
 from tests.training.launchers.support import job
 

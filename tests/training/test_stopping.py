@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.child import descendants
+from byo_container.container.process.child import descendants
 from tests.support import Finished, Tree, wait_until, write_files
 
 MakeTree = Callable[..., Tree]

@@ -17,15 +17,15 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.container.job import Hosts, TrainingJob
-from byo_container.container.process import Supervisor
-from byo_container.training import messages
-from byo_container.training.company import Settings
-from byo_container.training.joining import JobIdentity, make_nonce
-from byo_container.training.listener import STRANGER_S
-from byo_container.training.messages import Challenge, Hello, Message, MessageError, encode, parse
-from byo_container.training.peers import Master
-from byo_container.training.rank import Ranks
-from byo_container.training.wire import UNKNOWN_LINE_LENGTH, Link
+from byo_container.container.process.supervisor import Supervisor
+from byo_container.training.cluster import protocol
+from byo_container.training.cluster.connection import UNKNOWN_LINE_LENGTH, Link
+from byo_container.training.cluster.handshake import JobIdentity, make_nonce
+from byo_container.training.cluster.listener import STRANGER_S
+from byo_container.training.cluster.members import Master
+from byo_container.training.cluster.protocol import Challenge, Hello, Message, MessageError, encode, parse
+from byo_container.training.cluster.session import Settings
+from byo_container.training.processes.rank import Ranks
 from tests.support import wait_until
 from tests.training.launchers.support import job
 
@@ -108,7 +108,7 @@ class FirstHost:
     def joined(self, host: str = "algo-2") -> Client:
         client, challenge = self.challenged()
         client.send(encode(hello(host, challenge)))
-        assert isinstance(self.answer(client), messages.Welcome)
+        assert isinstance(self.answer(client), protocol.Welcome)
         return client
 
     def answer(self, client: Client) -> Message:
@@ -173,7 +173,7 @@ def test_a_stranger_has_five_seconds_whatever_it_says(first: FirstHost) -> None:
     (link,) = first.master._listener.strangers
     first.master._attend_strangers(link.opened_at + STRANGER_S - 0.1)
     assert link.open
-    client.send(encode(messages.Heartbeat()))
+    client.send(encode(protocol.Heartbeat()))
     first.until(lambda: link.heard_at > link.opened_at, "the heartbeat")
     first.master._attend_strangers(link.opened_at + STRANGER_S + 0.1)
     assert not link.open
@@ -227,7 +227,7 @@ def no_files() -> Iterator[None]:
 def test_a_host_of_another_job_is_refused_without_a_reason(first: FirstHost, other: JobIdentity) -> None:
     client, challenge = first.challenged()
     client.send(encode(hello("algo-2", challenge, other)))
-    assert first.answer(client) == messages.Refused()
+    assert first.answer(client) == protocol.Refused()
     assert "mine" not in client.heard.decode()
     assert "algo" not in client.heard.decode()
     assert first.master._hint() == (
@@ -245,7 +245,7 @@ def test_what_was_heard_on_the_network_cannot_be_used_again(first: FirstHost) ->
     again.send(proof.replace(b"algo-2", b"algo-3"))
     again.send(proof)
     first.until(lambda: again.read() and again.is_closed, "the end of the second")
-    assert again.messages()[1:] == [messages.Refused()]
+    assert again.messages()[1:] == [protocol.Refused()]
     assert set(first.master._joined) == {"algo-2"}
 
 
@@ -254,7 +254,7 @@ def test_a_host_joins_once_and_only_by_a_name_of_the_job(first: FirstHost) -> No
     for host in ("algo-2", "algo-1", "algo-9"):
         client, challenge = first.challenged()
         client.send(encode(hello(host, challenge)))
-        assert first.answer(client) == messages.Refused()
+        assert first.answer(client) == protocol.Refused()
     first.joined("algo-3")
 
 
@@ -266,7 +266,7 @@ def test_a_host_joins_once_and_only_by_a_name_of_the_job(first: FirstHost) -> No
         (b'{"kind": "ready", "offer": [1]}\n', "offer is not an object of texts"),
         (b"[" * 100_000 + b"\n", "no JSON"),
         (b"x" * 2_000_000, "a line of more than 1048576 bytes"),
-        (encode(messages.Verdict(0, "")), "'verdict', which only the first host may say"),
+        (encode(protocol.Verdict(0, "")), "'verdict', which only the first host may say"),
     ],
 )
 def test_a_host_that_sends_what_is_no_message_is_lost(first: FirstHost, words: bytes, said: str) -> None:
@@ -282,7 +282,7 @@ def test_a_host_that_sends_what_is_no_message_is_lost(first: FirstHost, words: b
 
 def test_a_host_may_say_more_than_a_stranger(first: FirstHost) -> None:
     client = first.joined()
-    client.send(encode(messages.Outcome(1, "x" * 60_000)))
+    client.send(encode(protocol.Outcome(1, "x" * 60_000)))
     first.until(lambda: "algo-2" in first.master._outcomes, "the outcome")
     assert first.master._outcomes["algo-2"].text == "x" * 60_000
 
@@ -293,7 +293,7 @@ def test_a_line_is_long_only_by_whose_it_is() -> None:
         link = Link(listener.accept()[0], LOCAL)
     with theirs:
         theirs.setblocking(True)
-        theirs.sendall(encode(messages.End("x" * UNKNOWN_LINE_LENGTH)) * 2)
+        theirs.sendall(encode(protocol.End("x" * UNKNOWN_LINE_LENGTH)) * 2)
         link.identify("algo-1")
         heard: list[Message] = []
         while len(heard) < 2:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.metrics import read_rows
-from byo_container.training import tensorboard
+from byo_container.training.artifacts import tensorboard
 
 pytest.importorskip("tensorboardX")
 reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from byo_container.container import keeping
+from byo_container.container import manifest
 from byo_container.container.failure import REASON_LENGTH
 from byo_container.container.job import read_job
-from byo_container.training import main, records
-from byo_container.training.messages import Outcome
-from byo_container.training.peers import company_of
-from byo_container.training.rank import Ranks
+from byo_container.training import main
+from byo_container.training.artifacts import collect
+from byo_container.training.cluster.members import company_of
+from byo_container.training.cluster.protocol import Outcome
+from byo_container.training.processes.rank import Ranks
 from tests.support import Tree, make_tree, write_files
 
 MakeTree = Callable[..., Tree]
@@ -448,7 +449,7 @@ def test_what_goes_wrong_after_a_failure_does_not_take_its_place(
 
     job = read_job(ml().paths)
     company = company_of(job, Ranks(tmp_path), 1)
-    monkeypatch.setattr(records, "report", fails)
+    monkeypatch.setattr(collect, "report", fails)
     assert main.finish(job, company, Outcome(3, "the real one"), None, {}) == 3
     assert "RecursionError: too deep" in caplog.text
     with pytest.raises(RecursionError):  # which is the reason then
@@ -462,6 +463,6 @@ def test_code_that_cannot_be_kept_fails_no_job(
         raise RecursionError("too deep")
 
     tree = ml(code={"inference.py": ""})
-    monkeypatch.setattr(keeping, "keep", fails)
+    monkeypatch.setattr(manifest, "keep", fails)
     main.keep(None, tree.paths, 0)
     assert "the code is not kept beside the model: RecursionError: too deep" in caplog.text

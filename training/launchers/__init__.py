@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from byo_container.container import hyperparameters as hp
-from byo_container.container.child import Command
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
+from byo_container.container.process.child import Command
 
 Offers = Mapping[str, Mapping[str, Any]]
 """What each host has told the others, by its name."""

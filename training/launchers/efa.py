@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from byo_container.container.groups import team
+from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
 
 WITHOUT_RDMA = frozenset({"ml.g4dn.8xlarge", "ml.g4dn.12xlarge", "ml.g5.48xlarge", "ml.p3dn.24xlarge"})

@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from byo_container.container import hyperparameters as hp
-from byo_container.container.child import LONGEST_STRING, Command
 from byo_container.container.failure import JobError
-from byo_container.container.groups import team
+from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
+from byo_container.container.process.child import LONGEST_STRING, Command
 from byo_container.training.launchers import Launcher, Offers, Place, count, efa, single
-from byo_container.training.rank import OWN, WORDS, Ranks
+from byo_container.training.processes.rank import OWN, WORDS, Ranks
 
 SSHD = "/usr/sbin/sshd"
 KEEPALIVE = {"oob_tcp_keepalive_time": "5", "oob_tcp_keepalive_intvl": "2", "oob_tcp_keepalive_probes": "3"}

@@ -6,9 +6,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from byo_container.container.child import Command
-from byo_container.container.groups import team
+from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
+from byo_container.container.process.child import Command
 from byo_container.training.launchers import Place
 
 # A pipe would make Python hold lines back, and the log would come in lumps.

@@ -1,9 +1,11 @@
 """TensorFlow, whose processes find each other by the variable TF_CONFIG.
 
-A script that uses ParameterServerStrategy (training/launchers/strategy.py) gets a parameter server and a worker on
+A script that uses ParameterServerStrategy (training/launchers/parameter_server.py) gets a parameter server and a
+worker on
 every host, and runs on the first one, as the chief. Servers and workers run nothing but tf.distribute.Server, and are
 ended when the chief has ended. Any other script runs on every host, as a worker, inside the scope of
-MultiWorkerMirroredStrategy (training/tf_strategy.py), so that one that knows nothing of strategies trains as one too;
+MultiWorkerMirroredStrategy (training/processes/tf_strategy.py), so that one that knows nothing of strategies trains
+as one too;
 also under sagemaker_parameter_server_enabled, where a Keras script would else train on every host alone. A script that
 knows both gets the latter by sagemaker_multi_worker_mirrored_strategy_enabled.
 
@@ -21,15 +23,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from byo_container.container.child import Command
 from byo_container.container.failure import JobError
-from byo_container.container.groups import team
+from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
+from byo_container.container.process.child import Command
 from byo_container.training.launchers import Place, flag, single
-from byo_container.training.launchers.strategy import find_parameter_server, program_of
+from byo_container.training.launchers.parameter_server import find_parameter_server, program_of
 
-STRATEGY = ("-m", "byo_container.training.tf_strategy")
+STRATEGY = ("-m", "byo_container.training.processes.tf_strategy")
 LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 MIRRORED = "sagemaker_multi_worker_mirrored_strategy_enabled"
 

@@ -16,12 +16,12 @@ import shutil
 import sys
 from typing import Any
 
-from byo_container.container.child import Command
 from byo_container.container.failure import JobError
-from byo_container.container.groups import team
+from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
+from byo_container.container.process.child import Command
 from byo_container.training.launchers import Launcher, Place, count, efa, single
-from byo_container.training.rank import WORDS, Ranks
+from byo_container.training.processes.rank import WORDS, Ranks
 
 PROCESSES = ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host")
 COMPILE = "neuron_parallel_compile"

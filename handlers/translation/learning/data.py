@@ -24,7 +24,7 @@ from byo_container.handlers.translation.preparing.prepared import Prepared
 CHANNELS = ("training", "train")
 VALIDATION = ("validation", "valid")
 SHARED = "TRAINING_RANKS"
-"""The variable that names a folder which a host's ranks share; see training/rank.py."""
+"""The variable that names a folder which a host's ranks share; see training/processes/rank.py."""
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container.failure import JobStopped
-from byo_container.container.process import StopFlag
+from byo_container.container.process.supervisor import StopFlag
 from byo_container.container.progress import say
 from byo_container.handlers.translation.learning import findings, journal
 from byo_container.handlers.translation.learning.distribution import Rank

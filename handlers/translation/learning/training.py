@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container.failure import JobError, JobStopped
+from byo_container.container.files.disk_errors import check_writable
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
-from byo_container.container.process import StopFlag
+from byo_container.container.process.supervisor import StopFlag
 from byo_container.container.progress import say
 from byo_container.container.resources import cores
-from byo_container.container.writing import check_writable
 from byo_container.handlers.translation import shims
 from byo_container.handlers.translation.learning import checkpoints, data, identity, model, settings, summary, usage
 from byo_container.handlers.translation.learning.distribution import Rank

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from byo_container.container import digest
 from byo_container.container.failure import JobError
+from byo_container.container.files import digest
 from byo_container.container.job import read_object
 from byo_container.handlers.translation import conventions
 from byo_container.handlers.translation.conventions import Conventions

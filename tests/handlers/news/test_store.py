@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.container.writing import UNFINISHED, check_writable
+from byo_container.container.files.disk_errors import UNFINISHED, check_writable
 from byo_container.handlers.news import store
 from byo_container.handlers.news.features import Features, NgramFeatures
 from byo_container.handlers.news.settings import Hyperparameters, Settings

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.child import descendants
+from byo_container.container.process.child import descendants
 from tests.handlers.translation.conftest import SMALL, TRANSFORMER, make_tree_below
 from tests.handlers.translation.parameters import parameters_of
 from tests.support import Finished, Tree

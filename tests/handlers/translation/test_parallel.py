@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.child import descendants
 from byo_container.container.failure import JobError
+from byo_container.container.process.child import descendants
 from byo_container.handlers.translation.preparing import parallel
 
 LINES = [str(number) for number in range(4)]

@@ -135,7 +135,7 @@ def test_a_script_that_asks_for_its_context(tmp_path: Path) -> None:
 def test_the_stand_in_decodes_and_encodes_as_the_toolkit_does(data: Any, content_type: str) -> None:
     from sagemaker_inference import decoder, encoder
 
-    from byo_container.serving.stand_ins import inference
+    from byo_container.serving.models.script.stand_ins import inference
 
     theirs, ours = decoder.decode(data, content_type), inference.decode(data, content_type)
     assert ours.tolist() == theirs.tolist()
@@ -146,7 +146,7 @@ def test_the_stand_in_decodes_and_encodes_as_the_toolkit_does(data: Any, content
 def test_the_stand_in_has_the_toolkits_names() -> None:
     import importlib
 
-    from byo_container.serving.stand_ins import inference
+    from byo_container.serving.models.script.stand_ins import inference
 
     for module, content in inference.modules().items():
         theirs = importlib.import_module(module)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.serving.script_defaults import huggingface as defaults
+from byo_container.serving.models.script.defaults import huggingface as defaults
 from tests.serving.toolkits.both import ABSENT, Script, value
 
 theirs = pytest.importorskip("sagemaker_huggingface_inference_toolkit.decoder_encoder", reason=ABSENT)
@@ -162,7 +162,7 @@ def test_an_image_in_json_is_that_of_the_toolkit() -> None:
 def test_the_stand_in_has_the_toolkits_names() -> None:
     import importlib
 
-    from byo_container.serving.stand_ins import huggingface
+    from byo_container.serving.models.script.stand_ins import huggingface
 
     for module, content in huggingface.modules().items():
         theirs = importlib.import_module(module)
@@ -175,7 +175,7 @@ def test_the_stand_in_has_the_toolkits_names() -> None:
 def test_the_stand_in_decodes_and_encodes_as_the_toolkit_does() -> None:
     from sagemaker_huggingface_inference_toolkit import decoder_encoder
 
-    from byo_container.serving.stand_ins import huggingface
+    from byo_container.serving.models.script.stand_ins import huggingface
 
     for data, name in [('{"inputs": "a"}', JSON), ("inputs\na\nb\n", CSV), ("question,context\na,b\n", CSV)]:
         assert huggingface.decode(data, name) == decoder_encoder.decode(data, name)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from byo_container.serving.script_defaults import sklearn as defaults
+from byo_container.serving.models.script.defaults import sklearn as defaults
 from tests.serving.toolkits.both import ABSENT, Script
 
 encoders = pytest.importorskip("sagemaker_containers._encoders", reason=ABSENT)

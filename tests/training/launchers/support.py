@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from byo_container.container.child import Command
 from byo_container.container.job import Hosts, TrainingJob
 from byo_container.container.paths import Paths
+from byo_container.container.process.child import Command
 from byo_container.training.launchers import Place
 
 ENV = {"SM_HOSTS": "[]"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.container.groups import FLAGS, team
+from byo_container.container.instance_groups import FLAGS, team
 from byo_container.container.log import log
 from byo_container.training.launchers.choose import (
     BY_FLAG,

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.child import Command
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
+from byo_container.container.process.child import Command
 from byo_container.training.launchers import efa, mpi, single, tf_config, torchrun
-from byo_container.training.rank import WORDS
+from byo_container.training.processes.rank import WORDS
 from tests.support import write_files
 from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
 
@@ -76,7 +76,7 @@ def test_mpi(hosts: int, gpus: int) -> None:
     each = gpus or 1
     on = ",".join(f"{name}:{each}" for name in (names(hosts) if hosts > 1 else ["localhost"]))
     assert argv[:5] == ["mpirun", "--host", on, "-np", str(each * hosts)]
-    assert argv[-7:] == [*WORDS, *PROGRAM.argv]
+    assert argv[-len(WORDS) - len(PROGRAM.argv) :] == [*WORDS, *PROGRAM.argv]
     options = dict(itertools.pairwise(argv))
     mca = {argv[at + 1]: argv[at + 2] for at, word in enumerate(argv) if word == "-mca"}
     assert options["-map-by"] == "slot"
@@ -325,7 +325,7 @@ def test_one_host_alone_is_a_cluster_for_who_wants_parameter_servers() -> None:
         ({}, ["other.py"], False, "MultiWorkerMirroredStrategy, because train.py uses no ParameterServerStrategy"),
         (
             {},
-            ["-P", "-m", "byo_container.training.run_handler", "mine:Handler"],
+            ["-P", "-m", "byo_container.training.processes.run_handler", "mine:Handler"],
             False,
             "uses no ParameterServerStrategy",
         ),

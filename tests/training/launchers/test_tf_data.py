@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from byo_container.training.tf_data import INFINITE, UNKNOWN, Input, plan
+from byo_container.training.processes.tf_data import INFINITE, UNKNOWN, Input, plan
 
 OWN = "channel training is ShardedByS3Key"
 NAMES = ["algo-1", "algo-2"]

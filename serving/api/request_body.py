@@ -1,0 +1,74 @@
+"""The body of a request, whole and no larger than it may be, also where the client has compressed it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import gevent
+from gevent.util import wrap_errors
+from gunicorn.http.errors import ParseException
+
+from byo_container.serving.errors import RequestError
+from byo_container.serving.memory_budget import LARGE_BODY, Share
+from byo_container.serving.settings import MEGABYTE
+
+GZIP = 16 + zlib.MAX_WBITS
+# The most that a byte can become, which is deflate's own limit.
+GZIP_RATIO = 1032
+
+
+def read(environ: dict[str, Any], limit: int, share: Share | None = None) -> bytes:
+    """The body that WSGI's variables hold, for which `share` takes what a large one needs. Raises RequestError: 411
+    without a length, 413 above `limit` bytes, 400 where it is cut off or broken, 415 for a coding other than gzip, 503
+    where many large ones are here."""
+    length = environ.get("CONTENT_LENGTH")
+    if length is None and "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        raise RequestError(411, "send Content-Length, or a chunked body")
+    expected = limit + 1 if length is None else int(length)
+    if length is not None and expected > limit:
+        raise too_large(limit)
+    coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    plain = coding in ("", "identity")
+    stream = environ["wsgi.input"]
+    try:
+        start: bytes = stream.read(LARGE_BODY) if length is None else b""
+        if length is None and len(start) < LARGE_BODY:
+            expected = len(start)  # that was all of it
+        if share:
+            share.take(expected if plain else expected + min(limit, GZIP_RATIO * expected))
+        body: bytes = start + stream.read(expected - len(start))
+    except TimeoutError:  # so is a client that is slow
+        raise RequestError(408, "the request took too long to arrive") from None
+    except (OSError, ParseException) as error:  # without nginx it is gunicorn that finds a broken chunk
+        raise RequestError(400, f"the body cannot be read: {error}") from None
+    if length is not None and len(body) < expected:
+        raise RequestError(400, f"the body ends after {len(body)} of {length} bytes")
+    if len(body) > limit:
+        raise too_large(limit)
+    if not plain:
+        body = _decompressed(body, coding, limit)
+    if share:
+        share.keep(len(body))
+    return body
+
+
+def _decompressed(body: bytes, coding: str, limit: int) -> bytes:
+    if coding not in ("gzip", "x-gzip"):
+        raise RequestError(415, f"cannot read the Content-Encoding {coding!r}; send gzip, or the body as it is")
+    inflate = zlib.decompressobj(GZIP)
+    # Beside the event loop. Never more than one byte beyond the limit, whatever it would become. The error is handed
+    # over as a value: gevent would print a traceback for what is only a client's mistake.
+    plain = gevent.get_hub().threadpool.apply(wrap_errors(zlib.error, inflate.decompress), (body, limit + 1))
+    if isinstance(plain, zlib.error):
+        raise RequestError(400, f"the body is not gzip: {plain}")
+    if len(plain) > limit:
+        raise too_large(limit)
+    if not inflate.eof or inflate.unused_data:
+        raise RequestError(400, "the body is not one whole gzip stream")
+    return bytes(plain)
+
+
+def too_large(limit: int) -> RequestError:
+    size = f"{limit // MEGABYTE} MB" if limit >= MEGABYTE else f"{limit // 1024} KB"
+    return RequestError(413, f"the body is above the limit of {size}; send less at once")

@@ -1,0 +1,208 @@
+"""A WebSocket over a gevent socket. Source: RFC 6455, whose frames are wsproto's business.
+
+Pings are answered, fragments joined, a message is held to a limit, and a client that is silent is asked whether it is
+still there. No extension is agreed to: without compression a message cannot be larger than what was sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from gevent.lock import RLock
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import LocalProtocolError
+
+from byo_container.serving.codecs.decoded_size import WIDEST
+from byo_container.serving.errors import RequestError
+from byo_container.serving.headers import from_elsewhere
+from byo_container.serving.memory_budget import Budget, Share
+from byo_container.serving.settings import MEGABYTE
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+# The platform's own habit: a ping every minute, and the end after five that were not answered.
+SILENCE_S, PATIENCE = 60.0, 5
+# For the other side to agree to the end.
+CLOSE_S = 2.0
+RECEIVE = 64 * 1024
+# How long a message may take to come, and of how many fragments it may be: empty ones pass every limit of length.
+MESSAGE_S, FRAGMENTS = 300.0, 65_536
+# After so many events others have their turn: a socket that always has data never waits.
+TURN = 64
+
+
+def handshake(method: str, header: Callable[[str], str]) -> bytes:
+    """The answer that opens a WebSocket. Raises RequestError where the request asks for none, or for one that is not
+    that of RFC 6455."""
+    wanted = (("Upgrade", "websocket"),)
+    if method != "GET":
+        raise RequestError(405, "a WebSocket is opened by GET", (("Allow", "GET"),))
+    if "websocket" not in header("Upgrade").lower() or "upgrade" not in header("Connection").lower():
+        raise RequestError(426, "this is a WebSocket: send Upgrade: websocket", wanted)
+    if header("Sec-WebSocket-Version") != "13":
+        raise RequestError(426, "send Sec-WebSocket-Version: 13", (*wanted, ("Sec-WebSocket-Version", "13")))
+    if from_elsewhere(header):
+        raise RequestError(403, "a page of another origin may not open a WebSocket here")
+    key = header("Sec-WebSocket-Key")
+    with suppress(ValueError):
+        if len(base64.b64decode(key, validate=True)) == 16:
+            digest = base64.b64encode(hashlib.sha1(key.encode() + GUID, usedforsecurity=False).digest())
+            return (
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + digest + b"\r\n\r\n"
+            )
+    raise RequestError(400, f"Sec-WebSocket-Key is {key!r}; it should be 16 bytes in base64")
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message, and what it holds of the budget until somebody gives it back."""
+
+    data: str | bytes
+    share: Share
+
+
+class Incoming:
+    """A message on its way. Its parts are put together as they come: each would take more memory than its bytes."""
+
+    def __init__(self, limit: int, budget: Budget) -> None:
+        self._limit = limit
+        self._buffer: Any = None
+        self._length = self._weight = self._fragments = 0
+        self._until = 0.0
+        self.share = Share(budget)
+
+    def add(self, event: Message[Any]) -> None:
+        """Raises LimitError for what goes beyond a limit."""
+        data, text = event.data, isinstance(event, TextMessage)
+        if self._buffer is None:
+            self._buffer = io.StringIO() if text else io.BytesIO()
+            self._until = time.monotonic() + MESSAGE_S
+        self._buffer.write(data)
+        narrow = not text or data.isascii()
+        self._length += len(data) if narrow else len(data.encode())
+        self._weight += len(data) if narrow else WIDEST * len(data)
+        self._fragments += event.frame_finished
+        if self._length > self._limit:
+            raise LimitError(
+                CloseReason.MESSAGE_TOO_BIG, f"a message is above the limit of {self._limit // MEGABYTE} MB"
+            )
+        if self._fragments > FRAGMENTS:
+            raise LimitError(CloseReason.POLICY_VIOLATION, f"a message is in more than {FRAGMENTS} fragments")
+        if not self.share.grow(self._weight):
+            raise LimitError(CloseReason.TRY_AGAIN_LATER, "too many large messages are here; send it again later")
+
+    def check(self) -> None:
+        """Raises LimitError for a message that takes too long to come."""
+        if self._buffer is not None and time.monotonic() > self._until:
+            raise LimitError(CloseReason.POLICY_VIOLATION, f"a message has not come within {MESSAGE_S:.0f} s")
+
+    def received(self) -> Received:
+        return Received(self._buffer.getvalue(), self.share)
+
+
+class LimitError(Exception):
+    """What ends a conversation: a code and a reason."""
+
+    def __init__(self, code: CloseReason, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class WebSocket:
+    """An open one. Several greenlets may send; one receives."""
+
+    def __init__(self, sock: Any, already: bytes, max_message: int, budget: Budget) -> None:
+        self._sock = sock
+        self._protocol = Connection(ConnectionType.SERVER, trailing_data=already)
+        self._max_message = max_message
+        self._budget = budget
+        self._sending = RLock()
+        self.open = True
+
+    def messages(self) -> Iterator[Received]:
+        """The messages as they come, until either side ends. Raises OSError where the connection is lost."""
+        incoming = Incoming(self._max_message, self._budget)
+        try:
+            for event in self._events():
+                incoming.check()
+                if isinstance(event, Ping):
+                    self._send(event.response())
+                elif isinstance(event, CloseConnection):
+                    self.close(event.code, event.reason)
+                elif isinstance(event, Message) and self.open:
+                    incoming.add(event)
+                    if event.message_finished:
+                        message = incoming.received()
+                        incoming = Incoming(self._max_message, self._budget)
+                        yield message
+        except LimitError as refused:
+            self.close(refused.code, str(refused))
+        finally:
+            incoming.share.keep(0)
+
+    def send(self, message: str | bytes) -> None:
+        """Sends a message; nothing after the end. Raises OSError where the connection is lost."""
+        made: Message[Any] = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
+        self._send(made)
+
+    def close(self, code: int, reason: str | None = None) -> None:
+        """Ends the conversation from this side, or agrees to its end."""
+        self._send(CloseConnection(code, reason))
+        self.open = False
+
+    def hang_up(self) -> None:
+        """Reads no more, of a client that does not agree to the end."""
+        # By a socket that gevent does not know: it would raise in the greenlet that waits for the client.
+        with suppress(OSError), socket.socket(fileno=os.dup(self._sock.fileno())) as twin:
+            twin.shutdown(socket.SHUT_RD)
+
+    def linger(self) -> None:
+        """Hears the other side out: a connection that is closed with data unread loses what was sent last."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(CLOSE_S)
+            until = time.monotonic() + CLOSE_S
+            while time.monotonic() < until and self._sock.recv(RECEIVE):
+                gevent.sleep(0)
+
+    def _send(self, event: Event) -> None:
+        with self._sending, suppress(LocalProtocolError):  # it has ended meanwhile
+            self._sock.sendall(self._protocol.send(event))
+
+    def _events(self) -> Iterator[Event | None]:
+        """What the client says; None after a minute in which it has said nothing."""
+        silences = turn = 0
+        self._sock.settimeout(SILENCE_S)
+        while self.open:
+            for event in self._protocol.events():
+                yield event
+                turn += 1
+                if turn % TURN == 0:
+                    gevent.sleep(0)
+            if not self.open:
+                return
+            try:
+                data = self._sock.recv(RECEIVE)
+            except TimeoutError:
+                silences += 1
+                if silences > PATIENCE:
+                    return
+                self._send(Ping())
+                yield None
+                continue
+            if not data:
+                return
+            silences = 0
+            self._protocol.receive_data(data)

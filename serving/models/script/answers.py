@@ -1,0 +1,151 @@
+"""What a function of a user's inference.py returned or raised, as an answer.
+
+By the toolkits: text, bytes, or any value that JSON can hold; that and its media type in a tuple; a Response of Flask,
+Werkzeug or sagemaker_containers. Sources: https://github.com/awslabs/multi-model-server/blob/master/mms/protocol/otf_message_handler.py,
+https://github.com/aws/sagemaker-containers/blob/master/src/sagemaker_containers/_worker.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from byo_container.container.handler import InputError
+from byo_container.serving import headers
+from byo_container.serving.codecs import media_types
+from byo_container.serving.engine.streaming import EVENTS, is_stream
+from byo_container.serving.errors import ModelRefusalError
+from byo_container.serving.models.model_server import Reply
+from byo_container.serving.models.script.context import CONTENT_TYPE, RequestProcessor
+
+# Where the classes are defined whose status and message are meant for the client. Another exception that has a status
+# may be another service's, of which the client knows nothing.
+TOOLKITS = frozenset(
+    {"mms", "sagemaker_containers", "sagemaker_huggingface_inference_toolkit", "sagemaker_inference", "ts"}
+)
+WITHOUT_BODY = (204, 304)
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An answer that is yielded part by part. Without a media type it gets that of its first part."""
+
+    parts: Iterator[Any]
+    content_type: str
+    status: int = 200
+    headers: Headers = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError as Reply does, before the first part has been computed."""
+        if self.content_type:
+            headers.check_media_type(self.content_type)
+        headers.check(self.headers)
+
+
+def answer(returned: Any, accept: str, processor: RequestProcessor, function: str) -> Reply | Parts:
+    """What `function` returned for a client that is to get `accept`. Raises TypeError for what cannot be sent, and
+    ValueError for a status or a header that cannot."""
+    if type(returned) is str and processor.said_nothing:  # nearly always
+        return Reply(returned.encode(), accept)
+    if callable(getattr(returned, "get_data", None)):
+        return _of_response(returned, accept, processor, function)
+    body, media = returned, ""
+    if isinstance(returned, tuple):
+        if len(returned) < 2:
+            raise TypeError(f"{function} returned a tuple of {len(returned)}; it must be (body, media type)")
+        body, media = returned[0], returned[1] or ""  # and what some scripts add is ignored, as by the toolkits
+        if not isinstance(media, str):
+            raise TypeError(f"{function} returned {media!r} as the media type; it must be a text like application/json")
+    return _answer(body, media, accept, processor, function)
+
+
+def _answer(
+    body: Any, media: str, accept: str, processor: RequestProcessor, function: str, more: Headers = ()
+) -> Reply | Parts:
+    own, reply_headers = (media, more) if processor.said_nothing else _said(processor, media, more)
+    status = checked_status(processor.status, function)
+    if is_stream(body):
+        return Parts(body, own or (EVENTS if accept == EVENTS else ""), status, reply_headers)
+    data = b"" if status in WITHOUT_BODY else as_bytes(body, function)
+    return Reply(data, own or accept, status, reply_headers)
+
+
+def _said(processor: RequestProcessor, media: str, more: Headers) -> tuple[str, Headers]:
+    """The media type and the headers that an answer has by the context, before those that were returned."""
+    given = processor.get_response_headers().items()
+    media = next((str(value) for key, value in given if str(key).lower() == CONTENT_TYPE and value), media)
+    return media, (*((str(key), str(value)) for key, value in given if str(key).lower() != CONTENT_TYPE), *more)
+
+
+def _of_response(response: Any, accept: str, processor: RequestProcessor, function: str) -> Reply | Parts:
+    """A Response of Flask, Werkzeug or sagemaker_containers: its body, type, status and headers. The server writes
+    those of the connection itself."""
+    body = response.iter_encoded() if getattr(response, "is_streamed", False) else response.get_data()
+    media = getattr(response, "content_type", None) or getattr(response, "mimetype", None) or ""
+    if processor.status == 200:
+        processor.report_status(getattr(response, "status_code", 200))
+    given = getattr(response, "headers", {}).items()
+    more = tuple((key, value) for key, value in given if key.lower() not in headers.SERVERS_OWN)
+    return _answer(iter(body) if not isinstance(body, str | bytes) else body, media, accept, processor, function, more)
+
+
+def as_bytes(body: Any, function: str) -> bytes:
+    """Text and bytes as they are, any other value as JSON. Raises TypeError for what is neither."""
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    try:
+        return json.dumps(body, default=_plain).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(
+            f"{function} returned {_kind(body)}, which cannot be sent ({error}); it must return text, bytes, a value "
+            "that JSON can hold, a Response of Flask, or one of these and its media type: (body, type)"
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars and arrays, and tensors, which JSON does not know."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"{_kind(value)} is no JSON")
+    return value.tolist()
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def checked_status(status: Any, function: str) -> int:
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status < 600:
+        raise ValueError(f"{function} set the status {status!r}; it must be a number from 200 to 599")
+    return int(status)
+
+
+def refused(error: BaseException) -> Reply | BaseException:
+    """What to tell the client where a function raised `error`: its message and status, where it is one that is meant
+    for clients, else `error` itself. Those are InputError, the toolkits' own errors, and abort() of Flask."""
+    if isinstance(error, InputError):
+        return ModelRefusalError(400, str(error))
+    roots = {kind.__module__.partition(".")[0]: kind for kind in type(error).__mro__}
+    if "werkzeug" in roots and hasattr(error, "get_response"):
+        status, message = getattr(error, "code", None), getattr(error, "description", None)
+    elif TOOLKITS & roots.keys():
+        status = getattr(error, "status_code", None) or getattr(error, "error_code", None)
+        message = getattr(error, "message", None)
+    else:
+        return error
+    if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status < 600:
+        return error
+    if status < 400:
+        return Reply(
+            b"" if status in WITHOUT_BODY else str(message).encode(),
+            media_types.labelled(media_types.TEXT),
+            int(status),
+        )
+    return ModelRefusalError(int(status), str(message or error))

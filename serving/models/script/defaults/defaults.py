@@ -1,0 +1,47 @@
+"""The functions of one family, and what all families have in common."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from byo_container.serving.engine import streaming
+
+
+def as_it_is(model: Any) -> Any:
+    return model
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What SageMaker's container for one framework does where a script leaves a function out. The functions take a
+    context, as a script's own may; content types and Accept reach them as the client sent them."""
+
+    owner: str
+    """Whose defaults these are, for a sentence such as "scikit-learn's default is used"."""
+    input_fn: Callable[[Any, str, Any], Any]
+    """(body, content_type, context) -> what the model takes. Raises RequestError 400 or 415."""
+    predict_fn: Callable[[Any, Any, Any], Any]
+    """(data, model, context) -> prediction"""
+    output_fn: Callable[[Any, str, Any], tuple[Any, str]]
+    """(prediction, accept, context) -> body and media type. Raises RequestError 406."""
+    model_fn: Callable[[str, Any], Any] | None = None
+    """(model_dir, context) -> model; None where the container wants the script's own. Raises JobError."""
+    prepare: Callable[[Any], Any] = as_it_is
+    """What is done once with a model that the default predict_fn will be asked with."""
+    can_predict: Callable[[Any], bool] = callable
+    """Whether the default predict_fn can do anything with a model."""
+    binary: type[bytes] | type[bytearray] = bytearray
+    """What a script's own input_fn gets for a body that is no text: bytes in the containers that are Flask
+    applications, a bytearray in those that stand on multi-model-server."""
+    answer_type: Callable[[str, str], str] = streaming.accepted
+    """(accept, default) -> the media type that output_fn is asked for. Raises RequestError 406."""
+
+
+def load(family: str) -> Defaults:
+    """The defaults of a family, one of choose.FAMILIES."""
+    found = importlib.import_module(f"byo_container.serving.models.script.defaults.{family}").DEFAULTS
+    assert isinstance(found, Defaults)
+    return found

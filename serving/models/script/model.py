@@ -1,0 +1,252 @@
+"""A user's inference.py, by the conventions of SageMaker's inference toolkits, unchanged.
+
+It defines any of model_fn, input_fn, predict_fn, output_fn or, in place of the last three, transform_fn; each may
+take one more argument, the context. Source: https://github.com/aws/sagemaker-inference-toolkit
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from werkzeug.http import parse_accept_header
+
+from byo_container.container.failure import JobError
+from byo_container.container.handler import Conversation
+from byo_container.container.log import log
+from byo_container.serving.codecs import media_types
+from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.streaming import EVENTS, Stream
+from byo_container.serving.errors import RequestError
+from byo_container.serving.headers import MEDIA_TYPE
+from byo_container.serving.models import execution_parameters as batch_transform
+from byo_container.serving.models.model_server import Reply, Request, as_request
+from byo_container.serving.models.script import stand_ins
+from byo_container.serving.models.script.answers import Parts, answer, refused
+from byo_container.serving.models.script.context import Context, RequestProcessor
+from byo_container.serving.models.script.defaults.choose import imports_of
+from byo_container.serving.models.script.defaults.defaults import Defaults
+from byo_container.serving.models.script.defaults.loading import load_model
+from byo_container.serving.models.script.functions import (
+    explain_thread,
+    functions_of,
+    import_script,
+    provide_event_loop,
+)
+from byo_container.serving.settings import Settings
+
+# Bodies of these very types, written so, are decoded for a user's input_fn; all others come as bytes.
+TEXT_TYPES = frozenset({media_types.JSON, media_types.CSV})
+
+
+class ScriptModel:
+    """A model behind an inference.py. Its functions see one request at a time, as they expect."""
+
+    batching = Batching(size=1, turn=32)
+    execution_parameters: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, path: Path | None, model_dir: Path, settings: Settings, module: str = "") -> None:
+        self._path = path
+        self._module = module  # `package.module`, where it is part of a package
+        self._model_dir = model_dir
+        self._default_accept = settings.default_accept
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._setting = settings.defaults
+        self._defaults: Defaults
+        self._in_flask = False
+        self._imports: frozenset[str] = frozenset()
+        self._binary: type[bytes] | type[bytearray] = bytearray
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return {"script": str(self._path or "none"), "model": str(self._model_dir)}
+
+    def load(self) -> None:
+        try:
+            self._load()
+        except (ValueError, RuntimeError) as error:
+            if why := explain_thread(error):
+                raise JobError(why) from error
+            raise
+
+    def _load(self) -> None:
+        if self._path:
+            self._import(self._path)
+        provide_event_loop()  # the script's own imports may have brought asyncio
+        self._decodes_itself = bool({"input_fn", "transform_fn"} & self._functions.keys())
+        self._encodes_itself = bool({"output_fn", "transform_fn"} & self._functions.keys())
+        self._answering = "transform_fn" if "transform_fn" in self._functions else "output_fn"
+        self._check_default_accept()
+        self._context = context = Context(self._model_dir)
+        folder = str(self._model_dir)
+        self._call("pre_model_fn", _nothing, folder, context)
+        self._model, self._defaults = load_model(self._functions, self._path, self._model_dir, self._setting, context)
+        self._binary = bytes if "sagemaker_containers" in self._imports else self._defaults.binary
+        self._call("model_warmup_fn", _nothing, folder, self._model, context)
+
+    def _import(self, path: Path) -> None:
+        source = path.read_bytes()
+        self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
+        if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
+            import asyncio  # noqa: F401
+        self._imports = imports_of(path)
+        stand_ins.provide(self._imports)
+        provide_event_loop()
+        module = import_script(path, self._module)
+        self._functions = functions_of(module, path)
+        own = batch_transform.of_script(module)
+        self.execution_parameters = batch_transform.checked(own, str(path))
+
+    def _check_default_accept(self) -> None:
+        """Raises JobError where every request that names no type would be refused."""
+        if not self._encodes_itself and media_types.ALIASES.get(self._default_accept, self._default_accept) not in (
+            media_types.ENCODERS
+        ):
+            raise JobError(
+                f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}, which only an output_fn in "
+                f"{self._path or 'an inference.py'} can write; without one it must be one of "
+                f"{', '.join(media_types.ENCODERS)}"
+            )
+
+    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
+        found: Reply | Parts = submit(request)
+        if isinstance(found, Reply):
+            return found
+        stream = Stream(found.parts, submit, events=found.content_type.partition(";")[0].strip() == EVENTS)
+        return Reply(b"", found.content_type or stream.content_type, found.status, found.headers, stream)
+
+    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
+        return as_request(self.respond, message, conversation, submit)
+
+    def compute(self, items: list[Request]) -> list[Any]:
+        provide_event_loop()
+        return [self._outcome(request) for request in items]
+
+    def _outcome(self, request: Request) -> Any:
+        processor = self._context.begin(request)
+        try:
+            if self._in_flask:
+                with flask_request(request):
+                    return self._transform(request, processor)
+            return self._transform(request, processor)
+        except BaseException as error:  # whatever it is, the other requests of this turn are not to blame
+            if why := explain_thread(error):
+                error.add_note(why)
+            return refused(error)
+        finally:
+            self._context.end()
+
+    def _transform(self, request: Request, processor: RequestProcessor) -> Reply | Parts:
+        data, content_type = self._payload(request)
+        accept = self._wanted(request.accept)
+        context = self._context
+        if "transform_fn" in self._functions:
+            returned = self._functions["transform_fn"](self._model, data, content_type, accept, context)
+        else:
+            value = self._call("input_fn", self._defaults.input_fn, data, content_type, context)
+            prediction = self._call("predict_fn", self._defaults.predict_fn, value, self._model, context)
+            returned = self._call("output_fn", self._defaults.output_fn, prediction, accept, context)
+        found = answer(returned, accept, processor, self._answering)
+        if found.status >= 400:
+            log.warning("request %s: %d, set by the script", context.get_request_id() or "-", found.status)
+        if isinstance(found, Parts):
+            return replace(found, parts=Steps(found.parts, context, processor))
+        return found
+
+    def _call(self, name: str, default: Callable[..., Any], *arguments: Any) -> Any:
+        return self._functions.get(name, default)(*arguments)
+
+    def _payload(self, request: Request) -> tuple[Any, str]:
+        """The body and its media type. A user's function gets them as the toolkits hand them over: the header as it
+        was sent, and a text for JSON and CSV by these very names, else bytes or a bytearray."""
+        # Some clients spell the header so.
+        sent = request.variables.get("HTTP_CONTENTTYPE") or request.content_type or media_types.JSON
+        if not self._decodes_itself:
+            return request.body, sent
+        media = media_types.content_type(sent)
+        if sent in TEXT_TYPES:
+            return media_types.decode_text(request.body, media), sent
+        return self._binary(request.body), sent
+
+    def _wanted(self, accept: str) -> str:
+        """The one media type that a user's output_fn is asked for: the client's favourite. Without one, the best
+        that our default can write."""
+        if not self._encodes_itself:
+            return self._defaults.answer_type(accept, self._default_accept)
+        return favourite(accept) or self._default_accept
+
+
+class Steps(Iterator[Any]):
+    """The parts of an answer. Each is computed while the context shows its request."""
+
+    def __init__(self, parts: Iterator[Any], context: Context, processor: RequestProcessor) -> None:
+        self._parts = parts
+        self._context = context
+        self._processor = processor
+
+    def __next__(self) -> Any:
+        provide_event_loop()
+        self._context.resume(self._processor)
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            told = refused(error)
+            if told is error or not isinstance(told, BaseException):
+                raise
+            raise told from error
+        finally:
+            self._context.end()
+
+    def close(self) -> None:
+        getattr(self._parts, "close", _nothing)()
+
+
+@lru_cache(maxsize=256)
+def favourite(accept: str) -> str:
+    """The media type that a client likes best, as it wrote it, without its weight; empty where anything will do.
+    Raises RequestError 406 for what is no media type: it would become the answer's."""
+    if not accept.strip(" ,"):
+        return ""
+    if not MEDIA_TYPE.fullmatch(accept):
+        raise RequestError(406, f"Accept is {accept!r}; it must name media types, such as {media_types.JSON}")
+    best = accept.strip()
+    if "," in accept or "q=" in accept.lower():
+        ranked = [pair for pair in parse_accept_header(accept) if pair[1] > 0]
+        best = max(ranked, key=lambda pair: pair[1], default=(accept, 0))[0]
+    return "" if best in ("*/*", "*") else best
+
+
+def flask_request(request: Request) -> AbstractContextManager[Any]:
+    """`flask.request` for a script that reads it, as it can where the toolkit is a Flask application."""
+    variables = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/invocations",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "8080",
+        "wsgi.url_scheme": "http",
+        **{name: value for name, value in request.variables.items() if isinstance(value, str)},
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.input": BytesIO(request.body),
+    }
+    context: AbstractContextManager[Any] = flask_app().request_context(variables)
+    return context
+
+
+@lru_cache(maxsize=1)
+def flask_app() -> Any:
+    from flask import Flask
+
+    return Flask(__name__)
+
+
+def _nothing(*_: Any) -> None:
+    """For a function that need not be there."""

@@ -1,0 +1,104 @@
+"""Where the files of one of many models lie: a folder that the platform names, or an archive, unpacked."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.util import wrap_errors
+
+from byo_container.container.failure import JobError
+from byo_container.container.files.archives import ArchiveSizeError, unpack
+from byo_container.serving.errors import RequestError
+from byo_container.serving.multi_model.registry import Entry, Registry, key_of
+from byo_container.serving.settings import folder_bytes
+
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
+
+
+class ModelFolders:
+    """The models below `models`. Archives are unpacked below `unpacked`, a folder for each name; none may take more
+    than `most_bytes`."""
+
+    def __init__(self, models: Path, unpacked: Path, most_bytes: int) -> None:
+        self._models = models
+        self._unpacked = unpacked
+        self._most_bytes = most_bytes
+
+    def find(self, name: str, url: str) -> Entry:
+        """The model at `url`, an archive unpacked. For who has claimed the name. Raises RequestError: 400 for what is
+        no model here, 507 where there is no room; leaves nothing behind then."""
+        path = self._path(url)
+        if path.is_dir():
+            return Entry(name, url, path, beside_loop(folder_bytes, path))
+        try:
+            folder = beside_loop(self._unpack, path, self._unpacked / key_of(name))
+            return Entry(name, url, folder, beside_loop(folder_bytes, folder))
+        except BaseException:
+            self.discard(name)
+            raise
+
+    def discard(self, name: str) -> None:
+        """Removes what was unpacked for a model."""
+        beside_loop(_remove, self._unpacked / key_of(name))
+
+    def discard_abandoned(self, registry: Registry) -> None:
+        """Removes what workers left that were killed while they loaded or removed a model."""
+        for folder in self._unpacked.glob("*"):
+            with registry.claim(folder.name) as ours:
+                if ours and not registry.has(folder.name):
+                    _remove(folder)
+
+    def _path(self, url: str) -> Path:
+        """Raises RequestError 400."""
+        root = self._models.resolve()
+        try:
+            path = Path(url).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):
+            raise RequestError(400, f"url is {url!r}, where there is nothing") from None
+        if not path.is_relative_to(root) or path == root:
+            raise RequestError(400, f"url is {url!r}, which is not below {self._models}")
+        if not path.is_dir() and not path.name.endswith(ARCHIVES):
+            raise RequestError(400, f"url is {url!r}; it should be a folder or one of {', '.join(ARCHIVES)}")
+        return path
+
+    def _unpack(self, archive: Path, parent: Path) -> Path:
+        _remove(parent)  # of an older version, or what a worker left that was killed
+        parent.mkdir(parents=True)
+        folder = Path(tempfile.mkdtemp(dir=parent))  # new for each version: somebody may still read another one
+        unpack(archive, folder, most_bytes=self._most_bytes)
+        return folder
+
+
+def beside_loop(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function that works with files, while other requests are answered. Raises RequestError for what is
+    wrong with them: 507 for a lack of room, else 400."""
+    # As a value: an error with a deep traceback never comes out of gevent's pool.
+    outcome = gevent.get_hub().threadpool.apply(wrap_errors(Exception, function), arguments)
+    if isinstance(outcome, Exception):
+        raise in_words(outcome)
+    return outcome
+
+
+def in_words(error: Exception) -> Exception:
+    """What a client is told of an error with a model's files."""
+    if isinstance(error, ArchiveSizeError):
+        return RequestError(507, str(error))
+    if isinstance(error, MemoryError):
+        return RequestError(507, f"there is not enough memory {error}".rstrip())
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RequestError(507, "the disk is full, so the model cannot be loaded; remove another one")
+    if isinstance(error, RecursionError):
+        return RequestError(400, "the model cannot be read: its folders lie too deep in one another")
+    if isinstance(error, JobError):
+        return RequestError(400, str(error))
+    return RequestError(400, f"the model cannot be read: {error}") if isinstance(error, OSError) else error
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""nginx's configuration, made from the settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from byo_container.serving.errors import error_body
+from byo_container.serving.settings import MEGABYTE, Settings
+
+# What nginx calls by names of its own, or in several ways, and what a client is told in their place. Its 502,
+# no worker, is a 503: try again.
+SEEN = {431: "494", 503: "502 503"}
+ERRORS = {
+    400: "the request is not valid HTTP",
+    404: "there is nothing here",
+    405: "the method is not allowed",
+    408: "the request took too long to arrive",
+    413: "the body is above the limit of {megabytes} MB; send less at once",
+    414: "the address is too long",
+    431: "the headers are too large; one may have 8 KB, all of them 32 KB",
+    500: "the server failed; its log says why",
+    501: "the transfer coding is not known; send Content-Length, or a chunked body",
+    503: "too many requests wait, no model is ready, or the worker of this request was lost; try again",
+    504: "the model did not answer within {timeout} s; send less at once",
+    505: "the version of HTTP is not known; send HTTP/1.1",
+}
+
+
+def find() -> str | None:
+    """Where nginx is installed, also when the PATH leaves out /usr/sbin."""
+    return shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+def command_line(nginx: str, config: Path) -> list[str]:
+    """How nginx is started: in the foreground, its messages on stderr from the first one on."""
+    version = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=False).stderr
+    number = version.partition("nginx/")[2].split(" ")[0].strip()
+    knows_e = tuple(int(part) for part in number.split(".")[:3] if part.isdigit()) >= (1, 19, 5)
+    return [nginx, *(["-e", "stderr"] if knows_e else []), "-c", str(config)]
+
+
+def configuration(settings: Settings, runtime: Path, as_root: bool) -> str:
+    """The text of nginx.conf. `runtime` holds the socket and all temporary files."""
+    template = Template(files("byo_container.serving.nginx").joinpath("nginx.conf.template").read_text())
+    return template.substitute(
+        # As root, nginx would become `nobody`, which a container without capabilities does not let it.
+        user="user root;" if as_root else "",
+        runtime=runtime,
+        port=settings.port,
+        max_payload=settings.max_payload,
+        # The model is given up first, and says so itself; nginx only sees to a worker that says nothing.
+        timeout=settings.timeout_s + 10,
+        load_timeout=settings.startup_timeout_s + settings.timeout_s + 10,
+        access_log=access_log(settings),
+        errors="\n".join(error_page(status, settings) for status in ERRORS),
+    )
+
+
+def access_log(settings: Settings) -> str:
+    """The directive for the access log, which can be switched off."""
+    tally = "access_log /dev/stdout tally if=$made_here;"
+    if not settings.access_log:
+        return tally
+    return f"{tally}\n    access_log /dev/stdout {'json' if settings.json_logs else 'text'} if=$worth_a_line;"
+
+
+def error_page(status: int, settings: Settings) -> str:
+    """nginx's own errors in the same shape as the application's."""
+    message = ERRORS[status].format(megabytes=settings.max_payload // MEGABYTE, timeout=settings.timeout_s)
+    headers = "add_header X-Request-Id $request_id always;"
+    if status == 405:  # TRACE and CONNECT, which nginx lets no application see
+        headers += ' add_header Allow "DELETE, GET, HEAD, OPTIONS, POST" always;'
+    if status == 503:
+        headers += " add_header Retry-After 5 always;"
+    return (
+        f"        error_page {SEEN.get(status, status)} ={status} /.error/{status};\n"
+        f"        location = /.error/{status} {{ internal; default_type application/json; {headers} "
+        f"return {status} '{error_body(status, message).decode()}'; }}"
+    )

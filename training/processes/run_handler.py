@@ -1,0 +1,66 @@
+"""`python -m byo_container.training.processes.run_handler package.module:Class`: a handler's `train`, in the
+process that a launcher starts for it. The exception that ends it becomes the failure file here, where it is known
+best."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+from byo_container.container import log
+from byo_container.container.failure import JobError, JobStopped, report
+from byo_container.container.handler import Handler, HandlerReference, put_on_path
+from byo_container.container.job import TrainingJob, read_job
+from byo_container.container.paths import Paths
+
+
+def main(target: str, told_by: str = "the command line") -> int:
+    """Trains by the handler `target`, which `told_by` asks for, and returns the exit status."""
+    log.configure()
+    paths = Paths.from_environment()
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        put_on_path([paths.code] if paths.code.is_dir() else [])
+        sys.path.append(os.getcwd())  # an image's WORKDIR; last, so that it hides nothing
+        handler_class = HandlerReference(target, told_by).load()
+        job = declare_for(handler_class, read_job(paths))
+        handler_class().train(job)
+    except (Exception, JobStopped) as error:
+        # Several ranks on one host each have a file of their own; see training/processes/rank.py.
+        return report(Path(os.environ.get("TRAINING_FAILURE_FILE") or paths.failure), error)
+    return 0
+
+
+def declare_for(handler_class: type[Handler], job: TrainingJob[Any]) -> TrainingJob[Any]:
+    """The job with the hyperparameters that a handler class declares; all of them where it declares none."""
+    if not hasattr(handler_class, "train"):
+        raise JobError(f"{handler_class.__module__}:{handler_class.__qualname__} has no method train(job)")
+    declared = getattr(handler_class, "Hyperparameters", None)
+    return job.declare(declared) if declared else job
+
+
+def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the saving short
+    raise JobStopped("the handler had no time to say how far it came")
+
+
+def end(status: int) -> NoReturn:
+    """Ends this process as Python does, with its threads and exit handlers, but without the destructors of native
+    libraries: in them PyTorch 2.13 sometimes aborts ("terminate called without an active exception") where processes
+    have trained together, and a job that is done would have failed."""
+    threading._shutdown()  # type: ignore[attr-defined]  # as Python: waits for threads, those of idle pools told to end
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            stream.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    end(main(*sys.argv[1:]))
