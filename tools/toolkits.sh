@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs SageMaker's inference toolkits and their frameworks in .venv-toolkits, where tests/serving/toolkits/ compares
+# Installs SageMaker's inference toolkits and their frameworks in .venv-toolkits, where tests/serving/end_to_end/toolkits/ compares
 # their answers to an inference.py with ours. It stands on .venv, whose PyTorch and NumPy it uses; what it brings is pinned
-# in tests/serving/toolkits/pins.txt.
+# in tests/serving/end_to_end/toolkits/pins.txt.
 set -eu
 cd "$(dirname "$0")/.."
-pins=tests/serving/toolkits/pins.txt
+pins=tests/serving/end_to_end/toolkits/pins.txt
 venv=.venv-toolkits
 if ! cmp -s "$pins" "$venv/installed.txt"; then
     echo "installing SageMaker's inference toolkits in $venv"

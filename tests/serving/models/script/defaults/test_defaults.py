@@ -1,5 +1,5 @@
 """What holds for the functions that an inference.py leaves out, as far as NumPy, PyTorch and Pillow go; what other
-frameworks are needed for is in tests/serving/toolkits/."""
+frameworks are needed for is in tests/serving/end_to_end/toolkits/."""
 
 from __future__ import annotations
 

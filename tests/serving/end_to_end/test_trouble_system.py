@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.serving.conftest import make_base
-from tests.serving.test_metrics import measured
+from tests.serving.end_to_end.test_metrics import measured
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Start

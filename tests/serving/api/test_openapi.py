@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Hundreds of requests for each path.
 pytestmark = pytest.mark.slow
 
-# `FUZZ_EXAMPLES=2000 pytest tests/serving/test_openapi.py` looks longer.
+# `FUZZ_EXAMPLES=2000 pytest tests/serving/api/test_openapi.py` looks longer.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 thorough = settings(
     max_examples=EXAMPLES,

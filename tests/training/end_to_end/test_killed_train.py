@@ -14,7 +14,7 @@ import pytest
 
 from byo_container.container.process.child import descendants
 from tests.support import Tree, runs, wait_until
-from tests.training.test_process_groups import IGNORES, SAVES
+from tests.training.end_to_end.test_process_groups import IGNORES, SAVES
 
 MakeTree = Callable[..., Tree]
 

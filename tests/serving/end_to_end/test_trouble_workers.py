@@ -19,7 +19,7 @@ import pytest
 
 from byo_container.serving.workers.arbiter import Backoff
 from tests.serving.conftest import load
-from tests.serving.test_metrics import measured
+from tests.serving.end_to_end.test_metrics import measured
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start

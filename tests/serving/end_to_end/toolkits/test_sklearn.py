@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from byo_container.serving.models.script.defaults import sklearn as defaults
-from tests.serving.toolkits.both import ABSENT, Script
+from tests.serving.end_to_end.toolkits.both import ABSENT, Script
 
 encoders = pytest.importorskip("sagemaker_containers._encoders", reason=ABSENT)
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"

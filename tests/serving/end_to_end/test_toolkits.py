@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PYTHON = REPOSITORY / ".venv-toolkits/bin/python"
 
 
@@ -17,7 +17,7 @@ PYTHON = REPOSITORY / ".venv-toolkits/bin/python"
 def test_an_inference_script_answers_as_it_does_there(toolkit: str) -> None:
     if not PYTHON.exists():
         pytest.skip("SageMaker's inference toolkits are not there; tools/toolkits.sh installs them")
-    tests = f"tests/serving/toolkits/test_{toolkit}.py"
+    tests = f"tests/serving/end_to_end/toolkits/test_{toolkit}.py"
     done = subprocess.run(
         [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests],
         cwd=REPOSITORY,

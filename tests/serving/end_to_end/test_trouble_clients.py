@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.test_metrics import measured
-from tests.serving.test_requests import head, parse
+from tests.serving.end_to_end.test_metrics import measured
+from tests.serving.end_to_end.test_requests import head, parse
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.serving.toolkits.both import ABSENT, Script, value
+from tests.serving.end_to_end.toolkits.both import ABSENT, Script, value
 
 theirs_module = pytest.importorskip(
     "sagemaker_pytorch_serving_container.default_pytorch_inference_handler", reason=ABSENT

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.serving.toolkits.both import ABSENT, Script, value
+from tests.serving.end_to_end.toolkits.both import ABSENT, Script, value
 
 pytest.importorskip("sagemaker_inference.transformer", reason=ABSENT)
 

@@ -16,5 +16,5 @@ SECONDS = int(os.environ.get("SOAK_SECONDS", "40"))
 @pytest.mark.timeout(SECONDS + 120)
 def test_nothing_is_lost_that_no_fault_accounts_for_and_memory_is_flat() -> None:
     command = [sys.executable, "-m", "benchmarks.soak", "--seconds", str(SECONDS)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
     assert done.returncode == 0, done.stdout + done.stderr

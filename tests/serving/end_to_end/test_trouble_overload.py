@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.serving.test_metrics import measured
+from tests.serving.end_to_end.test_metrics import measured
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start

@@ -17,7 +17,7 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.serving.models.script.defaults import huggingface as defaults
-from tests.serving.toolkits.both import ABSENT, Script, value
+from tests.serving.end_to_end.toolkits.both import ABSENT, Script, value
 
 theirs = pytest.importorskip("sagemaker_huggingface_inference_toolkit.decoder_encoder", reason=ABSENT)
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from byo_container.serving.workers import direct_clients
-from tests.serving.test_metrics import measured
-from tests.serving.test_requests import head, parse
-from tests.serving.test_trouble_clients import connections
+from tests.serving.end_to_end.test_metrics import measured
+from tests.serving.end_to_end.test_requests import head, parse
+from tests.serving.end_to_end.test_trouble_clients import connections
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start

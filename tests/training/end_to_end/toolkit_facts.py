@@ -3,9 +3,9 @@ first in full, of the others only what is not as in the first (null: not there).
 that a script finds in its modules, with the values of those that are constants.
 
     python -m venv /tmp/toolkit && /tmp/toolkit/bin/pip install sagemaker-training==5.1.1
-    /tmp/toolkit/bin/python tests/training/toolkit_facts.py
+    /tmp/toolkit/bin/python tests/training/end_to_end/toolkit_facts.py
 
-Run by hand, after an input has been added; tests/training/test_toolkit_parity.py needs the file only.
+Run by hand, after an input has been added; tests/training/end_to_end/test_toolkit_parity.py needs the file only.
 """
 
 from __future__ import annotations

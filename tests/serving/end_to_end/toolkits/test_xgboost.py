@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.serving.toolkits.both import ABSENT, Script, value
+from tests.serving.end_to_end.toolkits.both import ABSENT, Script, value
 
 encoders = pytest.importorskip("sagemaker_containers._encoders", reason=ABSENT)
 xgboost = pytest.importorskip("xgboost", reason=ABSENT)

@@ -2,7 +2,7 @@
 
 In `make test` for some seconds; longer on demand:
 
-    FUZZ_EXAMPLES=1000000 python -m pytest tests/serving/test_fuzz.py --timeout 0
+    FUZZ_EXAMPLES=1000000 python -m pytest tests/serving/end_to_end/test_fuzz.py --timeout 0
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from tests.serving.test_models_api import CANNOT_BE_ASKED
+from tests.serving.api.test_multi_model import CANNOT_BE_ASKED
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start

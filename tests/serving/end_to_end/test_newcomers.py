@@ -16,7 +16,7 @@ from byo_container.container.handler import HandlerReference
 from byo_container.serving.dialects import envelopes
 from byo_container.serving.models.model_server import HandlerModel, Request
 from byo_container.serving.settings import Settings
-from tests.serving.test_conversation import Client
+from tests.serving.end_to_end.test_bidirectional import Client
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
