@@ -16,7 +16,7 @@ from byo_container.serving.api import request_body
 from byo_container.serving.errors import ModelRefusalError, RequestError, error_body, phrase
 from byo_container.serving.memory_budget import Share, of_worker
 from byo_container.serving.metrics import prometheus
-from byo_container.serving.models.model_server import Reply, Request
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

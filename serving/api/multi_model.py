@@ -18,7 +18,7 @@ from byo_container.serving.api.invocations import Respond
 from byo_container.serving.api.request_body import read
 from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY
-from byo_container.serving.models.model_server import Reply, Request
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model import registry
 from byo_container.serving.multi_model.models import ManyModels
 

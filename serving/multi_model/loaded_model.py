@@ -16,9 +16,10 @@ from byo_container.container.paths import Paths
 from byo_container.serving.engine.queue import Batching
 from byo_container.serving.engine.streaming import stepping
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models import model_server
+from byo_container.serving.models import find
 from byo_container.serving.models.import_isolation import ModelCode
-from byo_container.serving.models.model_server import ModelServer, Reply, Request, Servable
+from byo_container.serving.models.model_server import ModelServer
+from byo_container.serving.models.servable import Reply, Request, Servable
 from byo_container.serving.multi_model.registry import Entry
 from byo_container.serving.settings import Settings
 
@@ -46,7 +47,7 @@ class Isolated:
         self._code = ModelCode(own)
         try:
             with self._code.active():
-                self._servable: Servable = model_server.find_servable(paths, settings)
+                self._servable: Servable = find.find_servable(paths, settings)
         except BaseException:
             self._code.forget()
             raise

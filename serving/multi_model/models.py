@@ -26,7 +26,7 @@ from byo_container.container.log import log
 from byo_container.container.paths import Paths
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
-from byo_container.serving.models.model_server import Reply, Request
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model.loaded_model import FREE_S, POLL_S, Loaded, SupersededError
 from byo_container.serving.multi_model.model_folders import ModelFolders, in_words
 from byo_container.serving.multi_model.registry import Entry, Registry

@@ -5,16 +5,17 @@ from __future__ import annotations
 from byo_container.container.handler import code_folders, put_on_path
 from byo_container.container.paths import Paths
 from byo_container.serving.api.app import create_app
-from byo_container.serving.models import model_server
+from byo_container.serving.models.find import FoundLater
+from byo_container.serving.models.model_server import ModelServer, marker_path
 from byo_container.serving.multi_model.models import ManyModels
 from byo_container.serving.settings import Settings
 
 
-def worker_model(paths: Paths, settings: Settings) -> model_server.ModelServer | ManyModels:
+def worker_model(paths: Paths, settings: Settings) -> ModelServer | ManyModels:
     """What this worker serves: the one model, or whatever will be loaded."""
-    marker = model_server.marker_path()
+    marker = marker_path()
     if not settings.multi_model:
-        return model_server.ModelServer(model_server.FoundLater(paths, settings), settings, marker)
+        return ModelServer(FoundLater(paths, settings), settings, marker)
     put_on_path(code_folders(paths))  # the image's code, for all models
     return ManyModels(paths, settings, marker.parent)
 

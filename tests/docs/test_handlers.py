@@ -11,7 +11,8 @@ import pytest
 
 from byo_container.container.handler import HandlerReference
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models.model_server import HandlerModel, Request
+from byo_container.serving.models.handler.model import HandlerModel
+from byo_container.serving.models.servable import Request
 from byo_container.serving.settings import Settings
 from tests.serving.newcomers import LinearModel, pipeline
 

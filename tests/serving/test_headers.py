@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from byo_container.serving import headers
-from byo_container.serving.models.model_server import Reply
+from byo_container.serving.models.servable import Reply
 from tests.serving.conftest import Server
 
 ENVIRON = {

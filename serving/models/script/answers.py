@@ -17,8 +17,8 @@ from byo_container.serving import headers
 from byo_container.serving.codecs import media_types
 from byo_container.serving.engine.streaming import EVENTS, is_stream
 from byo_container.serving.errors import ModelRefusalError
-from byo_container.serving.models.model_server import Reply
 from byo_container.serving.models.script.context import CONTENT_TYPE, RequestProcessor
+from byo_container.serving.models.servable import Reply
 
 # Where the classes are defined whose status and message are meant for the client. Another exception that has a status
 # may be another service's, of which the client knows nothing.

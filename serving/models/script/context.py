@@ -19,7 +19,7 @@ from byo_container.container.log import log
 from byo_container.serving import devices, headers
 
 if TYPE_CHECKING:
-    from byo_container.serving.models.model_server import Request
+    from byo_container.serving.models.servable import Request
 
 MANIFEST = Path("MAR-INF", "MANIFEST.json")
 DISTRIBUTION = "byo-container"

@@ -27,7 +27,6 @@ from byo_container.serving.engine.streaming import EVENTS, Stream
 from byo_container.serving.errors import RequestError
 from byo_container.serving.headers import MEDIA_TYPE
 from byo_container.serving.models import execution_parameters as batch_transform
-from byo_container.serving.models.model_server import Reply, Request, as_request
 from byo_container.serving.models.script import stand_ins
 from byo_container.serving.models.script.answers import Parts, answer, refused
 from byo_container.serving.models.script.context import Context, RequestProcessor
@@ -40,6 +39,7 @@ from byo_container.serving.models.script.functions import (
     import_script,
     provide_event_loop,
 )
+from byo_container.serving.models.servable import Reply, Request, as_request
 from byo_container.serving.settings import Settings
 
 # Bodies of these very types, written so, are decoded for a user's input_fn; all others come as bytes.

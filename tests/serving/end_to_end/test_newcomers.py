@@ -14,7 +14,8 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.container.handler import HandlerReference
 from byo_container.serving.dialects import envelopes
-from byo_container.serving.models.model_server import HandlerModel, Request
+from byo_container.serving.models.handler.model import HandlerModel
+from byo_container.serving.models.servable import Request
 from byo_container.serving.settings import Settings
 from tests.serving.end_to_end.test_bidirectional import Client
 

@@ -17,8 +17,8 @@ from byo_container.serving.engine import engine as batching
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import Batching
 from byo_container.serving.errors import RequestError
+from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.handler.predict import Predicting
-from byo_container.serving.models.model_server import HandlerModel
 from byo_container.serving.settings import Settings
 
 

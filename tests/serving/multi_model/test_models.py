@@ -18,7 +18,7 @@ from gevent.event import Event
 
 from byo_container.container.paths import Paths
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models.model_server import Reply, Request
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model import models as many
 from byo_container.serving.multi_model.loaded_model import Loaded
 from byo_container.serving.multi_model.models import ManyModels

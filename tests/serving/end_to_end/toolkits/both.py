@@ -13,8 +13,8 @@ from typing import Any
 import numpy
 import pytest
 
-from byo_container.serving.models.model_server import Reply, Request
 from byo_container.serving.models.script.model import ScriptModel
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
 
 ABSENT = "SageMaker's inference toolkits are not there; tools/toolkits.sh installs them"

@@ -9,7 +9,7 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.container.handler import HandlerReference
-from byo_container.serving.models.model_server import HandlerModel
+from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.settings import Settings
 
 

@@ -12,8 +12,8 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
 from byo_container.serving.headers import cgi_name
-from byo_container.serving.models.model_server import Request
 from byo_container.serving.models.script.context import Context
+from byo_container.serving.models.servable import Request
 
 
 def request(**given: str) -> Request:

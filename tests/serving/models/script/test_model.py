@@ -20,8 +20,8 @@ from byo_container.container.log import log
 from byo_container.serving.engine.streaming import compute_with_steps
 from byo_container.serving.errors import ModelRefusalError, RequestError
 from byo_container.serving.headers import cgi_name, look_up
-from byo_container.serving.models.model_server import Reply, Request
 from byo_container.serving.models.script.model import ScriptModel, favourite
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
 
 LOAD = "def model_fn(model_dir): return 10\n"

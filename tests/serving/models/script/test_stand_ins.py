@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from byo_container.serving.errors import ModelRefusalError, RequestError
-from byo_container.serving.models.model_server import Reply, Request
 from byo_container.serving.models.script import stand_ins
 from byo_container.serving.models.script.model import ScriptModel
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
 
 pytestmark = pytest.mark.skipif(

@@ -13,10 +13,10 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models.model_server import Reply, Request
 from byo_container.serving.models.script.defaults import encoding
 from byo_container.serving.models.script.defaults import pytorch as defaults
 from byo_container.serving.models.script.model import ScriptModel
+from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
