@@ -64,13 +64,13 @@ def row(label: str, rounds: list[tuple[float, float]]) -> list[str]:
     return [label, f"{whole:.2f}", f"{without_us:.2f}", f"{ours:.2f}"]
 
 
-def to_ping(server: Server) -> float:
+def to_ping(server: Server, programs: Path = OUR_BIN) -> float:
     """Seconds from starting `serve` to the first 200 of /ping, asked for every 20 ms: to be asked more often takes time
     from a model that is being loaded."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         folder.chmod(0o755)
-        place = Place(folder, free_port(), OUR_BIN)
+        place = Place(folder, free_port(), programs)
         (command,) = server.launch(place).commands
         start = time.perf_counter()
         process = stack.enter_context(running(command, folder / "log"))
@@ -88,7 +88,7 @@ def pings(port: int) -> bool:
         return False
 
 
-def to_first_line() -> float:
+def to_first_line(programs: Path = OUR_BIN) -> float:
     """Seconds from starting `train` to the line that the echo handler prints at once."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         base = Path(folder)
@@ -99,7 +99,7 @@ def to_first_line() -> float:
         (config / "inputdataconfig.json").write_text("{}")
         (config / "resourceconfig.json").write_text(json.dumps(host))
         told = {"SAGEMAKER_BASE_DIR": folder, "MODEL_HANDLER": "echo:Echo", "PYTHONPATH": str(HERE)}
-        command = Command((str(OUR_BIN / "train"),), env=told)
+        command = Command((str(programs / "train"),), env=told)
         log = base / "log"
         start = time.perf_counter()
         with running(command, log) as process:
