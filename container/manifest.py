@@ -14,10 +14,13 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from byo_container.container.handler import MANIFEST, VARIABLE, HandlerReference, write_atomically
+from byo_container.container.failure import JobError
+from byo_container.container.files.atomic import write_atomically
+from byo_container.container.job import read_object
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
 
+NAME = "handler.json"
 KEPT = ".kept-by-byo-container"
 UNWANTED = ("__pycache__", "*.pyc", ".git")
 MOST_LEVELS = 100  # of folders in folders are copied
@@ -39,16 +42,37 @@ def changes(folder: Path) -> dict[str, int]:
     return found
 
 
-def keep(reference: HandlerReference | None, paths: Paths) -> None:
-    """Leaves the name of the handler, if one has trained, and the code that came from outside the image. That a disk is
-    full does not fail a job whose model is whole: the log says what is missing, and how to serve without it."""
-    if reference:
+def path_in(model_dir: Path) -> Path:
+    """Where a model folder has its manifest."""
+    return model_dir / NAME
+
+
+def exists(model_dir: Path) -> bool:
+    """Whether a model folder names its handler."""
+    return path_in(model_dir).exists()
+
+
+def read(model_dir: Path) -> str:
+    """The handler of a model folder that has a manifest: a name or `package.module:Class`. Raises JobError."""
+    path = path_in(model_dir)
+    target = read_object(path).get("handler")
+    if not isinstance(target, str):
+        raise JobError(f'{path}: "handler" should be a text such as "package.module:Class"')
+    return target
+
+
+def keep(handler: str | None, paths: Paths) -> None:
+    """Leaves in the model folder the handler (`package.module:Class`; None for a script) and the code that came from
+    outside the image. A full disk does not fail a job whose model is whole: the log says what is missing, and how to
+    serve without it."""
+    if handler:
+        path = path_in(paths.model)
         try:
-            write_atomically(paths.model / MANIFEST, json.dumps({"handler": reference.target}, indent=2) + "\n")
+            write_atomically(path, json.dumps({"handler": handler}, indent=2) + "\n")
         except OSError as error:
             log.warning(
-                "%s cannot be written: %s; the model is whole, and served with %s=%s in the environment",
-                *(paths.model / MANIFEST, error.strerror, VARIABLE, reference.target),
+                "%s cannot be written: %s; the model is whole, and served with MODEL_HANDLER=%s in the environment",
+                *(path, error.strerror, handler),
             )
     try:
         keep_code(paths)

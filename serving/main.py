@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from byo_container.container import log
+from byo_container.container.discovery import code_folders, find_for_serving, put_on_path
 from byo_container.container.failure import JobError, describe, explain_status
-from byo_container.container.handler import code_folders, find_for_serving, put_on_path
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Child, Command
 from byo_container.container.process.supervisor import Supervisor

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from byo_container.container import handler, log, manifest
+from byo_container.container import discovery, log, manifest
 from byo_container.container import hyperparameters as hp
 from byo_container.container.environment import count_accelerators
 from byo_container.container.failure import JobError, JobStopped, describe, report, write_failure
@@ -84,7 +84,7 @@ def finish(
     job: TrainingJob[Any],
     company: Company,
     outcome: Outcome,
-    reference: handler.HandlerReference | None,
+    reference: discovery.HandlerReference | None,
     before: Mapping[str, int],
 ) -> int:
     """What is left to do after the training, and the status of all hosts. Where this goes wrong after a failure, the
@@ -108,7 +108,7 @@ def finish(
     return status
 
 
-def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage], handler.HandlerReference | None]:
+def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage], discovery.HandlerReference | None]:
     """What is to be run, stage after stage, for the user's script or for a handler, which is given back too.
     Raises JobError."""
     launcher = choose(job)
@@ -116,12 +116,12 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
     if found:
         *before, program = script.prepare(found, job)
         return [*([command] for command in before), *start(job, program, launcher, company)], None
-    reference = handler.find_for_training(job)
-    launcher = choose_for_handler(job, launcher, handler.launcher_of(reference.target))
+    reference = discovery.find_for_training(job)
+    launcher = choose_for_handler(job, launcher, discovery.launcher_of(reference.target))
     refuse_lonely_handlers(job, launcher, reference.target)
-    log.log.info("training %s, which %s asks for", reference.target, reference.told_by)
+    log.log.info("training %s, which %s asks for", reference.target, reference.source)
     # -P: `training` must be ours, also where the current folder holds another one.
-    words = ["-P", "-m", "byo_container.training.processes.run_handler", reference.target, reference.told_by]
+    words = ["-P", "-m", "byo_container.training.processes.run_handler", reference.target, reference.source]
     program = Command([sys.executable, *words], reference.target)
     return start(job, program, launcher, company), reference
 
@@ -182,11 +182,11 @@ def _read_failure(path: Path) -> str:
         return ""
 
 
-def keep(reference: handler.HandlerReference | None, paths: Paths, status: int) -> None:
+def keep(reference: discovery.HandlerReference | None, paths: Paths, status: int) -> None:
     """Leaves beside the model what `serve` needs to find its code. That this fails does not fail a job."""
     try:
         if reference or script.brings_inference(paths):
-            manifest.keep(reference, paths)
+            manifest.keep(reference.target if reference else None, paths)
     except Exception as error:
         log.log.warning("the code is not kept beside the model: %s: %s", type(error).__name__, error)
     log.log.info("%s; the model is in %s", "not finished" if status else "finished", paths.model)

@@ -26,3 +26,18 @@ def replacing(path: Path) -> Iterator[TextIO]:
         with contextlib.suppress(OSError):
             building.unlink()
         raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file as a whole: whoever reads it finds the old text or the new one, never a part."""
+    building = path.with_name(f".{path.name}.new")
+    try:
+        with building.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        building.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            building.unlink()
+        raise

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from byo_container.container.failure import JobError
-from byo_container.container.handler import write_atomically
+from byo_container.container.files.atomic import write_atomically
 from byo_container.container.hyperparameters import nearest
 from byo_container.container.job import read_object
 from byo_container.handlers.translation.conventions import Conventions, detect, is_cut, read_dictionary

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from byo_container.container.handler import (
-    Conversation,
-    InferenceScript,
-    code_folders,
-    export_path,
-    find_for_serving,
-    put_on_path,
-)
+from byo_container.container.discovery import InferenceScript, code_folders, export_path, find_for_serving, put_on_path
+from byo_container.container.handler import Conversation
 from byo_container.container.paths import Paths
 from byo_container.serving.engine.queue import Batching
 from byo_container.serving.models.handler.model import HandlerModel

@@ -13,9 +13,7 @@ from typing import Any
 import gevent
 
 from byo_container.container.failure import JobError, describe
-from byo_container.container.handler import (
-    Conversation,
-)
+from byo_container.container.handler import Conversation
 from byo_container.container.log import log
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.streaming import compute_with_steps

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from byo_container.container.handler import (
-    Conversation,
-)
+from byo_container.container.handler import Conversation
 from byo_container.serving import headers
 from byo_container.serving.codecs import media_types
 from byo_container.serving.engine.queue import Batching

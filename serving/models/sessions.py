@@ -24,7 +24,7 @@ from typing import Any
 
 import gevent
 
-from byo_container.container.handler import PREFIX, Invocation
+from byo_container.container.handler import PREFIX, RequestContext
 from byo_container.serving.errors import RequestError
 
 HEADER = f"{PREFIX}Session-Id"
@@ -39,12 +39,12 @@ SWEEP_S = 10.0
 PARTS = 20
 
 
-def attend(lifetime_s: int, header: Callable[[str], str], inputs: list[Any]) -> tuple[Invocation, bool]:
+def attend(lifetime_s: int, header: Callable[[str], str], inputs: list[Any]) -> tuple[RequestContext, bool]:
     """What a handler is told of a request, with its session, and whether the request was about that alone: a body
     {"requestType": "NEW_SESSION"} or "CLOSE", as AWS's own library has it. Raises RequestError 400 and 503."""
     only = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], dict) else {}
     asked, wanted = only.get("requestType"), header(HEADER)
-    invocation = Invocation(header)
+    invocation = RequestContext(header)
     if not wanted and asked not in (NEW, CLOSE):
         return invocation, False
     sessions = of_this_run(lifetime_s)

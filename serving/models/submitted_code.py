@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from byo_container.container.aws import s3
-from byo_container.container.handler import script_in
+from byo_container.container.discovery import script_in
 from byo_container.container.paths import Paths
 from byo_container.container.source.fetch import fetch, local_path
 

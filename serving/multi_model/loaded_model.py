@@ -11,7 +11,8 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from byo_container.container.handler import Conversation, code_folders
+from byo_container.container.discovery import code_folders
+from byo_container.container.handler import Conversation
 from byo_container.container.paths import Paths
 from byo_container.serving.engine.queue import Batching
 from byo_container.serving.engine.streaming import stepping

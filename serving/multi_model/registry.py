@@ -20,7 +20,7 @@ from pathlib import Path
 
 import orjson
 
-from byo_container.container.handler import write_atomically
+from byo_container.container.files.atomic import write_atomically
 from byo_container.serving.errors import RequestError
 
 PAGE = 100  # models in one answer of GET /models, as in multi-model-server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from byo_container.container.handler import code_folders, put_on_path
+from byo_container.container.discovery import code_folders, put_on_path
 from byo_container.container.paths import Paths
 from byo_container.serving.api.app import create_app
 from byo_container.serving.models.find import FoundLater

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from byo_container.container import manifest
-from byo_container.container.handler import HandlerReference, find_for_serving
+from byo_container.container.discovery import HandlerReference, find_for_serving
 from tests.support import Tree, write_files
 
 MakeTree = Callable[..., Tree]
@@ -22,7 +22,7 @@ MakeTree = Callable[..., Tree]
 def test_a_model_remembers_its_handler_and_its_code(ml: MakeTree) -> None:
     tree = ml(code={"mine.py": "1", "sub/data.txt": "2", "__pycache__/mine.pyc": "3", ".git/config": "4"})
     tree.paths.model.mkdir()
-    manifest.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    manifest.keep("mine:Mine", tree.paths)
     model = tree.paths.model
     assert json.loads((model / "handler.json").read_text()) == {"handler": "mine:Mine"}
     assert files_below(model / "code") == {"mine.py": "1", "sub/data.txt": "2"}
@@ -72,13 +72,13 @@ def test_a_full_disk_is_no_reason_to_fail_but_is_told(
 ) -> None:
     tree = ml(code={"mine.py": "1", "b.bin": "x" * 100_000})
     mount(tree.paths.model, "size=64k")
-    manifest.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    manifest.keep("mine:Mine", tree.paths)
     assert [path.name for path in tree.paths.model.iterdir()] == ["handler.json"]
     place = tree.paths.model / "code"
     assert f"cannot be copied to {place}: [Errno 28] No space left on device" in caplog.text
     (tree.paths.model / "handler.json").unlink()
     (tree.paths.model / "model.bin").write_bytes(b"x" * (64 * 1024))
-    manifest.keep(HandlerReference("mine:Mine", "me"), tree.paths)
+    manifest.keep("mine:Mine", tree.paths)
     assert "handler.json cannot be written: No space left on device" in caplog.text
     assert "served with MODEL_HANDLER=mine:Mine in the environment" in caplog.text
 

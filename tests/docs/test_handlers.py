@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.handler import HandlerReference
+from byo_container.container.discovery import HandlerReference
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Request

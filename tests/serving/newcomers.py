@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from byo_container.container.handler import Conversation, Invocation
+from byo_container.container.handler import Conversation, RequestContext
 
 
 class LinearModel:
@@ -66,10 +66,10 @@ class Pipeline:
     def load(self, model_dir: Path) -> Any:
         return pipeline
 
-    def predict(self, model: Any, inputs: list[Any], requests: list[Invocation]) -> list[Any]:
+    def predict(self, model: Any, inputs: list[Any], requests: list[RequestContext]) -> list[Any]:
         return [self._one(model, text, request) for text, request in zip(inputs, requests, strict=True)]
 
-    def _one(self, model: Any, text: Any, request: Invocation) -> Any:
+    def _one(self, model: Any, text: Any, request: RequestContext) -> Any:
         if text == "stream":
             return (f"{word} " for word in ["one", "two", "three"])
         if isinstance(text, dict):
@@ -93,7 +93,7 @@ class Mistaken:
     def load(self, model_dir: Path) -> None:
         return None
 
-    def predict(self, model: None, inputs: list[Any], requests: list[Invocation]) -> Any:
+    def predict(self, model: None, inputs: list[Any], requests: list[RequestContext]) -> Any:
         match inputs[0]:
             case {"header": name}:
                 return [request.header(name) for request in requests]

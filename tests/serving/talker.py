@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from byo_container.container.handler import Conversation, InputError, Invocation
+from byo_container.container.handler import Conversation, InputError, RequestContext
 
 NOTES = Path(os.environ["SAGEMAKER_BASE_DIR"]) / "notes"
 
@@ -17,10 +17,10 @@ class Talker:
     def load(self, model_dir: Path) -> None:
         return None
 
-    def predict(self, model: None, inputs: list[Any], requests: list[Invocation]) -> list[Any]:
+    def predict(self, model: None, inputs: list[Any], requests: list[RequestContext]) -> list[Any]:
         return [self._one(value, request) for value, request in zip(inputs, requests, strict=True)]
 
-    def _one(self, value: Any, request: Invocation) -> Any:
+    def _one(self, value: Any, request: RequestContext) -> Any:
         match value:
             case {"count": number}:
                 return self._parts(value, number)

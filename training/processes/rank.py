@@ -20,7 +20,7 @@ from pathlib import Path
 
 from byo_container.container import log
 from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_consequence
-from byo_container.container.handler import write_atomically
+from byo_container.container.files.atomic import write_atomically
 from byo_container.container.metrics import Recorder
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command

@@ -14,21 +14,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from byo_container.container import log
+from byo_container.container.discovery import HandlerReference, put_on_path
 from byo_container.container.failure import JobError, JobStopped, report
-from byo_container.container.handler import Handler, HandlerReference, put_on_path
+from byo_container.container.handler import Handler
 from byo_container.container.job import TrainingJob, read_job
 from byo_container.container.paths import Paths
 
 
-def main(target: str, told_by: str = "the command line") -> int:
-    """Trains by the handler `target`, which `told_by` asks for, and returns the exit status."""
+def main(target: str, source: str = "the command line") -> int:
+    """Trains by the handler `target`, which the setting `source` names, and returns the exit status."""
     log.configure()
     paths = Paths.from_environment()
     signal.signal(signal.SIGTERM, _stop)
     try:
         put_on_path([paths.code] if paths.code.is_dir() else [])
         sys.path.append(os.getcwd())  # an image's WORKDIR; last, so that it hides nothing
-        handler_class = HandlerReference(target, told_by).load()
+        handler_class = HandlerReference(target, source).load()
         job = declare_for(handler_class, read_job(paths))
         handler_class().train(job)
     except (Exception, JobStopped) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container.checkpoints import refuse_others
-from byo_container.container.handler import write_atomically
+from byo_container.container.files.atomic import write_atomically
 from byo_container.container.job import read_object
 from byo_container.container.log import log
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from byo_container.container.handler import MANIFEST as HANDLER_MANIFEST
+from byo_container.container.manifest import NAME as HANDLER_MANIFEST
 from byo_container.handlers.translation import bundle
 from byo_container.handlers.translation.bundle import Bundle
 from byo_container.handlers.translation.learning import checkpoints

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from byo_container.container.handler import write_atomically
+from byo_container.container.files.atomic import write_atomically
 from byo_container.container.progress import say
 from byo_container.handlers.translation.learning import checkpoints, findings
 from byo_container.handlers.translation.learning.recipes import HIGHER_IS_BETTER

@@ -11,12 +11,9 @@ from typing import Any
 import gevent
 from gevent.util import wrap_errors
 
+from byo_container.container.discovery import HandlerReference
 from byo_container.container.failure import JobError
-from byo_container.container.handler import (
-    Conversation,
-    HandlerReference,
-    InputError,
-)
+from byo_container.container.handler import Conversation, InputError
 from byo_container.serving.codecs import media_types
 from byo_container.serving.codecs.large_answers import is_large
 from byo_container.serving.dialects import envelopes
@@ -55,7 +52,7 @@ class HandlerModel:
 
     @property
     def description(self) -> dict[str, Any]:
-        return {"handler": self._reference.target, "told by": self._reference.told_by, "model": str(self._model_dir)}
+        return {"handler": self._reference.target, "source": self._reference.source, "model": str(self._model_dir)}
 
     def load(self) -> None:
         handler = made(self._reference.load(), self._reference.target)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from byo_container.container.failure import JobError
-from byo_container.container.handler import Conversation, Handler, Invocation
+from byo_container.container.handler import Conversation, Handler, RequestContext
 from byo_container.serving.devices import inference_mode
 from byo_container.serving.engine.queue import Batching
 from byo_container.serving.engine.slices import Work
@@ -27,7 +27,7 @@ Join = Callable[[Any, list[Any]], Any]
 class Asked(list[Any]):
     """A request's inputs, with what else the handler wants to know of it."""
 
-    def __init__(self, inputs: list[Any], invocation: Invocation) -> None:
+    def __init__(self, inputs: list[Any], invocation: RequestContext) -> None:
         super().__init__(inputs)
         self.invocation = invocation
 

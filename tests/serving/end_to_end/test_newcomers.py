@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from byo_container.container.discovery import HandlerReference
 from byo_container.container.failure import JobError
-from byo_container.container.handler import HandlerReference
 from byo_container.serving.dialects import envelopes
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Request

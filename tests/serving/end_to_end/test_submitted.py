@@ -15,8 +15,8 @@ import pytest
 import requests
 from moto.server import ThreadedMotoServer
 
+from byo_container.container.discovery import find_for_serving
 from byo_container.container.failure import JobError
-from byo_container.container.handler import find_for_serving
 from byo_container.container.paths import Paths
 from byo_container.serving.models import submitted_code
 from tests.serving.conftest import Start

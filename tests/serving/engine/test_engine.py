@@ -12,7 +12,8 @@ from typing import Any
 import gevent
 import pytest
 
-from byo_container.container.handler import HandlerReference, InputError
+from byo_container.container.discovery import HandlerReference
+from byo_container.container.handler import InputError
 from byo_container.serving.engine import engine as batching
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import Batching

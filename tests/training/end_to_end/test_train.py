@@ -328,7 +328,7 @@ def test_no_place_for_temporary_files_is_told(ml: MakeTree) -> None:
 
 
 SAVES_TOO_MUCH = """
-from byo_container.container.handler import write_atomically
+from byo_container.container.files.atomic import write_atomically
 write_atomically(job.model_dir / 'model.json', 'new' * 100_000)
 """
 

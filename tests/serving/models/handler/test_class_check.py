@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from byo_container.container.discovery import HandlerReference
 from byo_container.container.failure import JobError
-from byo_container.container.handler import HandlerReference
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.settings import Settings
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from byo_container.container import handler
+from byo_container.container import discovery
+from byo_container.container.discovery import HandlerReference, InferenceScript, find_for_serving, find_for_training
 from byo_container.container.failure import JobError
-from byo_container.container.handler import HandlerReference, InferenceScript, find_for_serving, find_for_training
 from byo_container.container.job import TrainingJob
 from tests.support import Tree, write_files
 
@@ -31,7 +31,7 @@ def own_imports() -> Iterator[None]:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def install(**handlers: str) -> None:
-        monkeypatch.setattr(handler, "installed", lambda: handlers)
+        monkeypatch.setattr(discovery, "installed", lambda: handlers)
 
     return install
 
@@ -45,7 +45,7 @@ def test_the_hyperparameter_wins_over_the_variable(ml: MakeTree) -> None:
     assert asked(tree, MODEL_HANDLER="mine:B").target == "mine:A"
     tree = ml(hyperparameters={})
     found = asked(tree, MODEL_HANDLER="mine:B")
-    assert (found.target, found.told_by) == ("mine:B", "the environment variable MODEL_HANDLER")
+    assert (found.target, found.source) == ("mine:B", "the environment variable MODEL_HANDLER")
 
 
 def test_an_installed_handler_is_found_by_its_name(ml: MakeTree) -> None:
@@ -53,9 +53,9 @@ def test_an_installed_handler_is_found_by_its_name(ml: MakeTree) -> None:
 
 
 def test_an_installed_handler_names_its_launcher() -> None:
-    assert handler.launcher_of("byo_container.handlers.translation:Translation") == "torchrun"
-    assert handler.launcher_of("byo_container.handlers.news:NewsClassifier") is None
-    assert handler.launcher_of("mine:Mine") is None
+    assert discovery.launcher_of("byo_container.handlers.translation:Translation") == "torchrun"
+    assert discovery.launcher_of("byo_container.handlers.news:NewsClassifier") is None
+    assert discovery.launcher_of("mine:Mine") is None
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(ml: MakeTree, installed: Callable[..., None]) -> None:
@@ -104,29 +104,10 @@ CODE = {
     ],
 )
 def test_a_class_that_cannot_be_loaded(ml: MakeTree, target: str, error: type[Exception], said: str) -> None:
-    handler.put_on_path([ml(code=CODE).paths.code])
+    discovery.put_on_path([ml(code=CODE).paths.code])
     assert HandlerReference("mine:Mine", "me").load().__name__ == "Mine"
     with pytest.raises(error, match=said):
         HandlerReference(target, "me").load()
-
-
-def test_who_has_the_old_file_open_reads_it_to_its_end(tmp_path: Path) -> None:
-    path = tmp_path / "handler.json"
-    handler.write_atomically(path, "old")
-    with path.open() as reader:
-        handler.write_atomically(path, "new")
-        assert (reader.read(), path.read_text()) == ("old", "new")
-    assert [found.name for found in tmp_path.iterdir()] == ["handler.json"]
-
-
-def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, mount: Callable[..., None]) -> None:
-    mount(tmp_path / "disk", "size=16k")
-    path = tmp_path / "disk/handler.json"
-    handler.write_atomically(path, "old")
-    with pytest.raises(OSError, match="No space left"):
-        handler.write_atomically(path, "new" * 10_000)
-    assert path.read_text() == "old"
-    assert [found.name for found in path.parent.iterdir()] == ["handler.json"]
 
 
 @pytest.mark.parametrize(
@@ -260,6 +241,6 @@ def test_an_inference_script_outside_its_folder_is_not_read(ml: MakeTree, progra
 )
 def test_subprocesses_find_the_users_code_first(before: str | None, after: str) -> None:
     environ = {} if before is None else {"PYTHONPATH": before}
-    handler.export_path([Path("/a"), Path("/b")], environ)
-    handler.export_path([], environ)
+    discovery.export_path([Path("/a"), Path("/b")], environ)
+    discovery.export_path([], environ)
     assert environ == {"PYTHONPATH": after}
