@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 from byo_container.container import hyperparameters as hp
 from byo_container.container.channels import Channel
 from byo_container.container.failure import JobError
+from byo_container.container.files.json_object import read_object
 from byo_container.container.log import set_level
 from byo_container.container.paths import Paths
 
@@ -135,35 +136,6 @@ def read_job(paths: Paths) -> TrainingJob[dict[str, Any]]:
     if "sagemaker_container_log_level" in job.platform:
         set_level(job.platform["sagemaker_container_log_level"])
     return job
-
-
-def read_object(path: Path, least: str = "{}") -> dict[str, Any]:
-    """A JSON object from a file, or JobError that says where it is wrong. `least` is the shortest that would do."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise JobError(f"{path} is missing; the platform writes it; by hand, the least is {least}") from None
-    except UnicodeDecodeError as error:
-        raise JobError(f"{path} is not UTF-8 (byte {error.start}); it should hold a JSON object") from None
-    except OSError as error:
-        raise JobError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise JobError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); "
-            "it should hold one JSON object, and may have been cut off"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise JobError(f"{path} holds what no config file should: {error}") from None
-    if not isinstance(value, dict):
-        raise JobError(f"{path} should hold a JSON object such as {least}, and holds {_kind(value)}")
-    return value
-
-
-def _kind(value: Any) -> str:
-    names: dict[type, str] = {list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def read_hyperparameters(path: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from byo_container.container.failure import JobError
 from byo_container.container.files.atomic import write_atomically
-from byo_container.container.job import read_object
+from byo_container.container.files.json_object import read_object
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
 

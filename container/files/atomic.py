@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -11,12 +12,14 @@ from typing import TextIO
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
-    """A text file to write part after part, which takes the place of `path` when it is whole, and else is removed. What
-    stands there, a link or a FIFO too, is replaced and not followed. Raises OSError."""
-    building = path.with_name(f".{path.name}.new")
-    building.unlink(missing_ok=True)
+    """Opens a text file to be written part by part. It takes the place of `path` when the block ends, and is removed
+    when the block raises. A link or a FIFO at `path` is replaced, not followed. Raises OSError.
+
+    A reader finds the old content or the new one, never a part. Of several writers at once, the last to end wins.
+    """
+    # A name of its own, and "x": no other writer's file is overwritten, and no link that was put there is followed.
+    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        # "x": what somebody else puts there meanwhile, such as a link to a file of theirs, is not written to.
         with building.open("x", encoding="utf-8", errors="backslashreplace") as stream:
             yield stream
             stream.flush()
@@ -29,15 +32,6 @@ def replacing(path: Path) -> Iterator[TextIO]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file as a whole: whoever reads it finds the old text or the new one, never a part."""
-    building = path.with_name(f".{path.name}.new")
-    try:
-        with building.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        building.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            building.unlink()
-        raise
+    """Replaces the content of a file as a whole, see `replacing`. Raises OSError."""
+    with replacing(path) as stream:
+        stream.write(text)

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from byo_container.container.files.atomic import replacing
+from byo_container.container.files.atomic import write_atomically
 from byo_container.container.log import log
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -18,8 +18,7 @@ def write_with_room(path: Path, text: str) -> None:
     records = own_records(path.parent)
     while True:
         try:
-            with replacing(path) as stream:
-                stream.write(text)
+            write_atomically(path, text)
             return
         except OSError as error:
             record = next(records, None) if error.errno in FULL else None
@@ -32,5 +31,10 @@ def write_with_room(path: Path, text: str) -> None:
 def own_records(output: Path) -> Iterator[Path]:
     """What `train` itself has left in the output folder for people to look at, the least needed first."""
     data, events = output / "data", output / "tensorboard"
-    found = [data / ".report.html.new", data / "report.html", data / "metrics.csv", *events.glob("*.byo-container")]
+    found = [
+        *data.glob(".report.html.*.new"),
+        data / "report.html",
+        data / "metrics.csv",
+        *events.glob("*.byo-container"),
+    ]
     yield from (path for path in found if path.is_file())

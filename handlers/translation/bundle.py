@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from byo_container.container.failure import JobError
 from byo_container.container.files.atomic import write_atomically
+from byo_container.container.files.json_object import read_object
 from byo_container.container.hyperparameters import nearest
-from byo_container.container.job import read_object
 from byo_container.handlers.translation.conventions import Conventions, detect, is_cut, read_dictionary
 from byo_container.handlers.translation.text import CODES, CODES_NAMES
 

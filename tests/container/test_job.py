@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,50 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from byo_container.container.failure import JobError
-from byo_container.container.job import TrainingJob, read_object
+from byo_container.container.job import TrainingJob
 from byo_container.container.paths import Paths
 from tests.support import ONE_HOST, Tree
 
 MakeTree = Callable[..., Tree]
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b'{"epochs": "3",\n "units": ', "line 2, column 11: not valid JSON (Expecting value); it should hold one"),
-        (b"", "line 1, column 1: not valid JSON"),
-        (b'{"a": "1"} {}', "line 1, column 12: not valid JSON (Extra data)"),
-        (b'["a"]', "should hold a JSON object such as {}, and holds a list"),
-        (b"null", "holds null"),
-        (b"3", "holds a number"),
-        (b"true", "holds a boolean"),
-        (b'"{}"', "holds a text"),
-        (b'{"a": "\xff"}', "is not UTF-8 (byte 7)"),
-        (b"\xff\xfe{\x00}\x00", "is not UTF-8 (byte 0)"),
-        (b'{"a": ' + b"[" * 100_000, "holds what no config file should: maximum recursion"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "holds what no config file should"),
-    ],
-)
-def test_a_bad_config_file_is_refused_with_its_place(tmp_path: Path, content: bytes, said: str) -> None:
-    path = tmp_path / "hyperparameters.json"
-    path.write_bytes(content)
-    with pytest.raises(JobError) as refused:
-        read_object(path)
-    assert str(refused.value).startswith(str(path))
-    assert said in str(refused.value)
-
-
-def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match=r"resourceconfig\.json is missing; the platform writes it"):
-        read_object(tmp_path / "resourceconfig.json")
-
-
 @pytest.mark.parametrize("name", ["hyperparameters.json", "inputdataconfig.json", "resourceconfig.json"])
-def test_what_is_said_to_be_the_least_of_a_missing_config_file_is_enough(ml: MakeTree, name: str) -> None:
+def test_minimal_content_that_the_error_for_a_missing_config_file_names_is_enough(ml: MakeTree, name: str) -> None:
     paths = ml().paths
     path = paths.config / name
     path.unlink()
@@ -61,25 +27,6 @@ def test_what_is_said_to_be_the_least_of_a_missing_config_file_is_enough(ml: Mak
         TrainingJob.read(paths)
     path.write_text(str(refused.value).rpartition("the least is ")[2])
     assert TrainingJob.read(paths).hosts.all == ("algo-1",)
-
-
-def test_a_config_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="cannot be read: Is a directory"):
-        read_object(tmp_path)
-
-
-def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    path.write_bytes(b'\xef\xbb\xbf{"a": "1"}')
-    assert read_object(path) == {"a": "1"}
-
-
-@given(st.binary())
-def test_any_bytes_are_an_object_or_a_joberror(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.json"
-    path.write_bytes(content)
-    with contextlib.suppress(JobError):
-        assert isinstance(read_object(path), dict)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 from byo_container.container.checkpoints import refuse_others
 from byo_container.container.files.atomic import write_atomically
-from byo_container.container.job import read_object
+from byo_container.container.files.json_object import read_object
 from byo_container.container.log import log
 
 LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"

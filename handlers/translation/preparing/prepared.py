@@ -16,7 +16,7 @@ from typing import Any
 
 from byo_container.container.failure import JobError
 from byo_container.container.files import digest
-from byo_container.container.job import read_object
+from byo_container.container.files.json_object import read_object
 from byo_container.handlers.translation import conventions
 from byo_container.handlers.translation.conventions import Conventions
 from byo_container.handlers.translation.preparing import binary

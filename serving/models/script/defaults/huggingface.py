@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container.failure import JobError
-from byo_container.container.job import read_object
+from byo_container.container.files.json_object import read_object
 from byo_container.serving.codecs import media_types
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.engine import streaming
