@@ -90,7 +90,7 @@ def foreign(names: Iterable[str] = NAMES[:2]) -> list[str]:
     for name in names:
         found = shutil.which(name)
         module = imported(Path(found)) if found else None
-        if module is None or module == MODULE.decode():
+        if module is None or module.partition(".")[0] == MODULE.decode():
             continue
         others = {entry.module for entry in metadata.entry_points(group="console_scripts", name=name)}
         if module in others:

@@ -81,12 +81,13 @@ def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Seque
     sharded = sharded_channels(job)
     if sharded:
         env["TRAINING_SHARDED_CHANNELS"] = ", ".join(sharded)
-    argv = [sys.executable, "-P", *STRATEGY, str(job.paths.model), *_python_words(program)]
+    words = _python_words(program)
     if rank:
         spare = str(place.scratch / "model")
         env |= {"SM_MODEL_DIR": spare, "TRAINING_SPARE_MODEL_DIR": spare}
         model = {str(job.paths.model), f"{job.paths.model}/"}
-        argv = [*argv[:4], *(spare if word in model else word for word in argv[4:])]
+        words = [spare if word in model else word for word in words]
+    argv = [sys.executable, "-P", *STRATEGY, str(job.paths.model), *words]
     return [dataclasses.replace(program, argv=argv, name=f"{program.name} (worker {rank})", env=env, capture=True)]
 
 

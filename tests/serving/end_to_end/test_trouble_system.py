@@ -77,17 +77,17 @@ def test_lines_that_were_lost_are_told_of(tmp_path: Path) -> None:
     """The reader of the access log alone, with a pipe that is emptied late."""
     script = """
 import os, time
-from serving import nginx_log
-from container import log
+from byo_container.serving.nginx import logs
+from byo_container.container import log
 log.configure()
 read, write = os.pipe()
-lines = nginx_log.AccessLog(write)
+lines = logs.AccessLog(write)
 began = time.monotonic()
 for n in range(2000):
     lines.line(f"{n} " + "x" * 1000)
 assert time.monotonic() - began < 10
 seen = b""
-while len(seen) < nginx_log.HELD_BYTES:
+while len(seen) < logs.HELD_BYTES:
     seen += os.read(read, 65536)
     lines.flush()
 os.set_blocking(read, False)

@@ -220,7 +220,7 @@ def test_of_a_large_file_whole_lines_from_all_over_it_are_read(tmp_path: Path, m
 def test_tensorboard_is_written_without_loading_torch(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     code = (
-        "import sys, pathlib; from byo_container.training import tensorboard\n"
+        "import sys, pathlib; from byo_container.training.artifacts import tensorboard\n"
         "from byo_container.container.metrics import Row\n"
         "writer = tensorboard.Events(pathlib.Path(sys.argv[1])); writer.write([Row(1, 1, 'a', 1)]); writer.close()\n"
         "sys.exit('torch' in sys.modules)"

@@ -63,7 +63,7 @@ def test_it_comes_before_everything_else_and_may_name_no_program(ml: MakeTree) -
 
 def test_it_may_lie_in_the_users_code_in_a_folder_called_like_ours(ml: MakeTree) -> None:
     tree = ml(code={"training/keras.py": FRAMEWORK, "container/__init__.py": "raise SystemExit('the wrong room')"})
-    done = train(tree, "byo_container.training.keras:train")
+    done = train(tree, "training.keras:train")
     assert done.status == 0, done.err
 
 
