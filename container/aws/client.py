@@ -1,5 +1,8 @@
-"""boto3, where something must be fetched from AWS, and its errors in words. All of its own settings count
-(credentials, AWS_ENDPOINT_URL_…, proxies, AWS_CA_BUNDLE); it is imported here only, for most jobs can do without it."""
+"""boto3 clients, and boto3's errors as JobErrors with advice.
+
+All of boto3's own settings apply (credentials, AWS_ENDPOINT_URL_…, proxies, AWS_CA_BUNDLE). boto3 is imported only when
+a client is made, because most jobs need none.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from typing import Any
 from byo_container.container.failure import JobError
 
 ATTEMPTS = 3
-# A route that swallows packets shows by silence, at each of a service's eight addresses, at each attempt.
-CONNECT_S = 3
-ANSWER_S = 20
-# What to do about an error that AWS gives by its code.
+# Where packets are dropped, each attempt times out once for each of a service's eight addresses.
+CONNECT_TIMEOUT_S = 3
+READ_TIMEOUT_S = 20
+# Advice by AWS's error code.
 ADVICE = {
     "AccessDenied": "the job's role may not do so",
     "AccessDeniedException": "the job's role may not do so",
@@ -27,19 +30,19 @@ ADVICE = {
 
 
 def client(service: str, region: str | None, endpoint: str | None = None) -> Any:
-    """A client of a service (`s3`), which gives up in about a minute where there is no way to it."""
-    import boto3  # 0.2 s, and no part of every image
+    """A boto3 client of a service such as `s3`. It gives up after about a minute without a connection."""
+    import boto3  # takes 0.2 s, and not every image has it
     from botocore.config import Config
 
     retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-    config = Config(connect_timeout=CONNECT_S, read_timeout=ANSWER_S, retries=retries)
+    config = Config(connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries=retries)
     return boto3.client(service, region_name=region, endpoint_url=endpoint, config=config)
 
 
 @contextlib.contextmanager
-def in_words(failed: str, otherwise: str, advice: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Makes a JobError of what boto3 raises: what has `failed`, why, and what would be right. `otherwise` says how to
-    do without AWS, and `advice` what an error's code means here."""
+def errors_explained(failed: str, otherwise: str, advice: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Turns boto3's errors into a JobError that says what `failed`, why, and what would be right. `otherwise` says how
+    to do without AWS; `advice`, by error code, goes before the general ADVICE."""
     try:
         yield
     except ImportError as error:
@@ -49,20 +52,21 @@ def in_words(failed: str, otherwise: str, advice: Mapping[str, str] | None = Non
             f"{failed}: boto3 is not installed in this image; pip install 'byo-container[s3]', or {otherwise}"
         ) from None
     except Exception as error:
-        why = _why(error, {**ADVICE, **(advice or {})}, otherwise)
-        if why is None:
+        reason = _reason(error, {**ADVICE, **(advice or {})}, otherwise)
+        if reason is None:
             raise
-        raise JobError(f"{failed}: {why}") from None
+        raise JobError(f"{failed}: {reason}") from None
 
 
-def _why(error: Exception, advice: Mapping[str, str], otherwise: str) -> str | None:
+def _reason(error: Exception, advice: Mapping[str, str], otherwise: str) -> str | None:
+    """The reason of an error that boto3 raises; None for any other error."""
     try:
         from botocore import exceptions as boto
     except ImportError:
         return None
     if isinstance(error, boto.ClientError):
-        said = error.response.get("Error", {})
-        code, message = str(said.get("Code", "")), str(said.get("Message", ""))
+        details = error.response.get("Error", {})
+        code, message = str(details.get("Code", "")), str(details.get("Message", ""))
         return f"{advice.get(code) or message} ({code} at {error.operation_name})"
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return f"{error}; give the job a role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or {otherwise}"
@@ -70,5 +74,5 @@ def _why(error: Exception, advice: Mapping[str, str], otherwise: str) -> str | N
         return (
             f"AWS cannot be reached ({error}); without a way to it (network isolation, a private subnet), {otherwise}"
         )
-    # ValueError: an endpoint that is no address
+    # boto3 raises ValueError for an endpoint that is not a URL.
     return str(error) if isinstance(error, boto.BotoCoreError | ValueError) else None

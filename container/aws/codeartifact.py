@@ -1,4 +1,4 @@
-"""A company's own package index in AWS CodeArtifact, which the variable CA_REPOSITORY_ARN names.
+"""The private package index in AWS CodeArtifact that the variable CA_REPOSITORY_ARN names.
 
 Source: https://docs.aws.amazon.com/codeartifact/latest/ug/python-configure-pip.html
 """
@@ -18,19 +18,19 @@ ARN = re.compile(
 
 
 def index_url(arn: str) -> str:
-    """The repository's address for pip, a token for some hours in it: nothing for logs or command lines. Raises
-    JobError."""
-    found = ARN.fullmatch(arn)
-    if not found:
+    """The repository's URL for pip. It holds a token that is valid for some hours, so it must not appear in logs or on
+    command lines. Raises JobError."""
+    match = ARN.fullmatch(arn)
+    if not match:
         raise JobError(
             f"the environment variable {VARIABLE} is {arn!r}; it must be one such as "
             "arn:aws:codeartifact:eu-west-1:123456789012:repository/my-domain/my-repository"
         )
-    domain = {"domain": found["domain"], "domainOwner": found["owner"]}
+    domain = {"domain": match["domain"], "domainOwner": match["owner"]}
     otherwise = f"unset {VARIABLE} to install from pip's own index"
-    with aws.in_words(f"the package index {arn}, which {VARIABLE} names, cannot be used", otherwise):
-        client = aws.client("codeartifact", found["region"])
+    with aws.errors_explained(f"the package index {arn}, which {VARIABLE} names, cannot be used", otherwise):
+        client = aws.client("codeartifact", match["region"])
         token = client.get_authorization_token(**domain)["authorizationToken"]
-        answer = client.get_repository_endpoint(**domain, repository=found["repository"], format="pypi")
-    address = urlsplit(answer["repositoryEndpoint"])
-    return f"{address.scheme}://aws:{quote(token, safe='')}@{address.netloc}{address.path.rstrip('/')}/simple/"
+        response = client.get_repository_endpoint(**domain, repository=match["repository"], format="pypi")
+    url = urlsplit(response["repositoryEndpoint"])
+    return f"{url.scheme}://aws:{quote(token, safe='')}@{url.netloc}{url.path.rstrip('/')}/simple/"

@@ -1,6 +1,6 @@
-"""A user's code from S3, where SageMaker's SDKs put it: `s3://bucket/job/source/sourcedir.tar.gz`.
+"""Downloads a user's code from S3, where SageMaker's SDKs put it: `s3://bucket/job/source/sourcedir.tar.gz`.
 
-By boto3 with all of its settings, and S3_ENDPOINT_URL, which the SDK's local mode sets.
+All of boto3's settings apply, and S3_ENDPOINT_URL, which the SDK's local mode sets.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from byo_container.container.failure import JobError
 from byo_container.container.log import log
 
 SCHEME = "s3://"
-CHUNK = 1 << 20
 OTHERWISE = (
     "bring the code in a channel (file:///opt/ml/input/data/code/sourcedir.tar.gz) or in the image's /opt/ml/code"
 )
@@ -34,19 +33,19 @@ def download(
     environ: Mapping[str, str] = os.environ,
     otherwise: str = OTHERWISE,
 ) -> Path:
-    """Downloads what an address names into the private `folder`, and gives its path: of a file for an object, of a
-    folder for all objects below a key. Raises JobError that names the address and what would be right."""
+    """Downloads what `address` names into the private `folder`, and returns its path: a file for an object, a folder
+    for all objects below a key. `otherwise` says how to do without S3. Raises JobError."""
     bucket, _, key = address.removeprefix(SCHEME).partition("/")
     if not bucket or not key.strip("/"):
         raise JobError(f"the code's address is {address!r}; it must be one such as s3://bucket/job/sourcedir.tar.gz")
-    with aws.in_words(f"the code cannot be fetched from {address}", otherwise, ADVICE):
+    with aws.errors_explained(f"the code cannot be fetched from {address}", otherwise, ADVICE):
         client = aws.client("s3", environ.get("AWS_REGION") or region, environ.get("S3_ENDPOINT_URL") or None)
         log.info("fetching the code from %s", address)
-        return _object(client, bucket, key, folder) or _objects(client, bucket, key, folder)
+        return _download_object(client, bucket, key, folder) or _download_prefix(client, bucket, key, folder)
 
 
-def _object(client: Any, bucket: str, key: str, folder: Path) -> Path | None:
-    """The path of the one object, None where there is none of this name."""
+def _download_object(client: Any, bucket: str, key: str, folder: Path) -> Path | None:
+    """The path of the object `key`; None where there is no such object."""
     if key.endswith("/"):
         return None
     path = folder / key.rpartition("/")[2]
@@ -57,44 +56,44 @@ def _object(client: Any, bucket: str, key: str, folder: Path) -> Path | None:
     return path
 
 
-def _objects(client: Any, bucket: str, key: str, folder: Path) -> Path:
-    """The folder of all objects below a key. Raises NoSuchKey where there is none."""
-    found = False
+def _download_prefix(client: Any, bucket: str, key: str, folder: Path) -> Path:
+    """The folder with all objects below `key`. Raises NoSuchKey where there is none."""
     target = folder / "objects"
-    for name, relative in _names(client, bucket, key.rstrip("/") + "/"):
-        found = True
+    for name, relative in _keys_below(client, bucket, key.rstrip("/") + "/"):
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
         _save(client, bucket, name, target / relative)
-    if not found:
+    if not target.exists():
         raise client.exceptions.NoSuchKey({"Error": {"Code": "NoSuchKey"}}, "ListObjectsV2")
     return target
 
 
-def _names(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
-    """The keys below a prefix, and their paths relative to it. Raises JobError for one that leads elsewhere."""
+def _keys_below(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """The keys below `prefix`, each with its path relative to it. Raises JobError for one that leads out of the
+    folder."""
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for name in (entry["Key"] for entry in page.get("Contents", ())):
             relative = name.removeprefix(prefix)
             if name.endswith("/"):
-                continue  # what the console makes for an empty folder
+                continue  # the console makes such an object for an empty folder
             if any(part in ("", ".", "..") for part in relative.split("/")):
                 raise JobError(f"{SCHEME}{bucket}/{name} would not stay in the folder of the code")
             yield name, relative
 
 
 def _save(client: Any, bucket: str, key: str, path: Path) -> None:
-    """One object as a file. A connection that breaks in the middle is tried again, as boto3 does at the beginning."""
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
+    """Downloads one object to the file `path`. A connection that breaks in the middle is tried again. Raises what boto3
+    raises."""
+    from boto3.exceptions import RetriesExceededError
+    from boto3.s3.transfer import TransferConfig
+    from botocore.exceptions import ClientError
 
-    for attempt in range(1, aws.ATTEMPTS + 1):
-        try:
-            body = client.get_object(Bucket=bucket, Key=key)["Body"]
-            with path.open("wb") as stream:
-                for chunk in body.iter_chunks(CHUNK):
-                    stream.write(chunk)
-            return
-        except (HTTPClientError, IncompleteReadError) as error:
-            # Before the first byte, boto3 has tried often enough itself.
-            if attempt == aws.ATTEMPTS or not path.exists():
-                raise
-            log.warning("%s%s/%s broke off (%s); fetching it again", SCHEME, bucket, key, error)
+    # Without threads SIGTERM ends a download at once, and process 1 can fork safely.
+    config = TransferConfig(use_threads=False, num_download_attempts=aws.ATTEMPTS)
+    try:
+        client.download_file(bucket, key, str(path), Config=config)
+    except RetriesExceededError as error:
+        raise error.last_exception from None
+    except ClientError as error:
+        if error.operation_name == "HeadObject":  # which has no body, so that only the status is known
+            client.get_object(Bucket=bucket, Key=key)["Body"].close()
+        raise

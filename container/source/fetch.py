@@ -1,4 +1,4 @@
-"""Brings a user's code into a folder: from a folder, an archive or a file, of this machine or in S3."""
+"""Copies a user's code into a folder: from a folder, an archive or a file, on this machine or in S3."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ def fetch(
     name: str = "sagemaker_submit_directory",
     otherwise: str = s3.OTHERWISE,
 ) -> None:
-    """Brings the code to the folder `code`, unless something is there already: a folder, a tar archive or a single
-    file, by path, file:// or s3:// address. `name` is what told the source, `otherwise` how to do without S3. Raises
-    JobError."""
+    """Copies `source` to the folder `code`, unless that holds something already.
+
+    `source` is a folder, a tar archive or a single file: a path, a file:// or an s3:// address. `name` is the setting
+    that the source comes from, and `otherwise` says how to do without S3. Raises JobError.
+    """
     code.mkdir(parents=True, exist_ok=True)
     if any(code.iterdir()):
         return
     if source.startswith(s3.SCHEME):
-        with tempfile.TemporaryDirectory(prefix="code-") as scratch:  # for nobody else's eyes
-            bring(s3.download(source, Path(scratch), region, otherwise=otherwise), code, source)
+        with tempfile.TemporaryDirectory(prefix="code-") as scratch:  # readable by this user only
+            unpack_or_copy(s3.download(source, Path(scratch), region, otherwise=otherwise), code, source)
         return
     path = local_path(source, name)
     if path.resolve() == code.resolve():
@@ -41,38 +43,38 @@ def fetch(
         raise JobError(f"{name} is {source!r}, where there is neither a folder nor a file")
     if code.resolve().is_relative_to(path.resolve()):
         raise JobError(f"{name} is {source!r}, which holds {code}, the place for its copy")
-    bring(path, code, str(path))
+    unpack_or_copy(path, code, str(path))
 
 
-def bring(path: Path, code: Path, called: str) -> None:
-    """Copies or unpacks what is at `path`, for people `called` so, into the empty folder `code`. Raises JobError."""
+def unpack_or_copy(path: Path, code: Path, label: str) -> None:
+    """Unpacks or copies what is at `path` into the empty folder `code`, which is empty again after an error. `label` is
+    what error messages call the source. Raises JobError."""
     try:
         if path.is_dir():
-            shutil.copytree(path, code, dirs_exist_ok=True, ignore=_links_to_nothing)
+            shutil.copytree(path, code, dirs_exist_ok=True, ignore=_broken_links)
         elif path.name.endswith(ARCHIVES) or tarfile.is_tarfile(path):
-            unpack(path, code, called)
+            unpack(path, code, label)
         else:
             shutil.copy2(path, code)
     except BaseException as error:
-        _empty(code)  # half of the code would pass for all of it in the next run
+        _empty(code)  # the next run would take half of the code for all of it
         if isinstance(error, OSError):
-            why = _told(error) if isinstance(error, shutil.Error) else str(error)
-            raise JobError(explain_full(f"{called} cannot be copied to {code}: {why}")) from None
+            reason = _first_errors(error) if isinstance(error, shutil.Error) else str(error)
+            raise JobError(explain_full(f"{label} cannot be copied to {code}: {reason}")) from None
         raise
 
 
-def _links_to_nothing(folder: str, names: list[str]) -> list[str]:
-    """The links that lead nowhere, such as an editor's locks, without which the code can do."""
-    found = [name for name in names if not (path := Path(folder, name)).exists() and path.is_symlink()]
-    for name in found:
-        log.warning(
-            "%s is a link to %s, where there is nothing: left out", Path(folder, name), Path(folder, name).readlink()
-        )
-    return found
+def _broken_links(folder: str, names: list[str]) -> list[str]:
+    """The symbolic links to nothing, such as an editor's lock files. They are left out of the copy."""
+    paths = [Path(folder, name) for name in names]
+    broken = [path for path in paths if path.is_symlink() and not path.exists()]
+    for path in broken:
+        log.warning("%s is a link to %s, where there is nothing: left out", path, path.readlink())
+    return [path.name for path in broken]
 
 
-def _told(error: shutil.Error) -> str:
-    """The first few of what copytree could not copy; it goes on to the end, and gathers what went wrong."""
+def _first_errors(error: shutil.Error) -> str:
+    """The first three of the errors that copytree has collected."""
     faults = [f"{source}: {reason}" for source, _, reason in error.args[0]]
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
     return "; ".join(faults[:3]) + more

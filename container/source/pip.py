@@ -1,4 +1,4 @@
-"""What the user's code asks to be installed: one command for `train` and `serve`."""
+"""The pip command that installs what a user's code requires, the same for `train` and `serve`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ REQUIREMENTS = "requirements.txt"
 
 
 def install(folder: Path, first: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Command | None:
-    """The pip command for `first` (`.` for a package) and for the requirements.txt in `folder`; None where there is
-    neither. Run in `folder`, where the paths in a requirements.txt begin. Raises JobError."""
+    """The pip command for `first` (such as `.`) and for the requirements.txt in `folder`; None where there is neither.
+    It runs in `folder`, because paths in a requirements.txt are relative to the working folder. Raises JobError."""
     required = ["-r", REQUIREMENTS] if (folder / REQUIREMENTS).is_file() else []
-    wanted = [*first, *required]
-    if not wanted:
+    packages = [*first, *required]
+    if not packages:
         return None
     arn = environ.get(codeartifact.VARIABLE) if required else None
-    # -P: `container` must be ours, also where the current folder holds another one.
-    keeping = [sys.executable, "-P", "-m", "byo_container.container.commands"]
+    # -P: the current folder may hold another byo_container.
+    guard = [sys.executable, "-P", "-m", "byo_container.container.commands"]
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore"]
     return Command(
-        [*keeping, *pip, *wanted],
-        name=f"pip install {' '.join(wanted)} in {folder}",
+        [*guard, *pip, *packages],
+        name=f"pip install {' '.join(packages)} in {folder}",
         env={"PIP_INDEX_URL": codeartifact.index_url(arn)} if arn else {},
         cwd=folder,
         capture=True,

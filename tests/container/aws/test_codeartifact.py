@@ -102,7 +102,7 @@ def job(ml: MakeTree) -> Tree:
     )
 
 
-def test_requirements_come_from_the_companys_index(ml: MakeTree, service: type[CodeArtifact]) -> None:
+def test_requirements_are_installed_from_codeartifact(ml: MakeTree, service: type[CodeArtifact]) -> None:
     target = str((tree := job(ml)).root / "installed")
     done = tree.train(CA_REPOSITORY_ARN=ARN, PIP_TARGET=target, PYTHONPATH=target)
     assert done.status == 0, done.err
@@ -112,12 +112,12 @@ def test_requirements_come_from_the_companys_index(ml: MakeTree, service: type[C
         assert said not in done.out + done.err
 
 
-def test_the_address_of_the_index(service: type[CodeArtifact]) -> None:
+def test_index_url_contains_the_token(service: type[CodeArtifact]) -> None:
     assert index_url(ARN).startswith("http://aws:ey%2FJ%2B%40%3A%3F@127.0.0.1:")
     assert index_url(ARN).endswith("/pypi/my-repository/simple/")
 
 
-def test_an_index_that_may_not_be_used(ml: MakeTree, service: type[CodeArtifact]) -> None:
+def test_denied_access_is_explained(ml: MakeTree, service: type[CodeArtifact]) -> None:
     service.refuses = "AccessDeniedException"
     done = job(ml).train(CA_REPOSITORY_ARN=ARN)
     assert done.status == 1
@@ -128,11 +128,11 @@ def test_an_index_that_may_not_be_used(ml: MakeTree, service: type[CodeArtifact]
 
 
 @pytest.mark.parametrize("arn", ["my-repository", ARN.rpartition("/")[0], ARN.replace("codeartifact", "s3")])
-def test_what_is_no_name_of_a_repository(arn: str) -> None:
+def test_invalid_arn_is_rejected(arn: str) -> None:
     with pytest.raises(JobError, match=r"CA_REPOSITORY_ARN is .*; it must be one such as arn:aws:codeartifact"):
         index_url(arn)
 
 
-def test_nothing_is_asked_where_nothing_is_required(ml: MakeTree, service: type[CodeArtifact]) -> None:
+def test_codeartifact_is_not_called_without_requirements(ml: MakeTree, service: type[CodeArtifact]) -> None:
     assert ml(code={"train.py": ""}).train(CA_REPOSITORY_ARN=ARN).status == 0
     assert service.regions == set()

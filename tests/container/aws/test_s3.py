@@ -1,4 +1,4 @@
-"""Code from S3, by the real boto3 from a real server (moto's), and what is said where it cannot be had."""
+"""Downloading code from S3: the real boto3 against a real server (moto)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REGION = "eu-west-1"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of a server that plays S3."""
+    """The URL of a server that plays S3 (moto)."""
     moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     moto.start()
     yield "http://{}:{}".format(*moto.get_host_and_port())
@@ -75,7 +75,7 @@ def job(ml: MakeTree, address: str, **given: str) -> Tree:
 
 
 def failed(ml: MakeTree, address: str, within_s: float = 60, **environ: str) -> str:
-    """The reason of a job whose code cannot be had; it must come soon, in one sentence, and leave nothing."""
+    """The failure reason of a job whose code cannot be downloaded. It comes soon and has no traceback."""
     began = time.monotonic()
     done: Finished = (tree := job(ml, address)).train(**environ)
     assert time.monotonic() - began < within_s
@@ -86,7 +86,7 @@ def failed(ml: MakeTree, address: str, within_s: float = 60, **environ: str) -> 
     return done.reason
 
 
-def test_an_archive_is_fetched_and_run(ml: MakeTree, aws: Any, tmp_path: Path) -> None:
+def test_archive_is_downloaded_unpacked_and_run(ml: MakeTree, aws: Any, tmp_path: Path) -> None:
     address = "s3://code/job-1/source/sourcedir.tar.gz"
     aws.put_object(Bucket="code", Key="job-1/source/sourcedir.tar.gz", Body=archive(my_py=SHOW, other_txt=""))
     scratch = tmp_path / "scratch"
@@ -108,7 +108,7 @@ def test_an_archive_is_fetched_and_run(ml: MakeTree, aws: Any, tmp_path: Path) -
         ({"a/my ?#%20.py": b""}, "s3://code/a/my ?#%20.py", ["my ?#%20.py"]),
     ],
 )
-def test_what_an_address_may_name(
+def test_address_names_an_object_or_a_prefix(
     aws: Any, tmp_path: Path, objects: dict[str, bytes], address: str, there: list[str]
 ) -> None:
     for key, body in objects.items():
@@ -118,7 +118,7 @@ def test_what_an_address_may_name(
     assert sorted(str(path.relative_to(tmp_path / "code")) for path in found) == there
 
 
-def test_more_objects_than_one_answer_lists(aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefix_listing_is_paginated(aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
     for number in range(5):
         aws.put_object(Bucket="code", Key=f"many/{number}.py", Body=b"")
@@ -127,9 +127,7 @@ def test_more_objects_than_one_answer_lists(aws: Any, tmp_path: Path, monkeypatc
     assert len(list((tmp_path / "code").iterdir())) == 5
 
 
-def test_what_is_downloaded_is_for_no_other_users_eyes(
-    aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_folder_is_private(aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aws.put_object(Bucket="code", Key="my.py", Body=b"")
     modes = []
     save = s3._save
@@ -145,7 +143,7 @@ def test_what_is_downloaded_is_for_no_other_users_eyes(
     assert [path.name for path in tmp_path.iterdir()] == ["code"]
 
 
-def test_the_endpoint_of_the_sdks_local_mode_comes_first(ml: MakeTree, aws: Any, server: str) -> None:
+def test_s3_endpoint_url_overrides_aws_endpoint_url(ml: MakeTree, aws: Any, server: str) -> None:
     aws.put_object(Bucket="code", Key="my.py", Body=b"print('here')")
     nowhere = "http://127.0.0.1:9"
     done = job(ml, "s3://code/my.py").train(S3_ENDPOINT_URL=server, AWS_ENDPOINT_URL_S3=nowhere)
@@ -153,11 +151,16 @@ def test_the_endpoint_of_the_sdks_local_mode_comes_first(ml: MakeTree, aws: Any,
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """An S3 that has one object, breaks off its first answer in the middle, and notes who signed for which region."""
+    """An S3 that has one object, breaks off its first answer in the middle, and records the Authorization headers."""
 
     body = b"print('whole')\n"
     breaks = 1
     seen: list[str]
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
 
     def do_GET(self) -> None:
         self.seen.append(self.headers["Authorization"])
@@ -189,7 +192,9 @@ def recorder(breaks: int) -> Iterator[tuple[str, list[str]]]:
     ],
 )
 @pytest.mark.usefixtures("aws")
-def test_the_region(ml: MakeTree, environ: dict[str, str], given: dict[str, str], region: str) -> None:
+def test_region_from_environment_or_hyperparameter(
+    ml: MakeTree, environ: dict[str, str], given: dict[str, str], region: str
+) -> None:
     with recorder(breaks=0) as (endpoint, seen):
         done = job(ml, "s3://code/my.py", **given).train(AWS_ENDPOINT_URL_S3=endpoint, **environ)
     assert done.status == 0, done.err
@@ -197,15 +202,15 @@ def test_the_region(ml: MakeTree, environ: dict[str, str], given: dict[str, str]
 
 
 @pytest.mark.usefixtures("aws")
-def test_an_answer_that_breaks_off_is_fetched_again(ml: MakeTree) -> None:
-    with recorder(breaks=1) as (endpoint, _):
+def test_truncated_download_is_retried(ml: MakeTree) -> None:
+    with recorder(breaks=1) as (endpoint, seen):
         done = job(ml, "s3://code/my.py").train(AWS_ENDPOINT_URL_S3=endpoint)
     assert (done.status, done.out) == (0, "whole\n"), done.err
-    assert "s3://code/my.py broke off (" in done.err
+    assert len(seen) == 2
 
 
 @pytest.mark.usefixtures("aws")
-def test_an_answer_that_always_breaks_off_is_no_code(ml: MakeTree) -> None:
+def test_download_that_is_always_truncated_fails_after_three_attempts(ml: MakeTree) -> None:
     with recorder(breaks=99) as (endpoint, seen):
         assert failed(ml, "s3://code/my.py", AWS_ENDPOINT_URL_S3=endpoint)
     assert len(seen) == ATTEMPTS
@@ -236,18 +241,18 @@ def test_sigterm_ends_a_download(ml: MakeTree) -> None:
     ],
 )
 @pytest.mark.usefixtures("aws")
-def test_an_address_with_nothing_behind_it(ml: MakeTree, address: str, said: str) -> None:
+def test_missing_bucket_key_or_invalid_address_is_explained(ml: MakeTree, address: str, said: str) -> None:
     assert said in failed(ml, address)
 
 
-def test_no_credentials(ml: MakeTree, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_explained(ml: MakeTree, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     said = failed(ml, "s3://code/my.py", within_s=15)
     assert "Unable to locate credentials; give the job a role, or AWS_ACCESS_KEY_ID" in said
     assert "; or bring the code in a channel" in said
 
 
-def test_keys_that_open_nothing(ml: MakeTree, aws: Any, server: str) -> None:
+def test_invalid_or_denied_credentials_are_explained(ml: MakeTree, aws: Any, server: str) -> None:
     iam = boto3.client("iam", endpoint_url=server, region_name=REGION)
     iam.create_user(UserName="stranger")
     key = iam.create_access_key(UserName="stranger")["AccessKey"]
@@ -263,7 +268,7 @@ def test_keys_that_open_nothing(ml: MakeTree, aws: Any, server: str) -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_nobody_listens(ml: MakeTree) -> None:
+def test_refused_connection_is_explained(ml: MakeTree) -> None:
     said = failed(ml, "s3://code/my.py", AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
     assert said.startswith("the code cannot be fetched from s3://code/my.py: AWS cannot be reached (")
     assert "http://127.0.0.1:9" in said
@@ -271,14 +276,14 @@ def test_nobody_listens(ml: MakeTree) -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_name_that_nobody_knows(ml: MakeTree) -> None:
+def test_unresolvable_endpoint_is_explained(ml: MakeTree) -> None:
     said = failed(ml, "s3://code/my.py", AWS_ENDPOINT_URL_S3="http://s3.nowhere.invalid")
     assert "AWS cannot be reached (" in said
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("aws")
-def test_a_route_that_swallows_packets(ml: MakeTree) -> None:
+def test_dropped_packets_are_explained(ml: MakeTree) -> None:
     """What network isolation and a VPC without an endpoint look like. A full backlog swallows them as well."""
     with contextlib.ExitStack() as stack:
         deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -292,12 +297,12 @@ def test_a_route_that_swallows_packets(ml: MakeTree) -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_an_endpoint_that_is_no_address(ml: MakeTree) -> None:
+def test_invalid_endpoint_is_explained(ml: MakeTree) -> None:
     assert "Invalid endpoint: nonsense" in failed(ml, "s3://code/my.py", S3_ENDPOINT_URL="nonsense")
 
 
 @pytest.mark.usefixtures("aws")
-def test_an_image_without_boto3(ml: MakeTree, tmp_path: Path) -> None:
+def test_missing_boto3_is_explained(ml: MakeTree, tmp_path: Path) -> None:
     write_files(tmp_path / "hidden", {"boto3.py": "raise ModuleNotFoundError('no boto3', name='boto3')"})
     said = failed(ml, "s3://code/my.py", PYTHONPATH=str(tmp_path / "hidden"))
     assert "boto3 is not installed in this image; pip install 'byo-container[s3]'" in said
@@ -318,13 +323,13 @@ def link(name: str, target: str) -> tarfile.TarInfo:
         (archive(link("out", "/etc"), my_py=""), "s3://code/x.tar.gz: 'out' is a link or a device"),
     ],
 )
-def test_an_object_that_is_no_good_archive(ml: MakeTree, aws: Any, body: bytes, said: str) -> None:
+def test_invalid_archive_is_rejected(ml: MakeTree, aws: Any, body: bytes, said: str) -> None:
     aws.put_object(Bucket="code", Key="x.tar.gz", Body=body)
     assert failed(ml, "s3://code/x.tar.gz").startswith(said)
 
 
 @pytest.mark.parametrize("key", ["a/../../escaped.py", "a/./b.py", "a//b.py"])
-def test_keys_that_lead_out_of_the_folder(aws: Any, tmp_path: Path, key: str) -> None:
+def test_keys_with_dot_dot_are_rejected(aws: Any, tmp_path: Path, key: str) -> None:
     aws.put_object(Bucket="code", Key="a/my.py", Body=b"")
     aws.put_object(Bucket="code", Key=key, Body=b"")
     with pytest.raises(JobError, match="would not stay in the folder of the code"):
@@ -332,7 +337,7 @@ def test_keys_that_lead_out_of_the_folder(aws: Any, tmp_path: Path, key: str) ->
     assert list((tmp_path / "code").iterdir()) == []
 
 
-def test_boto3_is_loaded_only_where_it_is_needed(ml: MakeTree) -> None:
+def test_boto3_is_imported_only_for_s3(ml: MakeTree) -> None:
     done = ml(code={"train.py": ""}).train(PYTHONVERBOSE="1")
     assert done.status == 0
     assert "botocore" not in done.err
