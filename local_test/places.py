@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import shlex
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from byo_container.training import ports
 from local_test import network
 from local_test.hosts import Command, Share
 
@@ -21,7 +21,6 @@ ROOT = "/opt/ml"
 LABEL = "byo-container.local-test"
 # Settings of ours and of the platform, which a container gets too.
 PASSED_ON = re.compile(r"(SAGEMAKER|MODEL|TRAINING)_\w+|SSH_PORT|LOG_FORMAT")
-PORTS = 8  # of a job; see training/cluster/session.py
 
 
 class Loopback:
@@ -155,13 +154,14 @@ def own_id() -> str:
     return f"{network.PREFIX}{machine}-{os.getpid()}"
 
 
-def free_ports(low: int = 10_000, high: int = 30_000) -> int:
-    """The first of as many ports in a row as a job has that nobody listens on now. The kernel hands out higher ones."""
-    start: int = low + PORTS * (os.getpid() % ((high - low) // PORTS))
-    for first in itertools.chain(range(start, high, PORTS), range(low, start, PORTS)):
-        if all(map(_is_free, range(first, first + PORTS))):
+def free_ports(low: int = ports.LOWEST, high: int = ports.HIGHEST) -> int:
+    """The first of as many ports in a row as a job has that nobody listens on now."""
+    rows = list(range(low, high + 1, ports.COUNT))
+    start = os.getpid() % len(rows)
+    for first in rows[start:] + rows[:start]:
+        if all(map(_is_free, range(first, first + ports.COUNT))):
             return first
-    raise RuntimeError(f"no {PORTS} ports in a row are free between {low} and {high}")
+    raise RuntimeError(f"no {ports.COUNT} ports in a row are free between {low} and {high}")
 
 
 def _is_free(port: int) -> bool:

@@ -39,6 +39,7 @@ from byo_container.training.launchers import Launcher, Place
 from byo_container.training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
 from byo_container.training.launchers.mpi import ssh_port
 from byo_container.training.launchers.network_interface import find_interface, free_port
+from byo_container.training.ports import Ports
 from byo_container.training.processes.rank import Ranks
 
 MOST_FAILURE_BYTES = 64 * 1024  # which the other hosts are told, too; the platform reads the first 1,024
@@ -129,12 +130,13 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
 def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: Company) -> list[Stage]:
     """The stages from here to the program's end: what the launcher prepares, and its commands as soon as all hosts
     have come as far. Raises JobError."""
-    port = company.settings.port + 1
+    ports = company.settings.ports
+    if company.is_alone:
+        ports = Ports.with_master(free_port(ports.master))
     place = Place(
         scratch=company.ranks.scratch,
+        ports=dataclasses.replace(ports, ssh=ssh_port(ports.ssh)),
         accelerators=count_accelerators(job.hosts.instance_type) if launcher.distributes else 0,
-        port=port if len(job.hosts.all) > 1 else free_port(port),
-        ssh_port=ssh_port(company.settings.port + 6),
         has_mpi4py=bool(importlib.util.find_spec("mpi4py")),
     )
 

@@ -69,7 +69,7 @@ class Master(Company):
         self._turned_away: set[str] = set()
         """Hosts in whose names somebody came who did not know this job."""
         self._ended_at = math.inf
-        self._listener = Listener(hosts.current, settings.port, len(hosts.all))
+        self._listener = Listener(hosts.current, settings.ports.coordinator, len(hosts.all))
 
     def attend(self, supervisor: Supervisor) -> None:
         super().attend(supervisor)
@@ -286,7 +286,7 @@ class Worker(Company):
                 if self.outcome:
                     self._tell(self.outcome)
             case Refused():
-                where = f"{self.hosts.master}, port {self.settings.port}"
+                where = f"{self.hosts.master}, port {self.settings.ports.coordinator}"
                 reason = f"{DIFFERENT_JOB}, or another {current} has joined before"
                 self._decide(Outcome(1, f"{current} was not accepted by {where}: {reason}; here it is {self.identity}"))
             case Heartbeat():
@@ -331,7 +331,7 @@ class Worker(Company):
             return
         self._tried_at = now
         with contextlib.suppress(OSError):
-            address = (self.hosts.master, self.settings.port)
+            address = (self.hosts.master, self.settings.ports.coordinator)
             link = Link(socket.create_connection(address, timeout=1.0), self.hosts.master)
             self._links = [link]
             self._watch(link)
@@ -342,7 +342,7 @@ class Worker(Company):
             self._decide(failed)
         elif failed is None and now - self.began_at > self.settings.wait_s:
             reach = f"{self.hosts.current} could not join {self._missing()} in {self.settings.wait_s:.0f} s"
-            self._decide(Outcome(1, f"{reach}, port {self.settings.port}"))
+            self._decide(Outcome(1, f"{reach}, port {self.settings.ports.coordinator}"))
 
     def _has_parted(self, supervisor: Supervisor) -> bool:
         if self.verdict is None and not self._welcomed and supervisor.stop_requested and self.outcome:

@@ -8,7 +8,6 @@ import math
 import os
 import resource
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from byo_container.training.cluster.protocol import (
     Stop,
     printable,
 )
+from byo_container.training.ports import Ports
 from byo_container.training.processes.rank import Ranks
 
 Offers = Mapping[str, Offer]
@@ -48,18 +48,12 @@ FILES = 65_536
 
 @dataclass(frozen=True)
 class Settings:
-    """`port` is the master's; `wait_s` how long to wait for all to join; `silence_s` after which one is lost."""
+    """`ports` are the job's own; `wait_s` how long to wait for all to join; `silence_s` after which one is lost."""
 
-    port: int
+    ports: Ports
     wait_s: float = 900.0
     silence_s: float = 5.0
     stop_grace_s: float = 118.0
-
-
-def base_port(job_name: str) -> int:
-    """The first of the eight ports of a job, which differ between jobs that share their hosts' network. They lie
-    below those that the kernel hands out."""
-    return 10_000 + 8 * (zlib.crc32(job_name.encode()) % 2_500)
 
 
 def read_settings(job: TrainingJob[Any], stop_grace_s: float, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -72,8 +66,9 @@ def read_settings(job: TrainingJob[Any], stop_grace_s: float, environ: Mapping[s
         except ValueError as error:
             raise JobError(f"the environment variable {name} is {text!r}; it must be {error}") from None
 
+    first = Ports.of_job(name_of(job)).coordinator
     return Settings(
-        port=int(number("TRAINING_PEERS_PORT", base_port(name_of(job)), 1, 65_535)),
+        ports=Ports.starting_at(int(number("TRAINING_PEERS_PORT", first, 1, 65_535))),
         wait_s=number("TRAINING_PEERS_WAIT", 900, 0, 86_400),
         silence_s=number("TRAINING_PEERS_SILENCE", 5, 2, 3600),
         stop_grace_s=stop_grace_s,

@@ -12,6 +12,7 @@ from byo_container.container import hyperparameters as hp
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.process.child import Command
+from byo_container.training.ports import Ports
 
 Offers = Mapping[str, Mapping[str, Any]]
 """What each host has told the others, by its name."""
@@ -22,15 +23,14 @@ class Place:
     """What a launcher must know of the host where it starts something, and cannot read from the job.
 
     `interface` is the network interface that leads to the other hosts, `scratch` a private folder that goes
-    with the job, `accelerators` its GPUs or Neuron cores, `port` the first of seven that are the job's own, `ssh_port`
-    where sshd is to listen; `has_mpi4py` says whether programs may use it.
+    with the job, `ports` are the job's own, `accelerators` the host's GPUs or Neuron cores; `has_mpi4py` says whether
+    programs may use it.
     """
 
     scratch: Path
+    ports: Ports
     accelerators: int = 0
     interface: str | None = None
-    port: int = 7777
-    ssh_port: int = 7783
     has_mpi4py: bool = False
 
 

@@ -133,7 +133,7 @@ def sshd(place: Place) -> Command:
     """The sshd that lets the first host in, and nobody else."""
     scratch = place.scratch
     options = {
-        "Port": place.ssh_port,
+        "Port": place.ports.ssh,
         "HostKey": scratch / "host_key",
         "AuthorizedKeysFile": scratch / "authorized_keys",
         "ForceCommand": f'. {scratch / "session"}; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"',
@@ -160,7 +160,7 @@ def ssh_options(place: Place) -> list[str]:
         "LogLevel": "ERROR",
     }
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    return ["-F", "/dev/null", "-p", str(place.ssh_port), *words]
+    return ["-F", "/dev/null", "-p", str(place.ports.ssh), *words]
 
 
 def prepare(job: TrainingJob[Any], place: Place) -> list[Command]:
@@ -194,7 +194,7 @@ def offer(place: Place) -> dict[str, Any]:
 def accept(job: TrainingJob[Any], program: Command, place: Place, offers: Offers) -> None:
     """Writes down whom to trust, and the variables that ranks of this host get."""
     hosts = team(job)
-    known = [f"[{host}]:{place.ssh_port},{host} {offers[host].get('host_key', '')}\n" for host in hosts[1:]]
+    known = [f"[{host}]:{place.ports.ssh},{host} {offers[host].get('host_key', '')}\n" for host in hosts[1:]]
     (place.scratch / "known_hosts").write_text("".join(known), encoding="utf-8")
     client_key = offers[hosts[0]].get("client_key", "") if hosts else ""
     (place.scratch / "authorized_keys").write_text(f"{client_key}\n", encoding="utf-8")

@@ -25,7 +25,7 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
 def network(job: TrainingJob[Any], place: Place) -> dict[str, str]:
     """The variables by which frameworks find the other hosts. The interface is always told where it is known: a host
     whose own name resolves to 127.0.0.1 would make gloo offer that address to the others, who then hang."""
-    first, port = team(job)[0], str(place.port)
+    first, port = team(job)[0], str(place.ports.master)
     variables = {**UNBUFFERED, "SM_MASTER_ADDR": first, "SM_MASTER_PORT": port}  # as V3 of SageMaker's SDK calls them
     alone = len(job.hosts.all) == 1
     variables |= {"MASTER_ADDR": ALONE if alone else first, "MASTER_PORT": port}

@@ -76,7 +76,7 @@ def parameter_server_in(job: TrainingJob[Any], program: Command) -> str:
 def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Sequence[str]) -> list[Command]:
     """Every host a worker. Only the first one's model is kept: the others' goes to the scratch folder."""
     rank = hosts.index(job.hosts.current)
-    cluster = {"worker": [f"{host}:{place.port}" for host in hosts]}
+    cluster = {"worker": [f"{host}:{place.ports.master}" for host in hosts]}
     env = {**_common(job, program, place), "TF_CONFIG": tf_config(cluster, "worker", rank)}
     sharded = sharded_channels(job)
     if sharded:
@@ -101,9 +101,9 @@ def sharded_channels(job: TrainingJob[Any]) -> list[str]:
 def parameter_server(job: TrainingJob[Any], program: Command, place: Place, hosts: Sequence[str]) -> list[Command]:
     """A worker and a parameter server on every host, and the chief on the first one besides."""
     cluster = {
-        "chief": [f"{hosts[0]}:{place.port + 2}"],
-        "ps": [f"{host}:{place.port + 1}" for host in hosts],
-        "worker": [f"{host}:{place.port}" for host in hosts],
+        "chief": [f"{hosts[0]}:{place.ports.chief}"],
+        "ps": [f"{host}:{place.ports.parameter_server}" for host in hosts],
+        "worker": [f"{host}:{place.ports.master}" for host in hosts],
     }
     # The processes of a host share its graphics processors, each of which the first one would else take whole.
     common = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **_common(job, program, place)}

@@ -54,7 +54,7 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
         f"--nproc_per_node={count(job, PROCESSES, place.accelerators or 1)}",
         f"--node_rank={hosts.index(job.hosts.current)}",
         f"--master_addr={hosts[0] if len(hosts) > 1 else single.ALONE}",
-        f"--master_port={place.port}",
+        f"--master_port={place.ports.master}",
         "--no_python",  # so that a module, a package or a shell script is started like a file
     ]
     env = {

@@ -25,6 +25,7 @@ from byo_container.training.cluster.listener import STRANGER_S
 from byo_container.training.cluster.members import Master
 from byo_container.training.cluster.protocol import Challenge, Hello, Message, MessageError, encode, parse
 from byo_container.training.cluster.session import Settings
+from byo_container.training.ports import Ports
 from byo_container.training.processes.rank import Ranks
 from tests.support import wait_until
 from tests.training.launchers.support import job
@@ -121,7 +122,7 @@ def _listening(scratch: Path) -> tuple[Master, int]:
     for port in range(31_000, 32_000):
         try:
             hosts = Hosts("algo-1", IDENTITY.hosts)
-            return Master(hosts, IDENTITY, Settings(port=port), Ranks(scratch)), port
+            return Master(hosts, IDENTITY, Settings(Ports.starting_at(port)), Ranks(scratch)), port
         except JobError:
             continue
     raise AssertionError("no port is free")

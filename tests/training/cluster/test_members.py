@@ -18,7 +18,7 @@ import pytest
 
 from byo_container.container.failure import JobError, is_consequence
 from byo_container.container.process.child import descendants
-from byo_container.training.cluster.session import base_port, read_settings
+from byo_container.training.cluster.session import read_settings
 from byo_container.training.processes.rank import WORDS, Ranks
 from tests.support import Tree, make_tree, wait_until
 from tests.training.launchers.support import job
@@ -285,16 +285,15 @@ def test_a_host_that_takes_its_time_for_the_report_is_not_lost(start: Start, tmp
     assert (trees[0].paths.report).is_file()
 
 
-def test_jobs_have_ports_of_their_own() -> None:
-    ports = [base_port(f"job-{number}") for number in range(50)]
-    assert len(set(ports)) > 45
-    assert all(10_000 <= port <= 29_992 and port % 8 == 0 for port in ports)
-
-
 def test_settings() -> None:
     environ = {"TRAINING_PEERS_PORT": "7000", "TRAINING_PEERS_WAIT": "30", "TRAINING_PEERS_SILENCE": ""}
     settings = read_settings(job(2), 100, environ)
-    assert (settings.port, settings.wait_s, settings.silence_s, settings.stop_grace_s) == (7000, 30, 5, 100)
+    assert (settings.ports.coordinator, settings.wait_s, settings.silence_s, settings.stop_grace_s) == (
+        7000,
+        30,
+        5,
+        100,
+    )
 
 
 @pytest.mark.parametrize("name", ["TRAINING_PEERS_PORT", "TRAINING_PEERS_WAIT", "TRAINING_PEERS_SILENCE"])

@@ -10,6 +10,7 @@ from byo_container.container.job import Hosts, TrainingJob
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
 from byo_container.training.launchers import Place
+from byo_container.training.ports import Ports
 
 ENV = {"SM_HOSTS": "[]"}
 PROGRAM = Command([sys.executable, "train.py", "--lr", "1"], "train.py", ENV, Path("/opt/ml/code"))
@@ -38,4 +39,4 @@ def job(count: int = 1, current: int = 1, groups: dict[str, list[str]] | None = 
 
 
 def place(gpus: int = 0, interface: str | None = "eth0") -> Place:
-    return Place(Path("/tmp/scratch"), gpus, interface, port=20_001, ssh_port=20_006)  # noqa: S108
+    return Place(Path("/tmp/scratch"), Ports.starting_at(20_000), gpus, interface)  # noqa: S108
