@@ -19,7 +19,7 @@ from byo_container.serving.errors import RequestError, error_body
 from byo_container.serving.metrics import prometheus
 from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models.model_server import ModelServer
-from byo_container.serving.multi_model.models import ManyModels
+from byo_container.serving.multi_model.models import MultiModelServer
 from byo_container.serving.settings import Settings
 
 JSON_TYPE = "application/json"
@@ -31,17 +31,17 @@ CONVERSE, LIMIT = "converse", "limit"
 MANY = "many"
 
 
-def create_app(model: ModelServer | ManyModels, settings: Settings) -> Flask:
+def create_app(model: ModelServer | MultiModelServer, settings: Settings) -> Flask:
     """All routes for one worker's model, or for the many that it holds."""
     app = Flask("byo_container")
     app.url_map.merge_slashes = False  # a model's name may hold any
     app.url_map.converters["opaque"] = OpaqueName
     app.extensions[ENGINE] = model.engine
     app.extensions[LIMIT] = settings.max_payload
-    many = app.extensions[MANY] = isinstance(model, ManyModels)
+    many = app.extensions[MANY] = isinstance(model, MultiModelServer)
     if settings.page:
         app.register_blueprint(page_api(lambda: model.description, settings, many))
-    if isinstance(model, ManyModels):
+    if isinstance(model, MultiModelServer):
         respond = invocation_of(model)
         app.register_blueprint(models_api(model))
     else:

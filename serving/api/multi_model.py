@@ -20,7 +20,7 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY
 from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model import registry
-from byo_container.serving.multi_model.models import ManyModels
+from byo_container.serving.multi_model.models import MultiModelServer
 
 
 class OpaqueName(BaseConverter):
@@ -35,7 +35,7 @@ BELOW, INVOKE = "/models/", "/invoke"
 LONGEST_NAME = 8000
 
 
-def models_api(many: ManyModels) -> Blueprint:
+def models_api(many: MultiModelServer) -> Blueprint:
     """Loading, listing, describing and removing models. What invokes them is the application's own."""
     api = Blueprint("models", __name__)
 
@@ -77,7 +77,7 @@ def models_api(many: ManyModels) -> Blueprint:
     return api
 
 
-def invocation_of(many: ManyModels) -> Respond:
+def invocation_of(many: MultiModelServer) -> Respond:
     """What answers POST /models/N/invoke."""
 
     def respond(environ: dict[str, Any], request: Request) -> Reply:

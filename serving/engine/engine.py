@@ -20,7 +20,7 @@ from typing import Any
 import gevent
 
 from byo_container.container.log import REQUEST_ID, log
-from byo_container.serving.engine.queue import Batching, Line, Ticket
+from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue
 from byo_container.serving.engine.streaming import Step
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
@@ -55,8 +55,8 @@ class Running:
 
     def __init__(self) -> None:
         self.since = 0.0
-        self.batch: list[Ticket] = []
-        self.next: deque[Ticket] = deque()
+        self.batch: list[PendingRequest] = []
+        self.next: deque[PendingRequest] = deque()
 
 
 class Engine:
@@ -72,7 +72,7 @@ class Engine:
         self,
         compute: Callable[[list[Any]], list[Any]],
         *,
-        batching: Callable[[], Batching] = Batching,
+        batching: Callable[[], BatchPolicy] = BatchPolicy,
         threads: int = 1,
         timeout_s: float = 60.0,
         queue_size: int = FAST_QUEUE,
@@ -87,18 +87,20 @@ class Engine:
         self._prepare = prepare
         self._on_stuck = on_stuck
         self.on_delivered: Callable[[], None] = lambda: None
-        self.usual_s = 0.0
+        self.mean_call_seconds = 0.0
         """What a call has taken lately."""
-        self.usual_share_s = 0.0
+        self.mean_seconds_per_request = 0.0
         """The same by the request."""
-        self.prepared = False
+        self.load_finished = False
         """Whether the model has been loaded, or could not be."""
-        self._arrived: list[Ticket] = []  # in this turn of the event loop
-        self._line = Line()
+        self._arrived: list[PendingRequest] = []  # in this turn of the event loop
+        self._line = RequestQueue()
         self._taking = threading.Lock()  # by one thread at a time, so that what comes together stays together
         self._call: SimpleQueue[None] = SimpleQueue()  # wakes a thread that waits for the line
-        self._waiting: dict[Ticket, None] = {}  # in the order of their deadlines
-        self._done: deque[tuple[int, list[Ticket]]] = deque()  # for each call its inputs, and who has ended with it
+        self._waiting: dict[PendingRequest, None] = {}  # in the order of their deadlines
+        self._done: deque[tuple[int, list[PendingRequest]]] = (
+            deque()
+        )  # for each call its inputs, and who has ended with it
         self._running: dict[threading.Thread, Running] = {}
         self._hub = gevent.get_hub()
         self._wake = self._hub.loop.async_()
@@ -121,7 +123,9 @@ class Engine:
         alone = isinstance(item, Step)  # of something that is under way: neither refused nor kept waiting for company
         if not alone and self.waiting >= self.queue_limit():
             raise RequestError(503, "too many requests wait for the model; try again", (("Retry-After", "1"),))
-        ticket = Ticket(item, time.monotonic() + self._timeout_s - waited_s, size, cost, REQUEST_ID.get(), alone)
+        ticket = PendingRequest(
+            item, time.monotonic() + self._timeout_s - waited_s, size, cost, REQUEST_ID.get(), alone
+        )
         self._waiting[ticket] = None
         if not self._watching:
             self._watching = True
@@ -157,40 +161,44 @@ class Engine:
         return len(self._arrived) + len(self._line)
 
     @property
-    def slow(self) -> bool:
+    def above_latency_threshold(self) -> bool:
         """Whether a call of this model usually takes long."""
-        return self.usual_s > USUALLY_SLOW_S
+        return self.mean_call_seconds > USUALLY_SLOW_S
 
     def queue_limit(self, workers: int = 1) -> int:
         """How many requests may wait, for so many workers. Of a slow model: no more than can be answered in time."""
-        if not self.slow:
+        if not self.above_latency_threshold:
             return max(FAST_QUEUE, self._queue_size)
-        return max(1, min(self._queue_size, int(workers * self._threads * self._timeout_s / self.usual_share_s)))
+        return max(
+            1, min(self._queue_size, int(workers * self._threads * self._timeout_s / self.mean_seconds_per_request))
+        )
 
     @property
-    def busy(self) -> bool:
+    def all_threads_busy(self) -> bool:
         """Whether every thread computes, for a while or something slow: a new request would better go to another
         worker."""
         now = time.monotonic()
         running = list(self._running.values())
-        return bool(running) and all(one.batch and (self.slow or now - one.since > SLOW_S) for one in running)
+        return bool(running) and all(
+            one.batch and (self.above_latency_threshold or now - one.since > SLOW_S) for one in running
+        )
 
     @property
-    def provided(self) -> bool:
+    def has_enough_queued(self) -> bool:
         """Whether as much waits as the free threads of a slow model will take in a moment. A large request waits, or is
         about to, between its slices."""
-        if self.slow and self._large >= self._threads:
+        if self.above_latency_threshold and self._large >= self._threads:
             return True
         free = sum(not one.batch for one in list(self._running.values()))
-        return self.slow and self.waiting >= free * self._batching().size
+        return self.above_latency_threshold and self.waiting >= free * self._batching().max_size
 
-    def collecting(self, batches: int = 1) -> bool:
+    def can_collect_next_batch(self, batches: int = 1) -> bool:
         """Whether there is room in the next `batches` of each thread, and the first will run as soon as usual."""
-        size = self._batching().size
-        if self.waiting >= size * self._threads * batches or (size == 1 and self.usual_s > AHEAD_S):
+        size = self._batching().max_size
+        if self.waiting >= size * self._threads * batches or (size == 1 and self.mean_call_seconds > AHEAD_S):
             return False
         now = time.monotonic()
-        return any(now - one.since < 2 * self.usual_s + SLOW_S for one in list(self._running.values()))
+        return any(now - one.since < 2 * self.mean_call_seconds + SLOW_S for one in list(self._running.values()))
 
     def close(self, within_s: float) -> bool:
         """Ends the threads after what they compute, and lets go of all that they held; nothing may be submitted any
@@ -255,11 +263,11 @@ class Engine:
         self._call.put(None)
         self._on_stuck()
 
-    def _expire(self, ticket: Ticket) -> None:
+    def _expire(self, ticket: PendingRequest) -> None:
         late = f"the model did not answer within {self._timeout_s:.0f} s; send less at once"
         self._withdraw(ticket, RequestError(504, late))
 
-    def _withdraw(self, ticket: Ticket, error: RequestError) -> None:
+    def _withdraw(self, ticket: PendingRequest, error: RequestError) -> None:
         """In place of the model, which computes no more of it."""
         del self._waiting[ticket]
         self._hub.loop.run_callback(ticket.waiter.switch, error)
@@ -281,7 +289,7 @@ class Engine:
     def _run(self, first: bool) -> None:
         if first:
             self._prepare()
-            self.prepared = True
+            self.load_finished = True
             for _ in range(self._threads - 1):
                 self._start_thread()
         me = threading.current_thread()
@@ -295,10 +303,10 @@ class Engine:
                 if me in self._running:
                     prometheus.computing.add_locked(-1)
 
-    def _compute_turn(self, me: threading.Thread, running: Running, taken: list[Ticket]) -> tuple[int, float]:
+    def _compute_turn(self, me: threading.Thread, running: Running, taken: list[PendingRequest]) -> tuple[int, float]:
         """Computes what has been taken: in one call or, of a model that gets one request a call, in as many. The number
         of requests in the last call, and the seconds that it took."""
-        if self._batching().turn == 1:
+        if self._batching().max_per_turn == 1:
             return self._compute_batch(me, running, taken)
         size, took, until = 1, 0.0, time.monotonic() + TURN_S
         running.next.extend(taken)
@@ -314,7 +322,7 @@ class Engine:
                 self._wake.send()
         return size, took
 
-    def _take(self, last: int, took: float) -> list[Ticket]:
+    def _take(self, last: int, took: float) -> list[PendingRequest]:
         """The next batch; blocks until there is one. Who has given up waiting is left out. The last one had `last`
         requests, and took `took` seconds."""
         self._call.get()
@@ -322,8 +330,8 @@ class Engine:
             self._gather(last, min(GATHER_PART * took, GATHER_S))
         batching = self._present_batching()
         with self._taking:
-            while batching.delay_s and (left := self._line.ready_at(batching) - time.monotonic()) > 0:
-                if left > batching.delay_s or self._closed:  # nobody waits: another thread was quicker
+            while batching.max_delay_s and (left := self._line.ready_at(batching) - time.monotonic()) > 0:
+                if left > batching.max_delay_s or self._closed:  # nobody waits: another thread was quicker
                     return []
                 try:
                     self._call.get(timeout=left)
@@ -334,11 +342,11 @@ class Engine:
                 self._call.put(None)  # for the next thread, or for this one again
         return [ticket for ticket in batch if ticket in self._waiting]
 
-    def _present_batching(self) -> Batching:
+    def _present_batching(self) -> BatchPolicy:
         """Of a model that gets one request a call: as many as it computes in a turn, where it is quick."""
         batching = self._batching()
-        if batching.turn > 1 and 0 < self.usual_s < TURN_S / 2:
-            return Batching(min(batching.turn, int(TURN_S / self.usual_s)))
+        if batching.max_per_turn > 1 and 0 < self.mean_call_seconds < TURN_S / 2:
+            return BatchPolicy(min(batching.max_per_turn, int(TURN_S / self.mean_call_seconds)))
         return batching
 
     def _gather(self, wanted: int, patience_s: float) -> None:
@@ -349,7 +357,7 @@ class Engine:
                 self._call.get(timeout=max(0.0, deadline - time.monotonic()))
 
     def _compute_batch(
-        self, me: threading.Thread, running: Running, batch: list[Ticket], wake: bool = True
+        self, me: threading.Thread, running: Running, batch: list[PendingRequest], wake: bool = True
     ) -> tuple[int, float]:
         """One call. The number of requests in it, and the seconds that it took."""
         running.since = began = time.monotonic()
@@ -377,7 +385,7 @@ class Engine:
             self._wake.send()
         return len(batch), took
 
-    def _outcomes(self, batch: list[Ticket]) -> list[Any]:
+    def _outcomes(self, batch: list[PendingRequest]) -> list[Any]:
         ids = [ticket.request_id for ticket in batch if ticket.request_id]
         REQUEST_ID.set(" ".join(ids))
         try:
@@ -388,13 +396,15 @@ class Engine:
     def _note(self, took: float, requests: int) -> None:
         """What is usual, with this call."""
         share_s = took / requests
-        if not self.usual_s:
-            self.usual_share_s, self.usual_s = share_s, took
-        self.usual_share_s += NEWEST * (share_s - self.usual_share_s)
-        self.usual_s += (NEWEST_LONGER if took > self.usual_s else NEWEST) * (took - self.usual_s)
+        if not self.mean_call_seconds:
+            self.mean_seconds_per_request, self.mean_call_seconds = share_s, took
+        self.mean_seconds_per_request += NEWEST * (share_s - self.mean_seconds_per_request)
+        self.mean_call_seconds += (NEWEST_LONGER if took > self.mean_call_seconds else NEWEST) * (
+            took - self.mean_call_seconds
+        )
 
 
-def emptied(tickets: deque[Ticket]) -> list[Ticket]:
+def emptied(tickets: deque[PendingRequest]) -> list[PendingRequest]:
     """All of them, each taken once, whoever else takes some at the same time."""
     found = []
     with suppress(IndexError):

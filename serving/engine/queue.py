@@ -19,16 +19,16 @@ from gevent.hub import Waiter
 
 
 @dataclass(frozen=True)
-class Batching:
+class BatchPolicy:
     """How requests are put together; what a handler says of itself, unless the environment says otherwise."""
 
-    size: int = 32
+    max_size: int = 32
     """The most inputs in one call. A request that has more by itself goes alone."""
-    delay_s: float = 0.0
+    max_delay_s: float = 0.0
     """How long a request waits for company while a thread is free."""
-    cost: float = math.inf
+    max_cost: float = math.inf
     """The most that a batch may cost: its dearest input's cost times the number of inputs, as padding makes it."""
-    turn: int = 1
+    max_per_turn: int = 1
     """The most requests that a thread takes at once to compute them one by one (`size` is 1), where that is quick."""
 
 
@@ -44,7 +44,7 @@ class Slices(list[Slice]):
     """A large request, as an item for the engine: its outcome is the list of theirs."""
 
 
-class Ticket:
+class PendingRequest:
     """One request in the engine: what is to be computed, and the greenlet that waits for it. One of a large request
     stands for one slice after another."""
 
@@ -113,27 +113,27 @@ class Ticket:
         return True
 
 
-class Line:
+class RequestQueue:
     """Tickets in the order of their arrival, large requests apart. Filled by anybody, emptied by one thread at a
     time."""
 
     def __init__(self) -> None:
-        self._arrivals: deque[Ticket] = deque()
-        self._line: list[Ticket] = []
-        self._large: list[Ticket] = []
+        self._arrivals: deque[PendingRequest] = deque()
+        self._line: list[PendingRequest] = []
+        self._large: list[PendingRequest] = []
         self._large_next = False
 
     def __len__(self) -> int:
         return len(self._arrivals) + len(self._line) + len(self._large)
 
-    def extend(self, tickets: Iterable[Ticket]) -> None:
+    def extend(self, tickets: Iterable[PendingRequest]) -> None:
         self._arrivals.extend(tickets)
 
-    def put_back(self, tickets: list[Ticket]) -> None:
+    def put_back(self, tickets: list[PendingRequest]) -> None:
         """Those that were taken, and not computed: ahead of what has arrived since."""
         self._arrivals.extendleft(reversed(tickets))
 
-    def ready_at(self, batching: Batching) -> float:
+    def ready_at(self, batching: BatchPolicy) -> float:
         """When a batch should be taken: at once (0) where there is enough for a full one or what waits for nobody,
         never (infinity) where nobody waits, else when the first one has waited for as long as it may."""
         self._settle()
@@ -141,15 +141,18 @@ class Line:
             return 0.0
         if not self._line:
             return math.inf
-        if not batching.delay_s or sum(ticket.size for ticket in self._line) >= batching.size:
+        if not batching.max_delay_s or sum(ticket.size for ticket in self._line) >= batching.max_size:
             return 0.0
         if any(ticket.alone for ticket in self._line):
             return 0.0
-        if batching.cost < math.inf and sum(ticket.cost * ticket.size for ticket in self._line) >= batching.cost:
+        if (
+            batching.max_cost < math.inf
+            and sum(ticket.cost * ticket.size for ticket in self._line) >= batching.max_cost
+        ):
             return 0.0
-        return self._line[0].arrived + batching.delay_s
+        return self._line[0].arrived + batching.max_delay_s
 
-    def take(self, batching: Batching) -> list[Ticket]:
+    def take(self, batching: BatchPolicy) -> list[PendingRequest]:
         """The one whose turn it is, and whoever fits best beside it. Cheapest first, so that a handler that pads gets
         alike next to alike."""
         self._settle()
@@ -162,7 +165,7 @@ class Line:
         batch, inputs, dearest = [first], first.size, first.cost
         for ticket in () if first.alone else others:
             together, price = inputs + ticket.size, max(dearest, ticket.cost)
-            if ticket.alone or together > batching.size or together * price > batching.cost:
+            if ticket.alone or together > batching.max_size or together * price > batching.max_cost:
                 break
             batch.append(ticket)
             inputs, dearest = together, price
@@ -174,7 +177,7 @@ class Line:
             self._large = [ticket for ticket in self._large if ticket not in taken]
         return sorted(batch, key=lambda ticket: ticket.cost) if dearest else batch
 
-    def _in_turn(self) -> list[Ticket]:
+    def _in_turn(self) -> list[PendingRequest]:
         """The one that is next, and those that may come along, the best first."""
         large = min(self._large, key=lambda ticket: ticket.left, default=None)  # of equals the older one
         turn_of_large = large is not None and (self._large_next or not self._line)

@@ -8,7 +8,7 @@ from typing import Any
 from byo_container.container.discovery import InferenceScript, code_folders, export_path, find_for_serving, put_on_path
 from byo_container.container.handler import Conversation
 from byo_container.container.paths import Paths
-from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Reply, Request, Servable
 from byo_container.serving.settings import Settings
@@ -32,7 +32,7 @@ def find_servable(paths: Paths, settings: Settings) -> Servable:
     return HandlerModel(found, paths.model, settings)
 
 
-class FoundLater:
+class LazyServable:
     """What serves the model of `paths`, looked for where it is loaded: that nobody can serve a model is a fault of the
     model, as any other one that loading finds, and ends no process."""
 
@@ -47,8 +47,8 @@ class FoundLater:
         return self._servable
 
     @property
-    def batching(self) -> Batching:
-        return self._servable.batching if self._servable else Batching()
+    def batch_policy(self) -> BatchPolicy:
+        return self._servable.batch_policy if self._servable else BatchPolicy()
 
     @property
     def execution_parameters(self) -> Mapping[str, Any]:

@@ -43,7 +43,7 @@ class ModelServer:
         self._timeout_s = settings.timeout_s
         self.engine = Engine(
             partial(compute_with_steps, servable.compute),
-            batching=lambda: servable.batching,
+            batching=lambda: servable.batch_policy,
             threads=settings.threads,
             timeout_s=settings.timeout_s,
             queue_size=settings.queue_size,

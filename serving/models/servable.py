@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from byo_container.container.handler import Conversation
 from byo_container.serving import headers
 from byo_container.serving.codecs import media_types
-from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.streaming import Stream
 from byo_container.serving.headers import check_media_type
 
@@ -48,7 +48,7 @@ class Servable(Protocol):
     """A model and the code around it. `load` and `compute` run in compute threads."""
 
     @property
-    def batching(self) -> Batching:
+    def batch_policy(self) -> BatchPolicy:
         """How requests are put together; final once the model is loaded."""
 
     @property

@@ -14,7 +14,7 @@ from gevent.event import Event
 from byo_container.container.discovery import code_folders
 from byo_container.container.handler import Conversation
 from byo_container.container.paths import Paths
-from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.streaming import stepping
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models import find
@@ -30,7 +30,7 @@ POLL_S = 0.002
 
 
 @dataclass(frozen=True)
-class OneOfMany(Paths):
+class ModelPaths(Paths):
     """The tree below /opt/ml as one of many models sees it: its own folder, and the image's code."""
 
     folder: Path = Path()
@@ -40,10 +40,10 @@ class OneOfMany(Paths):
         return self.folder
 
 
-class Isolated:
+class IsolatedModel:
     """A model whose own code is kept apart from that of all others."""
 
-    def __init__(self, paths: OneOfMany, settings: Settings) -> None:
+    def __init__(self, paths: ModelPaths, settings: Settings) -> None:
         own = [folder for folder in code_folders(paths) if folder.is_relative_to(paths.folder)]
         self._code = ModelCode(own)
         try:
@@ -54,8 +54,8 @@ class Isolated:
             raise
 
     @property
-    def batching(self) -> Batching:
-        return self._servable.batching
+    def batch_policy(self) -> BatchPolicy:
+        return self._servable.batch_policy
 
     @property
     def description(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class SupersededError(RequestError):
     """This version of the model has been removed before it was in memory: there may be another one."""
 
 
-class Loaded:
+class LoadedModel:
     """One version of a model: on its way into this worker's memory, there, or on its way out."""
 
     def __init__(self, entry: Entry, listed: bool) -> None:
@@ -103,7 +103,7 @@ class Loaded:
         """What frees it; not None from the moment on in which it is not to be loaded any more. (A greenlet is false
         before it has begun, and when it has ended.)"""
         self.server: ModelServer | None = None
-        self._servable: Isolated | None = None
+        self._servable: IsolatedModel | None = None
         self._decided = Event()
         self._error: RequestError | None = None
         self._closed = False
@@ -117,7 +117,7 @@ class Loaded:
         """Begins to load. Raises SupersededError, JobError, OSError."""
         if self.leaving is not None:
             raise self._superseded()
-        self._servable = Isolated(OneOfMany(paths.root, self.entry.folder), settings)
+        self._servable = IsolatedModel(ModelPaths(paths.root, self.entry.folder), settings)
         self.server = ModelServer(self._servable, settings)
         self.server.on_retire = on_retire
 

@@ -27,18 +27,18 @@ from byo_container.container.paths import Paths
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
 from byo_container.serving.models.servable import Reply, Request
-from byo_container.serving.multi_model.loaded_model import FREE_S, POLL_S, Loaded, SupersededError
+from byo_container.serving.multi_model.loaded_model import FREE_S, POLL_S, LoadedModel, SupersededError
 from byo_container.serving.multi_model.model_folders import ModelFolders, in_words
 from byo_container.serving.multi_model.registry import Entry, Registry
 from byo_container.serving.multi_model.worker_messages import Control
 from byo_container.serving.settings import Settings
 
 
-class ManyModels:
+class MultiModelServer:
     """A worker's part of an endpoint of many models."""
 
     def __init__(self, paths: Paths, settings: Settings, runtime: Path) -> None:
-        self.engine = Unoccupied()
+        self.engine = AlwaysAvailable()
         self.settled = True
         self.execution_parameters: Mapping[str, Any] = {}
         self.on_retire: Callable[[], None] = lambda: None
@@ -47,8 +47,8 @@ class ManyModels:
         self._memory = settings.models_memory // settings.workers
         # Of each name at most one model, the one used longest ago first. It is here before it takes up any memory, and
         # leaves in the moment in which it begins to be freed.
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
-        self._leaving: set[Loaded] = set()
+        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._leaving: set[LoadedModel] = set()
         self._making_room = BoundedSemaphore()
         self._registry = Registry(runtime / "models")
         self._folders = ModelFolders(paths.models, runtime / "unpacked", self._memory)
@@ -126,7 +126,7 @@ class ManyModels:
 
     # --- what is in memory ------------------------------------------------------------------------
 
-    def _take(self, name: str) -> Loaded:
+    def _take(self, name: str) -> LoadedModel:
         """The version that is listed at this moment, in memory and counted as in use. Raises RequestError."""
         while True:
             loaded = self._loaded.get(name)
@@ -148,17 +148,17 @@ class ManyModels:
                 loaded.users -= 1
                 raise
 
-    def _begin(self, entry: Entry, listed: bool) -> Loaded:
+    def _begin(self, entry: Entry, listed: bool) -> LoadedModel:
         """Begins to load. It is in the table before anything pauses: who asks for it meanwhile waits for this one."""
         other = self._loaded.get(entry.name)
         if other:
             self._let_go(other)
-        loaded = self._loaded[entry.name] = Loaded(entry, listed)
+        loaded = self._loaded[entry.name] = LoadedModel(entry, listed)
         prometheus.models.set(len(self._loaded))
         gevent.spawn(self._into_memory, loaded)
         return loaded
 
-    def _into_memory(self, loaded: Loaded) -> None:
+    def _into_memory(self, loaded: LoadedModel) -> None:
         """In a greenlet of its own: the request that wanted it may end before."""
         try:
             gevent.joinall([other.leaving for other in self._leaving if other.entry.name == loaded.entry.name])
@@ -176,7 +176,7 @@ class ManyModels:
             loaded.fail(known)
             self._let_go(loaded)  # the next request tries again
 
-    def _make_room(self, loaded: Loaded) -> None:
+    def _make_room(self, loaded: LoadedModel) -> None:
         """Gives up models that nobody uses at the moment, the one used longest ago first, until this one fits. Raises
         RequestError 507."""
         limit, size = self._memory, loaded.entry.size
@@ -198,7 +198,7 @@ class ManyModels:
                     f"and the model takes at least {size >> 20} MB",
                 )
 
-    def _let_go(self, loaded: Loaded) -> gevent.Greenlet:
+    def _let_go(self, loaded: LoadedModel) -> gevent.Greenlet:
         """Takes a model off the table at once; what is returned frees it, and has as its value whether it could."""
         if self._loaded.get(loaded.entry.name) is loaded:
             del self._loaded[loaded.entry.name]
@@ -208,7 +208,7 @@ class ManyModels:
             loaded.leaving = gevent.spawn(self._free, loaded)
         return loaded.leaving
 
-    def _free(self, loaded: Loaded) -> bool:
+    def _free(self, loaded: LoadedModel) -> bool:
         try:
             return loaded.close(self._settings.timeout_s)
         except Exception:
@@ -225,7 +225,7 @@ class ManyModels:
         gevent.joinall(leaving)
         return all(greenlet.value for greenlet in leaving)
 
-    def _list(self, loaded: Loaded) -> None:
+    def _list(self, loaded: LoadedModel) -> None:
         try:
             self._registry.add(loaded.entry)
         except OSError as error:
@@ -233,11 +233,11 @@ class ManyModels:
         loaded.listed = True
 
 
-class Unoccupied:
+class AlwaysAvailable:
     """What tells a worker's sockets whether to take requests: always, while there are many models to ask."""
 
-    prepared = True
-    busy = slow = provided = False
+    load_finished = True
+    all_threads_busy = above_latency_threshold = has_enough_queued = False
 
     def __init__(self) -> None:
         self.on_delivered: Callable[[], None] = lambda: None

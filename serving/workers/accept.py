@@ -57,13 +57,13 @@ class Listener(StreamServer):  # type: ignore[misc]
         engine = self._engine
         if engine is None:
             super()._do_read()
-        elif not engine.prepared and prometheus.ready_workers():
+        elif not engine.load_finished and prometheus.ready_workers():
             self._look_again()
-        elif not engine.busy and engine.provided:
+        elif not engine.all_threads_busy and engine.has_enough_queued:
             self._look_again()  # what is taken now would wait here, behind the queue's end
-        elif not engine.busy:
+        elif not engine.all_threads_busy:
             super()._do_read()
-        elif not engine.collecting(batches=2 if prometheus.ready_workers() < 2 else 1):
+        elif not engine.can_collect_next_batch(batches=2 if prometheus.ready_workers() < 2 else 1):
             self.stop_accepting()  # until the engine has delivered something
         elif prometheus.others_free():
             self._look_again()
@@ -78,10 +78,12 @@ class Listener(StreamServer):  # type: ignore[misc]
         """After each delivery of the engine."""
         self._start_accepting_if_started()
         assert self._engine is not None
-        if not self._engine.slow and self._backlog == FAST_QUEUE:
+        if not self._engine.above_latency_threshold and self._backlog == FAST_QUEUE:
             return
         # How many can be answered in time has become known anew. Not for every small change.
-        limit = self._engine.queue_limit(prometheus.ready_workers()) if self._engine.slow else FAST_QUEUE
+        limit = (
+            self._engine.queue_limit(prometheus.ready_workers()) if self._engine.above_latency_threshold else FAST_QUEUE
+        )
         if not 0.8 < limit / (self._backlog or 1) < 1.25:
             self._backlog = limit
             self.socket.listen(limit)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from byo_container.container.discovery import code_folders, put_on_path
 from byo_container.container.paths import Paths
 from byo_container.serving.api.app import create_app
-from byo_container.serving.models.find import FoundLater
+from byo_container.serving.models.find import LazyServable
 from byo_container.serving.models.model_server import ModelServer, marker_path
-from byo_container.serving.multi_model.models import ManyModels
+from byo_container.serving.multi_model.models import MultiModelServer
 from byo_container.serving.settings import Settings
 
 
-def worker_model(paths: Paths, settings: Settings) -> ModelServer | ManyModels:
+def worker_model(paths: Paths, settings: Settings) -> ModelServer | MultiModelServer:
     """What this worker serves: the one model, or whatever will be loaded."""
     marker = marker_path()
     if not settings.multi_model:
-        return ModelServer(FoundLater(paths, settings), settings, marker)
+        return ModelServer(LazyServable(paths, settings), settings, marker)
     put_on_path(code_folders(paths))  # the image's code, for all models
-    return ManyModels(paths, settings, marker.parent)
+    return MultiModelServer(paths, settings, marker.parent)
 
 
 settings = Settings.from_environment()

@@ -227,7 +227,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             raise StopIteration  # its client, or nginx, has given up: nothing is computed for nobody
         start = time.monotonic()
         body = self.wsgi.extensions[INVOCATIONS](environ, start_response)
-        slow = time.monotonic() - start > SLOW_S or self.wsgi.extensions[ENGINE].slow
+        slow = time.monotonic() - start > SLOW_S or self.wsgi.extensions[ENGINE].above_latency_threshold
         if slow:  # the next one on this connection had better find the worker that is free then
             head.insert(1, "Connection: close\r\n")
         if isinstance(body, Stream):

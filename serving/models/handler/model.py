@@ -19,7 +19,7 @@ from byo_container.serving.codecs.large_answers import is_large
 from byo_container.serving.dialects import envelopes
 from byo_container.serving.dialects.envelopes import MANY, ONE, Form
 from byo_container.serving.engine import bisect_failures, streaming
-from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.slices import Work
 from byo_container.serving.engine.streaming import Step, stepping
 from byo_container.serving.errors import RequestError
@@ -28,7 +28,7 @@ from byo_container.serving.metrics import prometheus
 from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models import sessions
 from byo_container.serving.models.handler.class_check import made
-from byo_container.serving.models.handler.predict import Asked, Predicting, batching_of
+from byo_container.serving.models.handler.predict import Asked, Predicting, batch_policy_of
 from byo_container.serving.models.servable import Reply, Request, as_request
 from byo_container.serving.settings import Settings
 
@@ -37,7 +37,7 @@ class HandlerModel:
     """A model behind a handler: decode → predict, batched → encode."""
 
     def __init__(self, reference: HandlerReference, model_dir: Path, settings: Settings) -> None:
-        self.batching = Batching()
+        self.batch_policy = BatchPolicy()
         self.execution_parameters: Mapping[str, Any] = {}
         self._settings = settings
         self._reference = reference
@@ -56,7 +56,7 @@ class HandlerModel:
 
     def load(self) -> None:
         handler = made(self._reference.load(), self._reference.target)
-        self.batching = batching_of(handler, self._settings)
+        self.batch_policy = batch_policy_of(handler, self._settings)
         self._batched = envelopes.wanted(handler, self._reference.target)
         self._squeezes = envelopes.wanted(handler, self._reference.target, "csv_squeeze")
         own = getattr(handler, "execution_parameters", {})

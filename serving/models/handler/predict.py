@@ -12,7 +12,7 @@ from typing import Any
 from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation, Handler, RequestContext
 from byo_container.serving.devices import inference_mode
-from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.slices import Work
 from byo_container.serving.engine.streaming import Around
 from byo_container.serving.models.handler.outputs import outputs_of
@@ -42,7 +42,7 @@ class Predicting:
         self.asks = "requests" in inspect.signature(handler.predict).parameters
         """Whether `predict` wants to know of the requests that its inputs came with."""
         self._name = name
-        self._batching = batching_of(handler, settings)
+        self._batching = batch_policy_of(handler, settings)
         # A handler that says nothing gets a request of many records in one piece, as large as it may be.
         self._in_pieces = bool(settings.batch_size or settings.batch_cost) or hasattr(handler, "batch_size")
         self._cost: Callable[[Any], float] | None = getattr(handler, "cost", None)
@@ -68,7 +68,9 @@ class Predicting:
             return Work(parts, max(map(self._cost, parts), default=0.0) if self._cost else 0.0, join=join)
         costs = [self._cost(value) for value in parts] if self._cost else [0.0] * len(parts)
         dearest = max(costs, default=0.0)
-        if len(parts) <= self._batching.size and (len(parts) < 2 or len(parts) * dearest <= self._batching.cost):
+        if len(parts) <= self._batching.max_size and (
+            len(parts) < 2 or len(parts) * dearest <= self._batching.max_cost
+        ):
             return Work(parts, dearest, join=join)
         return Work(parts, dearest, pieces(costs, self._batching), costs, join)
 
@@ -112,14 +114,14 @@ class Predicting:
             return outputs_of(self._predict_fn(self._model, inputs, **told), len(inputs), self._name)
 
 
-def batching_of(handler: object, settings: Settings) -> Batching:
+def batch_policy_of(handler: object, settings: Settings) -> BatchPolicy:
     """How a handler wants its requests put together, and what the environment says instead. Raises JobError."""
-    size = settings.batch_size or _told(handler, "batch_size", 1, Batching.size)
+    size = settings.batch_size or _told(handler, "batch_size", 1, BatchPolicy.max_size)
     delay = settings.batch_delay_ms if settings.batch_delay_ms is not None else _told(handler, "batch_delay_ms", 0, 0)
-    cost = settings.batch_cost or _told(handler, "batch_cost", 0, Batching.cost)
-    if cost < Batching.cost and not hasattr(handler, "cost"):
+    cost = settings.batch_cost or _told(handler, "batch_cost", 0, BatchPolicy.max_cost)
+    if cost < BatchPolicy.max_cost and not hasattr(handler, "cost"):
         raise JobError(f"{_name(handler)} has a limit of cost for its batches, and no method cost(input)")
-    return Batching(int(size), delay / 1000, cost)
+    return BatchPolicy(int(size), delay / 1000, cost)
 
 
 def splitting_of(handler: object) -> tuple[Split | None, Join]:
@@ -141,12 +143,12 @@ def _name(handler: object) -> str:
     return f"{type(handler).__module__}:{type(handler).__qualname__}"
 
 
-def pieces(costs: list[float], batching: Batching) -> list[list[int]]:
+def pieces(costs: list[float], batching: BatchPolicy) -> list[list[int]]:
     """The numbers of the inputs for each call: cheapest first, no call with more than it may have."""
     found: list[list[int]] = []
     for number in sorted(range(len(costs)), key=costs.__getitem__):
         together = len(found[-1]) + 1 if found else 1
-        if found and together <= batching.size and together * costs[number] <= batching.cost:
+        if found and together <= batching.max_size and together * costs[number] <= batching.max_cost:
             found[-1].append(number)
         else:
             found.append([number])

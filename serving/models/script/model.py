@@ -22,7 +22,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation
 from byo_container.container.log import log
 from byo_container.serving.codecs import media_types
-from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.streaming import EVENTS, Stream
 from byo_container.serving.errors import RequestError
 from byo_container.serving.headers import MEDIA_TYPE
@@ -49,7 +49,7 @@ TEXT_TYPES = frozenset({media_types.JSON, media_types.CSV})
 class ScriptModel:
     """A model behind an inference.py. Its functions see one request at a time, as they expect."""
 
-    batching = Batching(size=1, turn=32)
+    batch_policy = BatchPolicy(max_size=1, max_per_turn=32)
     execution_parameters: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, path: Path | None, model_dir: Path, settings: Settings, module: str = "") -> None:

@@ -14,42 +14,44 @@ from hypothesis import strategies as st
 
 from byo_container.container.failure import JobError
 from byo_container.serving.engine import bisect_failures
-from byo_container.serving.engine.queue import Batching, Line, Ticket
-from byo_container.serving.models.handler.predict import Predicting, batching_of, pieces
+from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue
+from byo_container.serving.models.handler.predict import Predicting, batch_policy_of, pieces
 from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Start
 
 
-def line(*costs_and_sizes: tuple[float, int]) -> Line:
-    waiting = Line()
-    waiting.extend([Ticket(number, math.inf, size, cost) for number, (cost, size) in enumerate(costs_and_sizes)])
+def line(*costs_and_sizes: tuple[float, int]) -> RequestQueue:
+    waiting = RequestQueue()
+    waiting.extend(
+        [PendingRequest(number, math.inf, size, cost) for number, (cost, size) in enumerate(costs_and_sizes)]
+    )
     return waiting
 
 
-def items(batch: list[Ticket]) -> list[Any]:
+def items(batch: list[PendingRequest]) -> list[Any]:
     return [ticket.item for ticket in batch]
 
 
 def test_size_counts_inputs_and_order_is_kept() -> None:
     waiting = line((0, 2), (0, 2), (0, 1), (0, 9), (0, 1))
-    batching = Batching(size=4)
-    assert [items(waiting.take(batching)) for _ in range(4)] == [[0, 1], [2], [3], [4]]
-    assert waiting.take(batching) == []
+    policy = BatchPolicy(max_size=4)
+    assert [items(waiting.take(policy)) for _ in range(4)] == [[0, 1], [2], [3], [4]]
+    assert waiting.take(policy) == []
 
 
 def test_alike_goes_with_alike_and_the_oldest_is_never_passed_over() -> None:
     waiting = line((100, 1), (1, 1), (90, 1), (2, 1), (95, 1))
-    batching = Batching(size=3)
-    assert items(waiting.take(batching)) == [2, 4, 0]  # cheapest first
-    assert items(waiting.take(batching)) == [1, 3]
+    policy = BatchPolicy(max_size=3)
+    assert items(waiting.take(policy)) == [2, 4, 0]  # cheapest first
+    assert items(waiting.take(policy)) == [1, 3]
 
 
 def test_no_batch_costs_more_than_it_may_but_one_that_is_alone() -> None:
     waiting = line((10, 1), (10, 1), (10, 1), (99, 1))
-    batching = Batching(cost=20)
-    assert [items(waiting.take(batching)) for _ in range(3)] == [[0, 1], [2], [3]]
+    policy = BatchPolicy(max_cost=20)
+    assert [items(waiting.take(policy)) for _ in range(3)] == [[0, 1], [2], [3]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 5)), min_size=1), st.integers(1, 8), st.integers(1, 200))
@@ -58,7 +60,7 @@ def test_every_ticket_is_taken_once_and_no_limit_is_passed(
 ) -> None:
     taken = []
     tickets = line(*waiting)
-    while batch := tickets.take(Batching(size, 0.0, cost)):
+    while batch := tickets.take(BatchPolicy(size, 0.0, cost)):
         taken += items(batch)
         inputs = sum(ticket.size for ticket in batch)
         assert len(batch) == 1 or (inputs <= size and inputs * max(ticket.cost for ticket in batch) <= cost)
@@ -68,15 +70,15 @@ def test_every_ticket_is_taken_once_and_no_limit_is_passed(
 def test_a_full_batch_does_not_wait_and_another_waits_from_its_first_arrival_on() -> None:
     waiting = line((0, 1), (0, 1))
     now = time.monotonic()
-    assert waiting.ready_at(Batching(size=2, delay_s=9)) == 0
-    assert now + 8 < waiting.ready_at(Batching(size=3, delay_s=9)) <= now + 9
-    assert waiting.ready_at(Batching(size=3)) == 0
-    assert Line().ready_at(Batching()) == math.inf
+    assert waiting.ready_at(BatchPolicy(max_size=2, max_delay_s=9)) == 0
+    assert now + 8 < waiting.ready_at(BatchPolicy(max_size=3, max_delay_s=9)) <= now + 9
+    assert waiting.ready_at(BatchPolicy(max_size=3)) == 0
+    assert RequestQueue().ready_at(BatchPolicy()) == math.inf
 
 
 @given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 8), st.integers(1, 200))
 def test_pieces_of_a_large_request(costs: list[float], size: int, cost: int) -> None:
-    found = pieces(costs, Batching(size, 0.0, cost))
+    found = pieces(costs, BatchPolicy(size, 0.0, cost))
     assert sorted(number for piece in found for number in piece) == list(range(len(costs)))
     for piece in found:
         assert len(piece) == 1 or (len(piece) <= size and len(piece) * max(costs[n] for n in piece) <= cost)
@@ -113,9 +115,9 @@ class Sized:
 
 
 def test_the_handler_says_and_the_environment_has_the_last_word() -> None:
-    assert batching_of(Sized(), Settings()) == Batching(3, 0.02, 30)
-    assert batching_of(Sized(), Settings(batch_size=8, batch_delay_ms=0, batch_cost=99)) == Batching(8, 0.0, 99)
-    assert batching_of(object(), Settings()) == Batching(32, 0.0, math.inf)
+    assert batch_policy_of(Sized(), Settings()) == BatchPolicy(3, 0.02, 30)
+    assert batch_policy_of(Sized(), Settings(batch_size=8, batch_delay_ms=0, batch_cost=99)) == BatchPolicy(8, 0.0, 99)
+    assert batch_policy_of(object(), Settings()) == BatchPolicy(32, 0.0, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +126,12 @@ def test_the_handler_says_and_the_environment_has_the_last_word() -> None:
 def test_what_a_handler_says_wrongly_is_told_by_name(name: str, value: object) -> None:
     handler = type("Odd", (Sized,), {name: value})()
     with pytest.raises(JobError, match=f"Odd.{name} is"):
-        batching_of(handler, Settings())
+        batch_policy_of(handler, Settings())
 
 
 def test_a_limit_of_cost_needs_a_cost() -> None:
     with pytest.raises(JobError, match="no method cost"):
-        batching_of(object(), Settings(batch_cost=5))
+        batch_policy_of(object(), Settings(batch_cost=5))
 
 
 def test_a_handler_never_sees_more_than_it_said_and_answers_stay_in_order() -> None:

@@ -16,7 +16,7 @@ from byo_container.container.discovery import HandlerReference
 from byo_container.container.handler import InputError
 from byo_container.serving.engine import engine as batching
 from byo_container.serving.engine.engine import Engine
-from byo_container.serving.engine.queue import Batching
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.handler.predict import Predicting
@@ -66,7 +66,9 @@ def test_what_waits_is_taken_in_one_go_and_in_order() -> None:
 
 def test_no_batch_is_larger_than_it_may_be() -> None:
     recorder = Recorder()
-    assert together(make(recorder, batching=lambda: Batching(size=4)), list(range(11))) == [2 * n for n in range(11)]
+    assert together(make(recorder, batching=lambda: BatchPolicy(max_size=4)), list(range(11))) == [
+        2 * n for n in range(11)
+    ]
     assert max(map(len, recorder.calls)) <= 4
     assert [item for call in recorder.calls for item in call] == list(range(11))
 
@@ -132,7 +134,7 @@ def test_the_event_loop_runs_while_the_model_computes() -> None:
 def test_threads_compute_side_by_side() -> None:
     barrier = threading.Barrier(2, timeout=10)
     assert sorted(
-        together(make(lambda items: [barrier.wait()], batching=lambda: Batching(size=1), threads=2), [1, 2])
+        together(make(lambda items: [barrier.wait()], batching=lambda: BatchPolicy(max_size=1), threads=2), [1, 2])
     ) == [0, 1]
 
 
@@ -168,7 +170,7 @@ def test_what_ends_while_the_engine_is_closed_is_delivered_and_who_waits_is_told
         release.wait(20)
         return items
 
-    engine = make(compute, batching=lambda: Batching(size=1))
+    engine = make(compute, batching=lambda: BatchPolicy(max_size=1))
     engine._wake.stop()  # as if the answer came in the instant in which the thread ends
     first = gevent.spawn(engine.submit, "first")
     assert gevent.get_hub().threadpool.apply(computing.wait, (20,))
@@ -217,7 +219,7 @@ def test_waiting_long_is_no_reason_to_give_up_a_thread() -> None:
         time.sleep(0.2)
         return items
 
-    engine = make(compute, batching=lambda: Batching(size=1), timeout_s=0.5, on_stuck=lambda: stuck.append(1))
+    engine = make(compute, batching=lambda: BatchPolicy(max_size=1), timeout_s=0.5, on_stuck=lambda: stuck.append(1))
     outcomes = together(engine, list(range(8)))
     assert outcomes[0] == 0
     assert isinstance(outcomes[-1], RequestError)

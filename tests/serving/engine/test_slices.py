@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from byo_container.container.failure import JobError
 from byo_container.container.handler import InputError
 from byo_container.serving.engine.engine import Engine
-from byo_container.serving.engine.queue import Batching, Line, Slice, Slices, Ticket
+from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue, Slice, Slices
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.handler.predict import Predicting
 from byo_container.serving.settings import Settings
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from tests.serving.conftest import Server, Start
 
 
-def small(name: str) -> Ticket:
-    return Ticket(name, math.inf)
+def small(name: str) -> PendingRequest:
+    return PendingRequest(name, math.inf)
 
 
-def large(name: str, slices: int, size: int = 4) -> Ticket:
-    return Ticket(Slices(Slice(f"{name}{number}", size) for number in range(slices)), math.inf)
+def large(name: str, slices: int, size: int = 4) -> PendingRequest:
+    return PendingRequest(Slices(Slice(f"{name}{number}", size) for number in range(slices)), math.inf)
 
 
-def in_order(line: Line, arrivals: dict[int, list[Ticket]], calls: int) -> list[list[Any]]:
+def in_order(line: RequestQueue, arrivals: dict[int, list[PendingRequest]], calls: int) -> list[list[Any]]:
     """The items of each call. `arrivals` are those that come before call n; a large request's next slice comes
     back to the line when its last one has been computed, as in the engine."""
     taken = []
     for number in range(calls):
         line.extend(arrivals.get(number, []))
-        batch = line.take(Batching(size=4))
+        batch = line.take(BatchPolicy(max_size=4))
         taken.append([ticket.item for ticket in batch])
         line.extend([ticket for ticket in batch if ticket.advance("done")])
     return taken
@@ -48,33 +48,33 @@ def in_order(line: Line, arrivals: dict[int, list[Ticket]], calls: int) -> list[
 
 def test_a_small_request_waits_for_one_slice_at_most_however_many_large_ones_are_under_way() -> None:
     arrivals = {0: [large("a", 3), large("b", 2)], 1: [small("x")], 3: [small("y"), small("z")]}
-    assert in_order(Line(), arrivals, 8) == [["b0"], ["x"], ["b1"], ["y", "z"], ["a0"], ["a1"], ["a2"], []]
+    assert in_order(RequestQueue(), arrivals, 8) == [["b0"], ["x"], ["b1"], ["y", "z"], ["a0"], ["a1"], ["a2"], []]
 
 
 def test_a_large_request_goes_on_while_small_ones_never_end() -> None:
     arrivals = {0: [large("a", 2)]} | {number: [small("x")] for number in range(1, 6)}
-    assert in_order(Line(), arrivals, 6) == [["a0"], ["x"], ["a1"], ["x", "x"], ["x"], ["x"]]
+    assert in_order(RequestQueue(), arrivals, 6) == [["a0"], ["x"], ["a1"], ["x", "x"], ["x"], ["x"]]
 
 
 def test_a_small_request_rides_along_where_it_fits() -> None:
     arrivals = {0: [large("a", 3, size=3)], 1: [small("x"), small("y")]}
-    assert in_order(Line(), arrivals, 4) == [["a0"], ["x", "y"], ["a1"], ["a2"]]
+    assert in_order(RequestQueue(), arrivals, 4) == [["a0"], ["x", "y"], ["a1"], ["a2"]]
     arrivals = {0: [large("a", 3, size=3)], 1: [small("x")]}
-    assert in_order(Line(), arrivals, 3) == [["a0"], ["x", "a1"], ["a2"]]
+    assert in_order(RequestQueue(), arrivals, 3) == [["a0"], ["x", "a1"], ["a2"]]
 
 
 def test_what_must_be_alone_is_alone() -> None:
-    step = Ticket("step", math.inf, alone=True)
-    assert in_order(Line(), {0: [small("x"), step, small("y")]}, 3) == [["x"], ["step"], ["y"]]
+    step = PendingRequest("step", math.inf, alone=True)
+    assert in_order(RequestQueue(), {0: [small("x"), step, small("y")]}, 3) == [["x"], ["step"], ["y"]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), max_size=12))
 def test_everything_is_computed_once_and_every_second_call_is_for_small_ones(requests: list[tuple[int, int]]) -> None:
-    arrivals: dict[int, list[Ticket]] = {}
+    arrivals: dict[int, list[PendingRequest]] = {}
     for number, (when, slices) in enumerate(requests):
         ticket = large(f"large {number}.", slices) if slices > 1 else small(f"small {number}")
         arrivals.setdefault(when, []).append(ticket)
-    calls = in_order(Line(), arrivals, 100)
+    calls = in_order(RequestQueue(), arrivals, 100)
     assert len([item for call in calls for item in call]) == sum(slices for _, slices in requests)
     waiting = 0
     for number, call in enumerate(calls):
@@ -89,7 +89,7 @@ def test_everything_is_computed_once_and_every_second_call_is_for_small_ones(req
 
 
 def engine_of(compute: Any, **options: Any) -> Engine:
-    return Engine(compute, **{"timeout_s": 20, "batching": lambda: Batching(size=4), **options})
+    return Engine(compute, **{"timeout_s": 20, "batching": lambda: BatchPolicy(max_size=4), **options})
 
 
 def slices(*items: Any) -> Slices:
@@ -172,10 +172,10 @@ def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
 
     engine = engine_of(compute)
     engine.submit("slow")
-    engine.on_delivered = lambda: seen.append(engine.busy or engine.provided)
+    engine.on_delivered = lambda: seen.append(engine.all_threads_busy or engine.has_enough_queued)
     engine.submit(slices(1, 2, 3, 4))
     assert all(seen[:3])
-    assert not engine.provided
+    assert not engine.has_enough_queued
 
 
 def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_quick_calls_of_one_request_each_are_made_in_turns_and_slow_ones_singly(
         time.sleep(max(items))
         return items
 
-    engine = engine_of(compute, batching=lambda: Batching(size=1, turn=32))
+    engine = engine_of(compute, batching=lambda: BatchPolicy(max_size=1, max_per_turn=32))
     engine.on_delivered = lambda: wakes.append(1)
 
     def all_of(items: list[float]) -> int:
@@ -235,7 +235,7 @@ def test_one_that_hangs_in_a_turn_of_quick_calls_hangs_alone() -> None:
             hanging.wait(30)
         return items
 
-    engine = engine_of(compute, batching=lambda: Batching(size=1, turn=32), timeout_s=1.0)
+    engine = engine_of(compute, batching=lambda: BatchPolicy(max_size=1, max_per_turn=32), timeout_s=1.0)
     for _ in range(50):
         engine.submit("quick")
     greenlets = [gevent.spawn(engine.submit, item) for item in ["a", "hang", "b", "c"]]

@@ -20,8 +20,8 @@ from byo_container.container.paths import Paths
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model import models as many
-from byo_container.serving.multi_model.loaded_model import Loaded
-from byo_container.serving.multi_model.models import ManyModels
+from byo_container.serving.multi_model.loaded_model import LoadedModel
+from byo_container.serving.multi_model.models import MultiModelServer
 from byo_container.serving.settings import MEGABYTE, Settings
 
 INFERENCE = """
@@ -63,7 +63,7 @@ class Models:
         monkeypatch.setattr(threading, "made", self, raising=False)
         monkeypatch.setattr(threading, "loading", self.loading, raising=False)
         settings = Settings(workers=1, models_memory=ROOM * MEGABYTE, timeout_s=30)
-        self.first, self.second = (ManyModels(Paths(root), settings, root / "run") for _ in range(2))
+        self.first, self.second = (MultiModelServer(Paths(root), settings, root / "run") for _ in range(2))
 
     def append(self, model: Any) -> None:
         self.names.append(model.word)
@@ -96,20 +96,20 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Models]:
             worker._let_go(loaded).join()
 
 
-def held_by(worker: ManyModels) -> int:
+def held_by(worker: MultiModelServer) -> int:
     """How many models a worker has in memory, by what it knows: both are in one process here."""
     return sum(bool(one.server and one.server.settled) for one in {*worker._loaded.values(), *worker._leaving})
 
 
-def listed(worker: ManyModels, name: str) -> bool:
+def listed(worker: MultiModelServer, name: str) -> bool:
     return worker._registry.get(name) is not None
 
 
-def answer(worker: ManyModels, name: str, accept: str = "text/plain") -> Reply:
+def answer(worker: MultiModelServer, name: str, accept: str = "text/plain") -> Reply:
     return worker.respond(name, Request(b"x", "application/octet-stream", accept, lambda _: ""))
 
 
-def ask(worker: ManyModels, name: str) -> str | int:
+def ask(worker: MultiModelServer, name: str) -> str | int:
     """The model's word, or the status of an error."""
     try:
         return answer(worker, name).body.decode()
@@ -127,13 +127,13 @@ def until(condition: Callable[[], Any]) -> None:
 def held(monkeypatch: pytest.MonkeyPatch) -> Event:
     """Until this is set, no model gets further than the beginning of its leaving memory."""
     go_on = Event()
-    close = Loaded.close
+    close = LoadedModel.close
 
-    def slowly(loaded: Loaded, within_s: float) -> bool:
+    def slowly(loaded: LoadedModel, within_s: float) -> bool:
         go_on.wait(60)
         return close(loaded, within_s)
 
-    monkeypatch.setattr(Loaded, "close", slowly)
+    monkeypatch.setattr(LoadedModel, "close", slowly)
     return go_on
 
 
