@@ -70,7 +70,7 @@ def workshop(data: Path, folder: Path, vectors: Path, layers: Sequence[int] = (2
     import keras
     import numpy as np
 
-    from byo_container.handlers.news.data import split
+    from byo_container.handlers.news.preprocessing.dataset import split
 
     titles, labels = _read_lines(data / "newsCorpora.csv" if data.is_dir() else data)
     texts = [normalise(title).split() for title in titles]

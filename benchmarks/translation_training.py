@@ -28,7 +28,7 @@ from benchmarks.report import table
 from benchmarks.translation_quality import read_lines
 from byo_container.container.resources import cores
 from byo_container.handlers.translation.prepare import Recipe, prepare
-from byo_container.handlers.translation.preparing import corpus
+from byo_container.handlers.translation.preprocessing import corpus
 from tests.hosts import make_hosts
 from tests.support import ONE_HOST, TRAIN, Tree, make_tree
 

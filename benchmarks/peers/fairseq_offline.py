@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from byo_container.handlers.translation import shims
-from byo_container.handlers.translation.bundle import find
+from byo_container.handlers.translation import compat
+from byo_container.handlers.translation.artifact import find
+from byo_container.handlers.translation.requests import Parameters, read_parameters
 from byo_container.handlers.translation.text import Bpe, Text, join
-from byo_container.handlers.translation.translating.request import Parameters, read_parameters
 
-shims.install()
+compat.install()
 import torch  # noqa: E402
 from fairseq import checkpoint_utils  # noqa: E402
 from fairseq.data import Dictionary  # noqa: E402

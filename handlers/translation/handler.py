@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from byo_container.container.job import TrainingJob
-from byo_container.handlers.translation.translating import request
+from byo_container.handlers.translation import requests
 
 if TYPE_CHECKING:
-    from byo_container.handlers.translation.translating.translator import Translator
+    from byo_container.handlers.translation.predictor import Translator
 
 
 class Translation:
@@ -22,29 +22,29 @@ class Translation:
 
     def train(self, job: TrainingJob[Any]) -> None:
         """Trains one rank; see handlers/translation/learning/training.py."""
-        from byo_container.handlers.translation.learning import training
+        from byo_container.handlers.translation.training import job as training
 
         training.run(job)
 
     def load(self, model_dir: Path) -> Translator:
         """The model that `train` left, or that fairseq itself made; see bundle.py. Raises JobError where a part of it
         is missing, damaged, or not to be trusted."""
-        from byo_container.handlers.translation.translating.translator import Translator
+        from byo_container.handlers.translation.predictor import Translator
 
         return Translator(model_dir)
 
     def predict(self, model: Translator, inputs: list[Any]) -> list[Any]:
         """One output for each input, as request.py tells; the sentences of all are searched in batches."""
-        return request.answer(inputs, model.translate, model.defaults)
+        return requests.answer(inputs, model.translate, model.defaults)
 
     def cost(self, value: Any) -> float:
         """Characters, times the width of the beam where that is not the usual one."""
-        return request.cost(value)
+        return requests.cost(value)
 
     def split(self, value: Any) -> list[Any] | None:
         """The lines of an input that holds several, each an input by itself."""
-        return request.split(value)
+        return requests.split(value)
 
     def join(self, value: Any, outputs: list[Any]) -> Any:
         """The output for such an input."""
-        return request.join(value, outputs)
+        return requests.join(value, outputs)

@@ -27,11 +27,11 @@ from byo_container.container import log
 from byo_container.container.failure import JobError
 from byo_container.container.progress import say
 from byo_container.container.resources import cores
-from byo_container.handlers.translation import shims
-from byo_container.handlers.translation.preparing import codes, corpus, parallel, prepared, tokenizing
-from byo_container.handlers.translation.preparing.corpus import Corpus, Direction
-from byo_container.handlers.translation.preparing.prepared import Prepared
-from byo_container.handlers.translation.preparing.tokenizing import Part, Tokenized
+from byo_container.handlers.translation import compat
+from byo_container.handlers.translation.preprocessing import codes, corpus, parallel, prepared, tokenizing
+from byo_container.handlers.translation.preprocessing.corpus import Corpus, Direction
+from byo_container.handlers.translation.preprocessing.prepared import Prepared
+from byo_container.handlers.translation.preprocessing.tokenizing import Part, Tokenized
 from byo_container.handlers.translation.text import CODES, Bpe
 
 MERGES = 10_000
@@ -54,7 +54,7 @@ def prepare(text: Corpus, destination: Path, recipe: Recipe) -> Prepared:
     text that cannot be trained on, and where `destination` exists."""
     if destination.exists():
         raise JobError(f"{destination} exists; give the name of a folder that is to be made")
-    shims.install()
+    compat.install()
     building = destination.with_name(f".{destination.name}.new")
     shutil.rmtree(building, ignore_errors=True)
     try:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from byo_container.container.failure import JobError
-from byo_container.handlers.translation.conventions import OURS, SEPARATOR, Conventions
+from byo_container.handlers.translation.preprocessing.conventions import OURS, SEPARATOR, Conventions
 
 CODES = "codes"
 VERSION = "#version:"  # how subword-nmt's files begin since 2017

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import headline_vectors
-from byo_container.handlers.news import glove, sample
+from byo_container.handlers.news import sample
+from byo_container.handlers.news.preprocessing import glove
 
 MARKETS, MUSIC = (["stocks", "fall", "bonds", "rise", "inflation"], ["band", "drops", "album", "tour", "song"])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from byo_container.handlers.news import data, sample
+from byo_container.handlers.news import sample
+from byo_container.handlers.news.preprocessing import dataset
 
 DEMO = "Why Exercise Alone May Not Be the Key to Weight Loss"
 
@@ -15,7 +16,7 @@ def test_the_sample_is_the_same_each_time_and_balanced(tmp_path: Path) -> None:
     sample.write(tmp_path / "b.csv", 4000)
     text = (tmp_path / "b.csv").read_bytes()
     assert (tmp_path / "a" / "newsCorpora.csv").read_bytes() == text
-    assert set(Counter(data.parse(text, "b.csv").labels.tolist()).values()) == {1000}
+    assert set(Counter(dataset.parse(text, "b.csv").labels.tolist()).values()) == {1000}
 
 
 def test_the_demonstrations_headline_is_not_in_the_sample() -> None:

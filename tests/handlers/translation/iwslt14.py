@@ -13,7 +13,7 @@ from sacremoses import MosesTokenizer
 from subword_nmt.apply_bpe import BPE
 from subword_nmt.learn_bpe import learn_bpe
 
-from byo_container.handlers.translation import sample, shims
+from byo_container.handlers.translation import compat, sample
 
 LANGUAGES = ("de", "en")
 
@@ -40,7 +40,7 @@ def write(folder: Path, pairs: int, merges: int = 300, tokenizer_words: dict[str
 
 def binarise(text: Path, destination: Path) -> None:
     """fairseq-preprocess with the README's options."""
-    shims.install()
+    compat.install()
     from fairseq import options
     from fairseq_cli import preprocess
 

@@ -11,12 +11,11 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from byo_container.handlers.translation import hyperparameters, sample
 from byo_container.handlers.translation import prepare as command
-from byo_container.handlers.translation import sample
-from byo_container.handlers.translation.learning import settings
 from byo_container.handlers.translation.prepare import Recipe, prepare
-from byo_container.handlers.translation.preparing import corpus, prepared
-from byo_container.handlers.translation.preparing.prepared import Prepared
+from byo_container.handlers.translation.preprocessing import corpus, prepared
+from byo_container.handlers.translation.preprocessing.prepared import Prepared
 from tests.handlers.translation import iwslt14
 
 ROOT = Path(__file__).parents[3]
@@ -119,7 +118,7 @@ def test_the_hyperparameters_are_right() -> None:
     for text in found:
         given = json.loads(text)
         own = {name: value for name, value in given.items() if name not in PLATFORMS}
-        settings.read(own, "docs/translation.md", has_gpu=False)
+        hyperparameters.read(own, "docs/translation.md", has_gpu=False)
 
 
 def test_tables_have_one_head_each() -> None:

@@ -14,9 +14,9 @@ from byo_container.container.failure import JobError
 from byo_container.handlers.translation import prepare as command
 from byo_container.handlers.translation import sample
 from byo_container.handlers.translation.prepare import Recipe, prepare
-from byo_container.handlers.translation.preparing import corpus, prepared
+from byo_container.handlers.translation.preprocessing import corpus, prepared
 from byo_container.handlers.translation.text import Bpe, Text, join
-from tests.handlers.translation.conftest import PAIRS, VALID
+from tests.handlers.translation.support import PAIRS, VALID
 
 
 def digests(folder: Path) -> dict[str, str]:

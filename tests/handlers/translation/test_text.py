@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byo_container.container.failure import JobError
-from byo_container.handlers.translation.conventions import Conventions
+from byo_container.handlers.translation.preprocessing.conventions import Conventions
 from byo_container.handlers.translation.text import Bpe, Text, join
 
 GERMAN, ENGLISH = Text("de"), Text("en")

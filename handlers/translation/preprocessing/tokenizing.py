@@ -1,0 +1,182 @@
+"""The files of a corpus → words between spaces, or pieces where BPE has cut them already."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from byo_container.container.failure import JobError
+from byo_container.container.progress import say
+from byo_container.handlers.translation.preprocessing import (
+    cleaning,
+    codes,
+    conventions,
+    corpus,
+    parallel,
+    pretokenized,
+)
+from byo_container.handlers.translation.preprocessing.conventions import Conventions
+from byo_container.handlers.translation.preprocessing.corpus import Corpus, Files, Pairs
+from byo_container.handlers.translation.preprocessing.pretokenized import State
+from byo_container.handlers.translation.text import CODES_NAMES, Text, join, unescape
+
+
+@dataclass(frozen=True)
+class Side:
+    """One language of a part of the corpus: lines as they were given, and the tokens of each."""
+
+    language: str
+    state: State
+    conventions: Conventions
+    lines: list[str]
+    tokens: list[str]
+
+    def take(self, numbers: Sequence[int]) -> Side:
+        lines, tokens = ([every[number] for number in numbers] for every in (self.lines, self.tokens))
+        return replace(self, lines=lines, tokens=tokens)
+
+    def plain(self) -> list[str]:
+        """The lines as people write them, but in lower case where the network cannot write otherwise."""
+        lines = self.lines
+        if self.state is not State.PLAIN:
+            text = Text(self.language)
+            lines = [text.detokenize(join(line)) for line in lines]
+        return [line.lower() for line in lines] if self.conventions.lowercase else lines
+
+    def size(self) -> int:
+        """Bytes of the lines: of their words, where they were tokenised already."""
+        lines = self.lines if self.state is State.PLAIN else [unescape(join(line)) for line in self.tokens]
+        return sum(len(line.encode()) + 1 for line in lines)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is trained on, or measured with."""
+
+    source: Side
+    target: Side
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.source, self.target
+
+    def take(self, numbers: Sequence[int]) -> Part:
+        return Part(self.source.take(numbers), self.target.take(numbers))
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """A whole corpus."""
+
+    train: Part
+    valid: Part
+    lowercase: bool
+    """Whether both languages were put in lower case here."""
+    dropped: dict[str, int]
+    """How many pairs were left out for what reason."""
+
+    @property
+    def is_cut(self) -> bool:
+        return self.train.source.state is State.CUT
+
+
+def tokenize(text: Corpus, lowercase: bool, workers: int) -> Tokenized:
+    """Reads, tokenises and cleans. Raises JobError for text that cannot be trained on."""
+    pairs, valid = text.train.read(), text.valid.read() if text.valid else None
+    is_cut = _check_cut(text, pairs, valid, lowercase)
+    lowercase = lowercase or _has_lowercase_codes(text)
+    languages = text.direction.source, text.direction.target
+    source, target = (
+        _train_side(language, name, lines, is_cut, lowercase, workers)
+        for language, name, lines in zip(languages, pairs.names, (pairs.source, pairs.target), strict=True)
+    )
+    whole, given = Part(source, target), None
+    if text.valid and valid:
+        given = Part(_valid_side(source, valid.source, workers), _valid_side(target, valid.target, workers))
+        _refuse_empty(given, text.valid)
+    # Text that is cut was cleaned by those who cut it.
+    kept = cleaning.clean(source.tokens, target.tokens, only_empty=is_cut)
+    say(f"{text.train.source} and {text.train.target}: {kept}")
+    numbers, held_out = (kept.pairs, []) if given else cleaning.split(kept.pairs)
+    if not numbers or not (given or held_out):
+        raise JobError(
+            f"{text.train.source} and {text.train.target}: {kept}; that is too few to train on"
+            + ("" if given else f", for every {cleaning.VALID_EVERY}rd is needed to measure with")
+        )
+    return Tokenized(whole.take(numbers), given or whole.take(held_out), lowercase, kept.dropped)
+
+
+def _check_cut(text: Corpus, pairs: Pairs, valid: Pairs | None, lowercase: bool) -> bool:
+    """Whether BPE has cut the training text. Raises JobError where it cannot be used as it is."""
+    train = [(text.train.source, pairs.source), (text.train.target, pairs.target)]
+    others = [(text.valid.source, valid.source), (text.valid.target, valid.target)] if text.valid and valid else []
+    for path, lines in train:
+        pretokenized.refuse_sentencepiece(path, lines)
+    cut = [(path, lines) for path, lines in train if pretokenized.state(lines) is State.CUT]
+    if not cut:
+        pretokenized.refuse_cut(others)
+        return False
+    path, lines = cut[0]
+    if not text.codes:
+        raise pretokenized.missing_codes(path, lines, CODES_NAMES)
+    if lowercase and not _detect(lines, State.CUT).lowercase:
+        raise JobError(
+            f"lowercase is asked for, and {path} has capital letters and is cut into pieces by BPE already; take "
+            f"lowercase back, or give the text before it was cut: {pretokenized.PLAIN}"
+        )
+    pretokenized.check_codes(text.codes, [*train, *others])
+    say(f"{path} is cut into pieces by BPE already: it is used as it is, and {text.codes} cuts the endpoint's requests")
+    return True
+
+
+def _has_lowercase_codes(text: Corpus) -> bool:
+    """Whether codes that came with the text know no capital letters, so that text must have none."""
+    return text.codes is not None and conventions.detect(codes.symbols(text.codes)).lowercase
+
+
+def _train_side(language: str, name: str, lines: list[str], is_cut: bool, lowercase: bool, workers: int) -> Side:
+    """`name` is the file's."""
+    state = State.CUT if is_cut else pretokenized.state(lines)
+    if state is State.TOKENISED:
+        say(f"{name} has spaces between words and punctuation already, and is not tokenised again")
+    asked = Conventions(lowercase=lowercase)
+    tokens = _tokens(f"words of train.{language}", language, lines, state, asked, workers)
+    found = _detect(tokens, state)
+    if found.lowercase and not lowercase:
+        say(f"{name} has no capital letters: the endpoint puts requests in that language in lower case")
+    # Plain text was preprocessed here; that it is in lower case may have been so before.
+    found = replace(asked, lowercase=lowercase or found.lowercase) if state is State.PLAIN else found
+    return Side(language, state, found, lines, tokens)
+
+
+def _valid_side(train: Side, lines: list[str], workers: int) -> Side:
+    """Plain text follows the conventions of the training text."""
+    state = train.state if train.state is State.CUT else pretokenized.state(lines)
+    what = f"words of valid.{train.language}"
+    tokens = _tokens(what, train.language, lines, state, train.conventions, workers)
+    return Side(train.language, state, train.conventions, lines, tokens)
+
+
+def _tokens(what: str, language: str, lines: list[str], state: State, asked: Conventions, workers: int) -> list[str]:
+    if state is State.PLAIN:
+        return parallel.transform(what, lines, functools.partial(_tokenizer, language, asked), workers)
+    words = [" ".join(line.split()) for line in lines]
+    return [line.lower() for line in words] if asked.lowercase and state is State.TOKENISED else words
+
+
+def _tokenizer(language: str, asked: Conventions) -> parallel.Transform:
+    return Text(language, asked).tokenize
+
+
+def _detect(tokens: Sequence[str], state: State) -> Conventions:
+    lines = pretokenized.some(tokens)
+    return conventions.detect(codes.count([map(join, lines) if state is State.CUT else lines]))
+
+
+def _refuse_empty(valid: Part, files: Files) -> None:
+    """Validation text is taken whole, as its measure is that of the whole; so it must be whole."""
+    for path, side in ((files.source, valid.source), (files.target, valid.target)):
+        empty = [number for number, line in enumerate(side.tokens, 1) if not line]
+        if empty:
+            raise JobError(f"{path}: these lines have no words: {corpus.numbers(empty)}; take them out of both files")

@@ -1,0 +1,64 @@
+"""How text was preprocessed, told by how often its words occur."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation import sample
+from byo_container.handlers.translation.preprocessing import codes, conventions
+from byo_container.handlers.translation.preprocessing.conventions import OURS, Conventions, detect
+from byo_container.handlers.translation.text import Text
+
+GERMAN = [german for german, _ in sample.pairs(400)]
+WAYS = [
+    OURS,
+    Conventions(lowercase=True),
+    Conventions(normalise=False),
+    Conventions(lowercase=True, normalise=False, escape=False),
+    Conventions(split_hyphens=True),
+    Conventions(lowercase=True, split_hyphens=True, escape=False),
+]
+
+
+def counts(lines: list[str], asked: Conventions) -> Counter[str]:
+    text = Text("de", asked)
+    return codes.count([[text.tokenize(line) for line in lines]])
+
+
+@pytest.mark.parametrize("asked", WAYS, ids=str)
+def test_what_text_was_made_by_is_told(asked: Conventions) -> None:
+    lines = [line.replace("rotes Auto", "E-Mail-Konto [neu]") for line in GERMAN]
+    assert detect(counts(lines, asked)) == asked
+
+
+def test_a_few_left_over_signs_decide_nothing() -> None:
+    words = counts(GERMAN, Conventions(lowercase=True)) + Counter({"Äpfel": 2, "„": 2, "x-y": 1, "'": 1})
+    assert detect(words) == Conventions(lowercase=True)
+
+
+def test_text_whose_letters_have_no_case_is_not_in_lower_case() -> None:
+    assert detect({"你好": 5, "世界": 3, "。": 8, "3": 1}) == OURS
+    assert detect({"你好": 5, "iPhone": 3}) == OURS
+    assert detect({"你好": 5, "iphone": 3}).lowercase
+    assert detect({}) == OURS
+
+
+def test_pieces_tell_what_words_do() -> None:
+    pieces = {"viel@@": 40, "er": 90, "&@@": 3, "quot@@": 3, ";": 3, "und": 20}
+    assert detect(pieces) == Conventions(lowercase=True)
+    assert not detect({**pieces, "H@@": 9}).lowercase
+
+
+def test_a_dictionary(tmp_path: Path) -> None:
+    path = tmp_path / "dict.de.txt"
+    path.write_text(", 12\nder 9\r\nmadeupword0000 0\n\nodd\nviel@@ 3 #fairseq:overwrite\n")
+    found = conventions.read_dictionary(path)
+    assert found == {",": 12, "der": 9, "viel@@": 3}
+    assert conventions.is_cut(found, path)
+    assert not conventions.is_cut({"der": 90, "@@": 1, "\u2581": 1}, path)
+    with pytest.raises(JobError, match=r"dict.de.txt has pieces of SentencePiece's"):
+        conventions.is_cut({"\u2581der": 9}, path)

@@ -1,0 +1,97 @@
+"""What fairseq needs to run here, each fault tried."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from byo_container.handlers.translation import compat
+from byo_container.handlers.translation.compat import FUSED
+
+compat.install()
+
+
+@pytest.fixture(scope="module")
+def layer() -> Any:
+    from fairseq.models.transformer import TransformerConfig
+    from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
+
+    config = TransformerConfig()
+    config.encoder.embed_dim, config.encoder.ffn_embed_dim, config.encoder.attention_heads = 8, 16, 2
+    return TransformerEncoderLayerBase(config)
+
+
+def test_without_them_fairseq_does_not_start() -> None:
+    tried = subprocess.run([sys.executable, "-c", "import fairseq"], capture_output=True, text=True)
+    assert "mutable default" in tried.stderr, "then the first shim is no longer needed"
+
+
+def test_only_fairseqs_dataclasses_get_a_hash() -> None:
+    @dataclasses.dataclass
+    class Ours:
+        value: int = 0
+
+    from fairseq.dataclass.configs import CommonConfig
+
+    assert Ours.__hash__ is None
+    hash(CommonConfig())
+
+
+def test_twice_is_once() -> None:
+    before = dataclasses.dataclass
+    compat.install()
+    assert dataclasses.dataclass is before
+
+
+def test_an_encoder_layer_in_evaluation(layer: Any) -> None:
+    trained = layer.state_dict()
+    layer.load_state_dict(trained)  # after which fairseq would take the fast path
+    x = torch.randn(3, 2, 8)
+    assert layer.eval()(x, torch.tensor([[False, False, False], [False, False, True]])).shape == x.shape
+
+
+def test_an_encoder_layer_has_its_weights_once_and_loads_those_that_have_them_twice(layer: Any) -> None:
+    own = layer.state_dict()
+    assert not set(FUSED) & set(own)
+    twice = {**own, **{name: torch.zeros(1) for name in FUSED}}
+    layer.load_state_dict(twice, strict=True)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        layer.load_state_dict({**own, "other": torch.zeros(1)}, strict=True)
+
+
+def test_settings_in_a_namespace_load_safely_and_other_objects_do_not(tmp_path: Path) -> None:
+    torch.save({"args": argparse.Namespace(arch="fconv")}, tmp_path / "old.pt")
+    assert torch.load(tmp_path / "old.pt", weights_only=True)["args"].arch == "fconv"
+    torch.save({"args": subprocess.Popen}, tmp_path / "bad.pt")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        torch.load(tmp_path / "bad.pt")
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fairseq.file_io import PathManager
+
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("new")
+    target.write_text("old")
+    with pytest.raises(FileExistsError):
+        PathManager.copy(str(source), str(target))
+
+    def torn(_: str, building: str) -> None:
+        Path(building).write_text("n")
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", torn)
+        with pytest.raises(OSError, match="killed"):
+            PathManager.copy(str(source), str(target), overwrite=True)
+    assert target.read_text() == "old"
+    assert PathManager.copy(str(source), str(target), overwrite=True)
+    assert target.read_text() == "new"

@@ -1,0 +1,62 @@
+"""One rank among others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from byo_container.container.failure import JobError
+from byo_container.handlers.translation import sample
+from byo_container.handlers.translation.training.distribution import Rank
+from tests.handlers.translation.support import SMALL, make_tree_below
+
+
+@pytest.mark.parametrize(
+    ("environ", "rank"),
+    [
+        ({}, Rank()),
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, Rank(3, 4, 1, 2)),
+        (
+            {
+                "OMPI_COMM_WORLD_RANK": "1",
+                "OMPI_COMM_WORLD_SIZE": "2",
+                "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+                "OMPI_COMM_WORLD_LOCAL_SIZE": "1",
+            },
+            Rank(1, 2, 0, 1),
+        ),
+    ],
+)
+def test_what_the_launchers_tell(environ: dict[str, str], rank: Rank) -> None:
+    assert Rank.of(environ) == rank
+
+
+def test_variables_that_contradict_each_other() -> None:
+    with pytest.raises(JobError, match="contradict each other: RANK=2, WORLD_SIZE=2"):
+        Rank.of({"RANK": "2", "WORLD_SIZE": "2"})
+
+
+def test_fairseq_is_told_never_to_start_ranks_itself() -> None:
+    assert "--distributed-no-spawn" in Rank().words(has_gpu=False)
+    words = Rank(1, 2, 0, 1).words(has_gpu=False)
+    assert {"--distributed-no-spawn", "--distributed-backend=gloo", "--distributed-world-size=2"} <= set(words)
+    assert "--distributed-backend=nccl" in Rank(1, 2, 1, 2).words(has_gpu=True)
+
+
+def test_a_rank_that_is_alone_though_it_should_not_be_is_refused() -> None:
+    with pytest.raises(JobError, match="rank 0 trains with 1 ranks, and the launcher has started 2"):
+        Rank(0, 2, 0, 2).check_together()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_rank_that_gets_no_sentences_is_a_failure(tmp_path: Path) -> None:
+    sample.write(tmp_path / "plain", 40, 10)
+    two = {"launcher": "torchrun", "processes_per_host": 2, "max_tokens": 100_000, "eval_bleu": "false"}
+    tree = make_tree_below(tmp_path / "ml", sorted((tmp_path / "plain").iterdir()), **{**SMALL, **two})
+    finished = tree.finish(tree.start(), 300)
+    assert finished.status == 1
+    assert (
+        "rank 1 got nothing to train on: the training text makes fewer batches than there are ranks" in finished.reason
+    )
