@@ -29,7 +29,7 @@ from benchmarks.processes import BenchmarkError, free_port
 from benchmarks.report import machine, table
 from byo_container.handlers.news import sample as headlines
 from byo_container.handlers.translation import sample as sentences
-from tests.end_to_end.images.test_local import SMALL_TRANSLATION
+from tests.end_to_end.images.local_scripts import SMALL_TRANSLATION
 
 HERE = Path(__file__).resolve().parent.parent
 BASE = "python:3.11-slim-bookworm"

@@ -21,8 +21,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.report import table
-from tests.hosts import Hosts, make_hosts
-from tests.support import TRAIN
+from tests.support.hosts import Hosts, make_hosts
+from tests.support.tree import TRAIN
 
 DDP = (Path(__file__).parent.parent / "examples/ddp/train.py").read_text()
 WAITS = """

@@ -29,8 +29,8 @@ from benchmarks.translation_quality import read_lines
 from byo_container.container.resources import cores
 from byo_container.handlers.translation.prepare import Recipe, prepare
 from byo_container.handlers.translation.preprocessing import corpus
-from tests.hosts import make_hosts
-from tests.support import ONE_HOST, TRAIN, Tree, make_tree
+from tests.support.hosts import make_hosts
+from tests.support.tree import ONE_HOST, TRAIN, Tree, make_tree
 
 FLAGS = {
     "arch": "fconv_iwslt_de_en",

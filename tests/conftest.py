@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support import Tree, make_tree
+from tests.support.tree import Tree, make_tree
 
 # Cores are shared, and a slow moment is no fault.
 settings.register_profile("no-deadline", deadline=None)

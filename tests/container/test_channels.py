@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from byo_container.container.channels import RECORDIO_MAGIC, Channel, read_recordio
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
-from tests.support import Tree
+from tests.support.tree import Tree
 
 MakeTree = Callable[..., Tree]
 

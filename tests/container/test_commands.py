@@ -13,7 +13,7 @@ import pytest
 
 from byo_container.container import commands
 from byo_container.container.source import pip
-from tests.support import make_tree
+from tests.support.tree import make_tree
 
 SCRIPTS = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from byo_container.container import discovery
 from byo_container.container.discovery import HandlerReference, InferenceScript, find_for_serving, find_for_training
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
-from tests.support import Tree, write_files
+from tests.support.tree import Tree, write_files
 
 MakeTree = Callable[..., Tree]
 

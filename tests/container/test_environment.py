@@ -21,7 +21,7 @@ from byo_container.container.environment import (
 )
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
-from tests.support import ONE_HOST, Tree
+from tests.support.tree import ONE_HOST, Tree
 
 MakeTree = Callable[..., Tree]
 

@@ -13,7 +13,7 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.paths import Paths
-from tests.support import ONE_HOST, Tree
+from tests.support.tree import ONE_HOST, Tree
 
 MakeTree = Callable[..., Tree]
 

@@ -14,7 +14,7 @@ import pytest
 
 from byo_container.container import manifest
 from byo_container.container.discovery import HandlerReference, find_for_serving
-from tests.support import Tree, write_files
+from tests.support.tree import Tree, write_files
 
 MakeTree = Callable[..., Tree]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from byo_container.container import metrics
 from byo_container.container.metrics import Allowance, Recorder, candidates, is_kept, parse, read_rows
-from tests.support import wait_until
+from tests.support.processes import wait_until
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Request
 from byo_container.serving.settings import Settings
-from tests.serving.newcomers import LinearModel, pipeline
+from tests.serving.support.handlers.newcomers import LinearModel, pipeline
 
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
 BLOCK = re.compile(r"```python\n(?P<code>.*?)```\n\n```text\n(?P<asked>.*?)```", re.DOTALL)

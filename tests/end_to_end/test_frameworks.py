@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.hosts import Hosts, make_hosts
-from tests.support import TRAIN, Tree, make_tree, wait_until
+from tests.support.hosts import Hosts, make_hosts
+from tests.support.processes import wait_until
+from tests.support.tree import TRAIN, Tree, make_tree
 
 pytestmark = pytest.mark.slow
 

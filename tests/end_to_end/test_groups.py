@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.hosts import make_hosts
+from tests.support.hosts import make_hosts
 
 # The hosts of the group that trains meet at the address and port that they are told.
 SCRIPT = """

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from byo_container.container.process.child import descendants
-from tests.hosts import Hosts, make_hosts
-from tests.support import wait_until
+from tests.support.hosts import Hosts, make_hosts
+from tests.support.processes import wait_until
 
 # The promise is 10 s, which docs/several_hosts.md's figures are about; beside other tests on two cores it takes longer.
 AT_MOST_S = 30.0

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import Host, make_hosts
-from tests.support import TRAIN, wait_until
+from tests.support.hosts import Host, make_hosts
+from tests.support.processes import wait_until
+from tests.support.tree import TRAIN
 
 CODE = {"train.py": "print('trained')"}
 

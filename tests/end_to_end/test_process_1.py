@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.process.child import descendants
-from tests.support import Finished, Tree, runs, wait_until
+from tests.support.processes import runs, wait_until
+from tests.support.tree import Finished, Tree
 
 MakeTree = Callable[..., Tree]
 Stop = Callable[..., Finished]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from byo_container.handlers.news import sample as headlines
-from tests.serving.conftest import Start, servers_below
-from tests.support import Tree, wait_until
+from tests.serving.support.server import Start, servers_below
+from tests.support.processes import wait_until
+from tests.support.tree import Tree
 
 MakeTree = Callable[..., Tree]
 

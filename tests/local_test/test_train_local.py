@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from local_test import network, places, train_local
-from tests.support import OURS, make_tree, runs, wait_until
+from tests.support.processes import runs, wait_until
+from tests.support.tree import OURS, make_tree
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "local_test/train_local.sh"

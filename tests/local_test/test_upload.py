@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 from local_test.upload import merge, upload
-from tests.support import write_files
+from tests.support.tree import write_files
 
 
 def names_in(archive: Path) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from byo_container.serving import headers
 from byo_container.serving.models.servable import Reply
-from tests.serving.conftest import Server
+from tests.serving.support.server import Server
 
 ENVIRON = {
     "CONTENT_TYPE": "text/csv",

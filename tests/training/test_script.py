@@ -23,7 +23,7 @@ from byo_container.container.paths import Paths
 from byo_container.container.script_path import FOLDER
 from byo_container.container.source.fetch import fetch
 from byo_container.training import script
-from tests.support import Tree, make_tree, write_files
+from tests.support.tree import Tree, make_tree, write_files
 
 MakeTree = Callable[..., Tree]
 

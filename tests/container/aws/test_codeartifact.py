@@ -17,7 +17,7 @@ import pytest
 
 from byo_container.container.aws.codeartifact import index_url
 from byo_container.container.failure import JobError
-from tests.support import Tree
+from tests.support.tree import Tree
 
 MakeTree = Callable[..., Tree]
 

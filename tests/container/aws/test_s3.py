@@ -24,7 +24,7 @@ from byo_container.container.aws import s3
 from byo_container.container.aws.client import ATTEMPTS
 from byo_container.container.failure import JobError
 from byo_container.container.source.fetch import fetch
-from tests.support import Finished, Tree, write_files
+from tests.support.tree import Finished, Tree, write_files
 
 MakeTree = Callable[..., Tree]
 

@@ -16,7 +16,7 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.container.process.child import Command, descendants, spawn
 from byo_container.container.process.supervisor import StopFlag
-from tests.support import runs, wait_until
+from tests.support.processes import runs, wait_until
 
 PRELUDE = """
 import os, signal, sys, threading, time

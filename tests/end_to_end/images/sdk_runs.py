@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -70,8 +69,3 @@ def line_of(model: str) -> dict[str, Any]:
         member = archive.extractfile("line.json")
         assert member is not None
         return dict(json.load(member))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

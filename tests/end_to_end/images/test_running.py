@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.images.docker import LOCKED_DOWN, REPOSITORY, Container, docker, inspect, must
-from tests.support import make_tree, wait_until
+from tests.support.processes import wait_until
+from tests.support.tree import make_tree
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.images.docker import REGISTRY, REPOSITORY, listens, must
-from tests.end_to_end.images.sdk_runs import SDK, free_port, line_of
+from tests.end_to_end.images.sdk_runs import SDK, line_of
+from tests.support.processes import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.sdk, pytest.mark.slow, pytest.mark.timeout(1800)]
 SCRIPTS = REPOSITORY / "examples/own_scripts"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.end_to_end.images.docker import REPOSITORY
-from tests.end_to_end.images.test_local import predict, run, serving
-from tests.support import make_tree
+from tests.end_to_end.images.local_scripts import predict, run, serving
+from tests.support.tree import make_tree
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(2400)]
 

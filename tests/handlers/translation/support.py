@@ -10,7 +10,7 @@ from typing import Any
 
 from byo_container.container.job import TrainingJob
 from byo_container.container.paths import Paths
-from tests.support import ONE_HOST, Tree
+from tests.support.tree import ONE_HOST, Tree
 
 PAIRS, VALID = 400, 30
 SMALL: dict[str, object] = {

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ import torch
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.handlers.translation.artifact import Bundle, find
-
-# Long enough to tell the tests apart from what a pickle of PyTorch's may do.
-BOMB = "from pathlib import Path; Path({!r}).touch()"
+from tests.handlers.translation.checkpoints import Bomb, change
 
 
 @pytest.fixture
@@ -34,13 +31,6 @@ def fairseqs(folder: Path) -> Path:
     (folder / "checkpoint.pt").rename(folder / "checkpoint_best.pt")
     shutil.copy(folder / "checkpoint_best.pt", folder / "checkpoint_last.pt")
     return folder
-
-
-def change(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Edits a checkpoint."""
-    state = torch.load(path, weights_only=True)
-    edit(state)
-    torch.save(state, path)
 
 
 def test_there_and_back(folder: Path) -> None:
@@ -156,15 +146,7 @@ def test_a_link_that_leads_out_is_not_followed(fairseqs: Path) -> None:
         find(fairseqs)
 
 
-class Bomb:
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return exec, (BOMB.format(str(self.mark)),)
-
-
-def load(folder: Path) -> Any:
+def load_model(folder: Path) -> Any:
     from byo_container.handlers.translation.inference import model as network
 
     return network.load(folder, find(folder))
@@ -176,7 +158,7 @@ def test_a_pickle_that_runs_code_is_refused(folder: Path, tmp_path: Path) -> Non
     assert (tmp_path / "mark").exists(), "the bomb is real"
     (tmp_path / "mark").unlink()
     with pytest.raises(JobError, match=r"holds more than weights and settings \(\S*exec\), and loading"):
-        load(folder)
+        load_model(folder)
     (folder / "translation.json").unlink()
     with pytest.raises(JobError, match="holds more than weights and settings"):
         find(folder)
@@ -197,7 +179,7 @@ def test_a_setting_that_fairseq_would_run_as_code_is_refused(folder: Path, tmp_p
     with pytest.raises(
         JobError, match=r"setting encoder_layers is .*which fairseq would evaluate, and which would be run as code"
     ):
-        load(folder)
+        load_model(folder)
     assert not (tmp_path / "mark").exists()
 
 
@@ -221,10 +203,10 @@ def test_a_damaged_file_is_named(folder: Path, name: str, content: bytes, messag
 def test_a_file_that_is_no_checkpoint_of_fairseqs(folder: Path) -> None:
     torch.save({"weights": torch.zeros(1)}, folder / "checkpoint.pt")
     with pytest.raises(JobError, match="no checkpoint of fairseq's: it should be a dictionary with the key 'model'"):
-        load(folder)
+        load_model(folder)
 
 
 def test_a_checkpoint_of_before_pytorch_1_6(folder: Path) -> None:
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     torch.save(state, folder / "checkpoint.pt", _use_new_zipfile_serialization=False)
-    assert load(folder).model is not None
+    assert load_model(folder).model is not None

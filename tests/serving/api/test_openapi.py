@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from byo_container.serving.api import openapi
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 # Hundreds of requests for each path.
 pytestmark = pytest.mark.slow

@@ -9,72 +9,32 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
     CloseConnection,
-    Event,
     Ping,
     Pong,
     RejectConnection,
-    Request,
     TextMessage,
 )
 
-from tests.serving.conftest import TALKER
+from tests.serving.support.server import TALKER
+from tests.serving.support.websocket import PATH, WebSocketClient
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
-PATH = "/invocations-bidirectional-stream"
 MEGABYTE = 1024 * 1024
 
 
-class Client:
-    """A client's side of one WebSocket."""
-
-    def __init__(self, server: Server, headers: Mapping[str, str] = MappingProxyType({})) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-        self.protocol = WSConnection(ConnectionType.CLIENT)
-        self.parts: list[Any] = []
-        own = [(name.encode(), value.encode()) for name, value in headers.items()]
-        self.send(Request(host="x", target=PATH, extra_headers=own))
-        self.opening = self.next()
-
-    def send(self, event: Event) -> None:
-        self.socket.sendall(self.protocol.send(event))
-
-    def next(self) -> Event:
-        """The next event; the end of the connection is a CloseConnection with code 1006."""
-        while True:
-            for event in self.protocol.events():
-                if isinstance(event, TextMessage | BytesMessage) and not event.message_finished:
-                    self.parts.append(event.data)
-                    continue
-                if isinstance(event, TextMessage | BytesMessage):
-                    parts, self.parts = [*self.parts, event.data], []
-                    if isinstance(event, TextMessage):
-                        return TextMessage("".join(parts))
-                    return BytesMessage(b"".join(parts))
-                return event
-            self.protocol.receive_data(self.socket.recv(65536) or None)
-
-    def ask(self, message: str | bytes) -> Any:
-        self.send(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
-        answer = self.next()
-        assert isinstance(answer, TextMessage | BytesMessage), answer
-        return answer.data
-
-
-Connect = Callable[..., Client]
+Connect = Callable[..., WebSocketClient]
 
 
 @pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])
@@ -88,8 +48,8 @@ def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
 def connect(server: Server) -> Iterator[Connect]:
     with contextlib.ExitStack() as stack:
 
-        def connect() -> Client:
-            client = Client(server)
+        def connect() -> WebSocketClient:
+            client = WebSocketClient(server)
             stack.callback(client.socket.close)
             assert isinstance(client.opening, AcceptConnection), client.opening
             return client
@@ -207,7 +167,7 @@ def test_a_worker_holds_so_many_conversations(server: Server, connect: Connect) 
     clients = [connect() for _ in range(200)]
     with contextlib.ExitStack() as stack:
         for _ in range(100):
-            extra = Client(server)
+            extra = WebSocketClient(server)
             stack.callback(extra.socket.close)
             if isinstance(extra.opening, RejectConnection):
                 break
@@ -361,7 +321,7 @@ def test_many_at_once(connect: Connect) -> None:
 
 @pytest.mark.parametrize("nginx", ["on", "off"])
 def test_handlers_without_a_word_for_it_predict(start: Start, nginx: str) -> None:
-    client = Client(start(MODEL_SERVER_NGINX=nginx).ready())
+    client = WebSocketClient(start(MODEL_SERVER_NGINX=nginx).ready())
     assert json.loads(client.ask('{"a": [1]}')) == {"a": [1]}
     assert json.loads(client.ask("{"))["code"] == 400
     assert json.loads(client.ask(b"\x00"))["code"] == 415
@@ -370,7 +330,7 @@ def test_handlers_without_a_word_for_it_predict(start: Start, nginx: str) -> Non
 @pytest.mark.parametrize("nginx", ["on", "off"])
 def test_the_end_of_the_server_is_told(start: Start, nginx: str) -> None:
     server = start(MODEL_SERVER_NGINX=nginx).ready()
-    client = Client(server)
+    client = WebSocketClient(server)
     assert client.ask("1") == "1"
     server.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
@@ -385,7 +345,7 @@ def test_the_end_of_the_server_is_told(start: Start, nginx: str) -> None:
 def test_many_models_have_no_conversations(start: Start, base: Path) -> None:
     (base / "models").mkdir()
     server = start(base, SAGEMAKER_MULTI_MODEL="true").ready()
-    client = Client(server)
+    client = WebSocketClient(server)
     assert isinstance(client.opening, RejectConnection)
     assert client.opening.status_code == 404
     client.socket.close()

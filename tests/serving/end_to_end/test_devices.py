@@ -19,7 +19,7 @@ from byo_container.serving.devices import least_used
 from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 
 @pytest.mark.parametrize(("told", "found"), [("0,1", ["0", "1"]), (" 2 , 5", ["2", "5"]), ("", []), ("-1", [])])

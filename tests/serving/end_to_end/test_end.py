@@ -20,7 +20,7 @@ import pytest
 import requests
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 
 def refused(server: Server) -> bool:

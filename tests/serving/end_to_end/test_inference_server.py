@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.serving.conftest import Server, Start, make_base
+from tests.serving.support.server import Server, Start, make_base
 
 SCRIPT = """
 import json

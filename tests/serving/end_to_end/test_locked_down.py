@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 WITHOUT_CAPABILITIES = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
 ANOTHER_USER = [*WITHOUT_CAPABILITIES, "--reuid=12345", "--regid=12345", "--clear-groups"]

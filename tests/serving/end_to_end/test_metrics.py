@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.serving.support.metrics import measured
+
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
-
-LINE = re.compile(r'([a-z_]+)(\{(?:[a-z]+="[^"]*",?)+\})? (\d+(?:\.\d+)?(?:e[+-]\d+)?)')
-
-
-def measured(server: Server) -> dict[str, float]:
-    """Every sample, by its name and labels; the format is checked line by line."""
-    answer = server.get("/metrics")
-    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    found, described = {}, set()
-    for line in answer.text.splitlines():
-        if line.startswith("# "):
-            described.add(line.split()[2])
-            continue
-        match = LINE.fullmatch(line)
-        assert match, line
-        name = match[1]
-        assert name in described or re.sub("_(bucket|sum|count)$", "", name) in described, line
-        found[name + (match[2] or "")] = float(match[3])
-    return found
+    from tests.serving.support.server import Start
 
 
 @pytest.mark.parametrize("switch", ["on", "off"])

@@ -22,10 +22,10 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from tests.serving.api.test_multi_model import CANNOT_BE_ASKED
+from tests.serving.support.model_names import UNROUTABLE
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 # Each model says its own word, from a module that all of them call `word`; and can be told to hold memory or to wait.
 INFERENCE = """
@@ -146,7 +146,7 @@ def test_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
     for number, name in enumerate(NAMES):
         load(server, put(root, name, str(number)))
-    for name in CANNOT_BE_ASKED:  # what is refused when it is loaded is what nginx would refuse for ever
+    for name in UNROUTABLE:  # what is refused when it is loaded is what nginx would refuse for ever
         assert "model_name" in load(server, {"model_name": name, "url": "/x"}, 400)["message"]
         address = f"/models/{quote(name, safe='')}"
         answer = server.send(f"GET {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())

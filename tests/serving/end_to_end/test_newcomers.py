@@ -17,10 +17,10 @@ from byo_container.serving.dialects import envelopes
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Request
 from byo_container.serving.settings import Settings
-from tests.serving.end_to_end.test_bidirectional import Client
+from tests.serving.support.websocket import WebSocketClient
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 JSON, CSV, NPY, LINES = "application/json", "text/csv", "application/x-npy", "application/jsonlines"
 
@@ -217,6 +217,6 @@ def test_a_stream_whose_head_is_refused_is_closed(mistaken: Server) -> None:
 @pytest.mark.parametrize("name", ["Content-Type", "content-type", "X-Amzn-SageMaker-Custom-Attributes", "X-None"])
 def test_headers_by_http_and_by_websocket_are_the_same(mistaken: Server, name: str) -> None:
     headers = {"Content-Type": "application/json", "X-Amzn-SageMaker-Custom-Attributes": "a=1, b=2"}
-    client = Client(mistaken, headers)
+    client = WebSocketClient(mistaken, headers)
     assert mistaken.ask({"header": name}, headers=headers) == client.ask(name)
     client.socket.close()

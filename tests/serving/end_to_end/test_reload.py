@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.conftest import load
+from tests.serving.support.clients import steady_load
 
 if TYPE_CHECKING:
     import requests
 
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 
 def version(answer: requests.Response) -> object:
@@ -32,7 +32,7 @@ def test_a_new_model_takes_over_under_load_without_an_error(start: Start, base: 
     server = start(base, MODEL_SERVER_WORKERS=workers, TOY_LOAD_S="1").ready()
     before = server.until(lambda: w if len(w := server.workers()) == int(workers) else None, "all workers are there")
     server.until(lambda: server.log().count("the model is loaded") == int(workers), "all are ready")
-    with load(server, {"ask": "version"}, seen_as=version) as seen:
+    with steady_load(server, {"ask": "version"}, seen_as=version) as seen:
         (base / "model/version").write_text("new")
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
@@ -62,7 +62,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(start: Start, base: Pa
     server = start(base, MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     before = set(server.workers())
-    with load(server, {"ask": "version"}, seen_as=version) as seen:
+    with steady_load(server, {"ask": "version"}, seen_as=version) as seen:
         (base / "model/version").write_text("broken")
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: "the new worker cannot take over" in server.log(), "the roll is given up")
@@ -111,7 +111,7 @@ def test_no_broken_model_stops_the_workers_that_serve(start: Start, base: Path) 
     server = start(base, MODEL_SERVER_WORKERS="2", **environ).ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     before = set(server.workers())
-    with load(server, 1, seen_as=version, clients=2) as seen:
+    with steady_load(server, 1, seen_as=version, clients=2) as seen:
         for number, (path, text) in enumerate(BROKEN.values(), 1):
             (base / path).unlink(missing_ok=True)
             write({path: text} if text is not None else {})
@@ -130,7 +130,7 @@ def test_a_worker_that_dies_while_the_model_is_broken_leaves_the_others(start: S
     (base / "model/handler.json").write_text('{"handler": "toy:Toy"}')
     server = start(base, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
-    with load(server, {"ask": "pid"}, clients=2) as seen:
+    with steady_load(server, {"ask": "pid"}, clients=2) as seen:
         (base / "model/handler.json").write_text('{"handler": ')
         os.kill(server.workers()[0], signal.SIGKILL)
         server.until(lambda: server.log().count("the model cannot be loaded") >= 3, "it is tried again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +13,10 @@ import numpy as np
 import pytest
 import requests
 
+from tests.serving.support.http import head, parse
+
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server
+    from tests.serving.support.server import Server
 
 MEGABYTE = 1024 * 1024
 NPY = "application/x-npy"
@@ -26,17 +27,6 @@ def saved(array: Any) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=True)
     return stream.getvalue()
-
-
-def head(*lines: str, method: str = "POST /invocations") -> bytes:
-    return "\r\n".join([f"{method} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]).encode()
-
-
-def parse(received: bytes) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON of an answer, which must have come in this form."""
-    top, _, body = received.rpartition(b"\r\n\r\n")
-    assert b"application/json" in top, received
-    return int(top.split()[1]), json.loads(body)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 
 def test_a_slow_request_does_not_wait_behind_another_while_a_worker_is_free(start: Start) -> None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.serving.conftest import TALKER
+from tests.serving.support.server import TALKER
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 
 @pytest.fixture(scope="module", params=["nginx", "gunicorn alone"])

@@ -19,7 +19,7 @@ from byo_container.container.discovery import find_for_serving
 from byo_container.container.failure import JobError
 from byo_container.container.paths import Paths
 from byo_container.serving.models import submitted_code
-from tests.serving.conftest import Start
+from tests.serving.support.server import Start
 
 SCRIPT = """
 from package.helper import FACTOR

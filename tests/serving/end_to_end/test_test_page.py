@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.serving.conftest import TALKER
+from tests.serving.support.server import TALKER
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.serving.conftest import TALKER
+from tests.serving.support.server import TALKER
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 MEGABYTE = 1024 * 1024
 PAYLOAD = 25 * MEGABYTE

@@ -5,45 +5,22 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import resource
 import selectors
 import socket
 import time
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.end_to_end.test_metrics import measured
-from tests.serving.end_to_end.test_requests import head, parse
+from tests.serving.support.http import connections, head, parse
+from tests.serving.support.metrics import measured
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 MEGABYTE = 1024 * 1024
-
-
-@contextlib.contextmanager
-def connections(server: Server, count: int, beginning: bytes) -> Iterator[list[socket.socket]]:
-    """So many clients that have sent `beginning` and say no more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    opened: list[socket.socket] = []
-    try:
-        if hard < count + 500:
-            pytest.skip(f"{count} connections need {count + 500} open files; only {hard} are allowed")
-        for _ in range(count):
-            client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-            opened.append(client)
-            if beginning:
-                client.sendall(beginning)
-        yield opened
-    finally:
-        for client in opened:
-            client.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.slow

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from byo_container.serving.workers import direct_clients
-from tests.serving.end_to_end.test_metrics import measured
-from tests.serving.end_to_end.test_requests import head, parse
-from tests.serving.end_to_end.test_trouble_clients import connections
+from tests.serving.support.http import connections, head, parse
+from tests.serving.support.metrics import measured
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 LOST = """
 import ctypes, os, signal, threading, time

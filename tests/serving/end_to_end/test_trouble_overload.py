@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.serving.end_to_end.test_metrics import measured
+from tests.serving.support.metrics import measured
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 SLOW = """
 import time

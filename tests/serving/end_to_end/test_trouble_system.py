@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.serving.conftest import make_base
-from tests.serving.end_to_end.test_metrics import measured
+from tests.serving.support.metrics import measured
+from tests.serving.support.server import make_base
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 LARGE = b'"' + b"x" * 600_000 + b'"'  # more than nginx keeps in memory
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from byo_container.serving.workers.arbiter import Backoff
-from tests.serving.conftest import load
-from tests.serving.end_to_end.test_metrics import measured
+from tests.serving.support.clients import steady_load
+from tests.serving.support.metrics import measured
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 MEMORY = Path("/sys/fs/cgroup/memory")
 
@@ -34,7 +34,7 @@ def both_ready(server: Server, times: int = 2) -> Server:
 
 def test_workers_killed_under_load_cost_only_what_they_had(start: Start) -> None:
     server = both_ready(start(MODEL_SERVER_WORKERS="2").ready())
-    with load(server, {"sleep": 0.03}) as seen:
+    with steady_load(server, {"sleep": 0.03}) as seen:
         for times in (3, 4, 5):
             time.sleep(0.5)
             os.kill(server.workers()[0], signal.SIGKILL)
@@ -52,7 +52,7 @@ def test_a_model_that_ends_its_process_is_replaced(start: Start) -> None:
     """Whatever the status: gunicorn's master takes 3 and 4 of a worker for its own end."""
     server = both_ready(start(MODEL_SERVER_WORKERS="2").ready())
     ends = [{"_exit": 0}, {"_exit": 1}, {"_exit": 3}, {"_exit": 4}, {"_exit": 255}, {"segfault": 1}]
-    with load(server, 1, clients=2) as seen:
+    with steady_load(server, 1, clients=2) as seen:
         for times, end in enumerate(ends, 3):
             time.sleep(0.2)
             assert server.post(json=end).status_code == 503
@@ -148,7 +148,7 @@ def test_a_worker_that_cannot_be_set_up_ends_a_server_that_was_never_ready(start
 def test_exit_is_an_error_of_its_request_only(start: Start) -> None:
     server = start().ready()
     worker = server.workers()
-    with load(server, 1, clients=2) as seen:
+    with steady_load(server, 1, clients=2) as seen:
         assert [server.post(json={"exit": status}).status_code for status in (0, 1, 3, 4)] == [500] * 4
     assert seen.keys() == {200}
     assert server.workers() == worker
@@ -165,7 +165,7 @@ def test_one_that_hangs_is_504_and_all_others_are_answered(start: Start) -> None
         others = [pool.submit(server.post, json=n) for n in range(6)]
         assert hanging.result().status_code == 504
         assert [other.result().status_code for other in others] == [200] * 6
-    with load(server, 1, clients=2) as seen:
+    with steady_load(server, 1, clients=2) as seen:
         server.until(lambda: len(server.workers()) == 1 and worker not in server.workers(), "it is replaced")
     assert seen.keys() == {200}
 
@@ -195,7 +195,7 @@ def limited(megabytes: int) -> Iterator[list[str]]:
 def test_a_model_that_leaks_until_the_limit_is_replaced(start: Start) -> None:
     with limited(400) as prefix:
         server = both_ready(start(prefix=prefix, MODEL_SERVER_WORKERS="2").ready())
-        with load(server, {"sleep": 0.01}, clients=2) as seen:
+        with steady_load(server, {"sleep": 0.01}, clients=2) as seen:
             lost = 0
             while lost < 2:
                 status = server.post(json={"leak": 40}).status_code

@@ -19,7 +19,7 @@ from byo_container.serving.models.handler.predict import Predicting, batch_polic
 from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 
 def line(*costs_and_sizes: tuple[float, int]) -> RequestQueue:

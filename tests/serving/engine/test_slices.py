@@ -23,7 +23,7 @@ from byo_container.serving.models.handler.predict import Predicting
 from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 
 def small(name: str) -> PendingRequest:

@@ -13,7 +13,7 @@ from byo_container.container.failure import JobError
 from byo_container.serving.models.execution_parameters import checked
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 MEGABYTE = 1024 * 1024
 

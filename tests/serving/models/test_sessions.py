@@ -15,10 +15,10 @@ import pytest
 
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.sessions import Sessions
-from tests.serving.conftest import TALKER
+from tests.serving.support.server import TALKER
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server, Start
+    from tests.serving.support.server import Server, Start
 
 PREFIX = "X-Amzn-SageMaker-"
 SESSION = f"{PREFIX}Session-Id"

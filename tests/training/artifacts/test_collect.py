@@ -23,7 +23,8 @@ from byo_container.container.metrics import Row, read_rows
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
 from byo_container.training.artifacts import collect, report, tensorboard
-from tests.support import Tree, wait_until
+from tests.support.processes import wait_until
+from tests.support.tree import Tree
 
 MakeTree = Callable[..., Tree]
 PRINTS = """

@@ -27,8 +27,8 @@ from byo_container.training.cluster.protocol import Challenge, Hello, Message, M
 from byo_container.training.cluster.session import Settings
 from byo_container.training.ports import Ports
 from byo_container.training.processes.rank import Ranks
-from tests.support import wait_until
-from tests.training.launchers.support import job
+from tests.support.processes import wait_until
+from tests.training.support.jobs import job
 
 LOCAL = "127.0.0.1"
 MINE: dict[str, Any] = {"sagemaker_job_name": "mine", "lr": "1"}

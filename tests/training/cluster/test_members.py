@@ -20,8 +20,9 @@ from byo_container.container.failure import JobError, is_consequence
 from byo_container.container.process.child import descendants
 from byo_container.training.cluster.session import read_settings
 from byo_container.training.processes.rank import WORDS, Ranks
-from tests.support import Tree, make_tree, wait_until
-from tests.training.launchers.support import job
+from tests.support.processes import wait_until
+from tests.support.tree import Tree, make_tree
+from tests.training.support.jobs import job
 
 # Two names that lead to this machine everywhere.
 NAMES = ["localhost", "127.0.0.1"]

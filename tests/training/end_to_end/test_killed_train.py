@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.process.child import descendants
-from tests.support import Tree, runs, wait_until
-from tests.training.end_to_end.test_process_groups import IGNORES, SAVES
+from tests.support.processes import runs, wait_until
+from tests.support.tree import Tree
+from tests.training.support.scripts import IGNORES, SAVES
 
 MakeTree = Callable[..., Tree]
 

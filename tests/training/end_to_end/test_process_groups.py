@@ -6,28 +6,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support import Finished, Tree, wait_until
+from tests.support.processes import wait_until
+from tests.support.tree import Finished, Tree
+from tests.training.support.scripts import IGNORES, SAVES
 
 MakeTree = Callable[..., Tree]
 
-# The three seconds are more than processes get that a program has left behind (2 s).
-SAVES = r"""
-import os, signal, sys, time
-from pathlib import Path
-name, signals = sys.argv[1], []
-
-def save(*_):
-    signals.append("SIGTERM")
-    if len(signals) == 1:
-        time.sleep(3)
-        print(f"{name} saves\n", end="", flush=True)  # in one piece
-        Path(os.environ["SM_MODEL_DIR"], name).write_text(" ".join(signals))
-        sys.exit(0)
-
-signal.signal(signal.SIGTERM, save)
-Path(os.environ["SM_OUTPUT_DATA_DIR"], name).touch()
-time.sleep(60)
-"""
 PARENT = """
 import subprocess, sys
 subprocess.run([sys.executable, "save.py", "session-of-a-parent-that-dies"], start_new_session=True)
@@ -79,15 +63,6 @@ def test_a_shell_that_timeout_takes_the_place_of(ml: MakeTree) -> None:
     assert (tree.paths.model / "only").read_text() == "SIGTERM"
     assert "only saves\n" in done.out
     assert done.status == 143
-
-
-IGNORES = """
-import os, signal, time
-from pathlib import Path
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-Path(os.environ["SM_OUTPUT_DATA_DIR"], "deaf").touch()
-time.sleep(60)
-"""
 
 
 def test_a_session_that_ignores_it_is_killed_when_the_time_is_up(ml: MakeTree) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from byo_container.training import notices
 from byo_container.training.launchers.network_interface import free_port
-from tests.support import Tree
-from tests.training.launchers.support import job
+from tests.support.tree import Tree
+from tests.training.support.jobs import job
 
 MakeTree = Callable[..., Tree]
 

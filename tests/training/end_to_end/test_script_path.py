@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from byo_container.container.script_path import FOLDER
-from tests.support import Tree
+from tests.support.tree import Tree
 
 MakeTree = Callable[..., Tree]
 

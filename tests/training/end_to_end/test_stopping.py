@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.process.child import descendants
-from tests.support import Finished, Tree, wait_until, write_files
+from tests.support.processes import wait_until
+from tests.support.tree import Finished, Tree, write_files
 
 MakeTree = Callable[..., Tree]
 

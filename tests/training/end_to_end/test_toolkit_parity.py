@@ -17,7 +17,7 @@ import pytest
 
 from byo_container.container.job import TrainingJob
 from byo_container.training import script
-from tests.support import OURS, Tree
+from tests.support.tree import OURS, Tree
 
 MakeTree = Callable[..., Tree]
 

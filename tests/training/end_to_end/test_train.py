@@ -21,7 +21,7 @@ from byo_container.training.artifacts import collect
 from byo_container.training.cluster.members import company_of
 from byo_container.training.cluster.protocol import Outcome
 from byo_container.training.processes.rank import Ranks
-from tests.support import Tree, make_tree, write_files
+from tests.support.tree import Tree, make_tree, write_files
 
 MakeTree = Callable[..., Tree]
 

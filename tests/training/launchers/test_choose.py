@@ -18,7 +18,7 @@ from byo_container.training.launchers.choose import (
     choose_for_handler,
     refuse_lonely_handlers,
 )
-from tests.training.launchers.support import job, names
+from tests.training.support.jobs import job, names
 
 HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
 

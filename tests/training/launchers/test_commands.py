@@ -19,8 +19,8 @@ from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
 from byo_container.training.launchers import efa, mpi, single, tf_config, torchrun
 from byo_container.training.processes.rank import WORDS
-from tests.support import write_files
-from tests.training.launchers.support import ENV, PROGRAM, SIZES, job, names, place
+from tests.support.tree import write_files
+from tests.training.support.jobs import ENV, PROGRAM, SIZES, job, names, place
 
 LAUNCHERS = [single.launch, torchrun.launch, mpi.launch, tf_config.launch]
 ALONE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "20001"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support import Finished, Tree, write_files
+from tests.support.tree import Finished, Tree, write_files
 
 MakeTree = Callable[..., Tree]
 

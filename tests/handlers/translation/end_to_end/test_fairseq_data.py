@@ -14,7 +14,7 @@ from byo_container.container.job import TrainingJob
 from byo_container.handlers.translation import Translation, sample
 from tests.handlers.translation import iwslt14
 from tests.handlers.translation.support import ABLE, SMALL, MakeJob, finish, make_tree_below
-from tests.serving.conftest import servers_below
+from tests.serving.support.server import servers_below
 
 PAIRS = 1200
 # The sample's German has typographic quotes, and the script leaves them.

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.translation.parameters import load, parameters_of, updates_of
+from tests.handlers.translation.checkpoints import load_checkpoint, parameters_of, updates_of
 from tests.handlers.translation.support import MODEL, SMALL, TRANSFORMER, metrics
-from tests.hosts import Hosts, make_hosts
-from tests.support import wait_until
+from tests.support.hosts import Hosts, make_hosts
+from tests.support.processes import wait_until
 
 AT_MOST_S = 500  # on a machine that does ten other things
 CHANGED = {"train.de": "Haus\n" * 50, "train.en": "house\n" * 50}
@@ -44,7 +44,7 @@ def figures_of(hosts: Hosts) -> dict[str, Any]:
 
 
 def parameters_mb(checkpoint: Path) -> float:
-    weights = load(checkpoint)["model"].values()
+    weights = load_checkpoint(checkpoint)["model"].values()
     return float(sum(tensor.numel() * 4 for tensor in weights)) / 1e6
 
 

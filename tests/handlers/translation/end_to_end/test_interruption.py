@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.process.child import descendants
-from tests.handlers.translation.parameters import parameters_of
+from tests.handlers.translation.checkpoints import parameters_of
 from tests.handlers.translation.support import SMALL, TRANSFORMER, make_tree_below
-from tests.support import Finished, Tree
+from tests.support.tree import Finished, Tree
 
 LONGER = {"max_epoch": 6, "save_interval_updates": 4, "eval_bleu": "false", "log_interval": 1}
 LAST = "checkpoint_last.pt"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from byo_container.handlers.translation import sample
-from tests.serving.conftest import servers_below
+from tests.serving.support.server import servers_below
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Server
+    from tests.serving.support.server import Server
 
 pytestmark = pytest.mark.timeout(300)  # a model is trained first
 
@@ -141,7 +141,7 @@ def test_a_directory_that_fairseq_made(able: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_checkpoint_with_code_in_it_is_not_served(able: Path, tmp_path: Path) -> None:
-    from tests.handlers.translation.test_artifact import Bomb, change
+    from tests.handlers.translation.checkpoints import Bomb, change
 
     base = tmp_path / "ml"
     shutil.copytree(able, base / "model")

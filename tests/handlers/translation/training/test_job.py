@@ -15,7 +15,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.handlers.translation import Translation, compat
-from tests.handlers.translation.parameters import parameters_of
+from tests.handlers.translation.checkpoints import parameters_of
 from tests.handlers.translation.support import METRIC, MODEL, TRANSFORMER, MakeJob, make_tree_below, metrics
 
 

@@ -20,7 +20,7 @@ from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 torch = pytest.importorskip("torch")
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"

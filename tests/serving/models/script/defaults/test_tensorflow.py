@@ -16,10 +16,10 @@ from byo_container.container.model_files import find_saved_model
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import tensorflow as defaults
 from byo_container.serving.models.script.defaults.tensorflow import Payload, arrange, rows_of
-from tests.support import write_files
+from tests.support.tree import write_files
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import Start
+    from tests.serving.support.server import Start
 
 JSON, CSV, LINES, NPY = "application/json", "text/csv", "application/jsonlines", "application/x-npy"
 

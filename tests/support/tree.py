@@ -1,4 +1,4 @@
-"""What tests of the training side share: an /opt/ml tree, and the real command `train` run on it."""
+"""An /opt/ml tree in a folder of a test's own, and the real command `train` run on it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,19 +120,3 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
 def _write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def wait_until(true: Callable[[], object], what: str, timeout_s: float = 20) -> None:
-    """Waits until `true()`; fails, naming `what`, when that takes too long."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.02)
-
-
-def runs(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

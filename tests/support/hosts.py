@@ -18,7 +18,7 @@ import pytest
 
 from local_test import network
 from local_test.network import Namespace
-from tests.support import OURS, TRAIN, Tree, make_tree
+from tests.support.tree import OURS, TRAIN, Tree, make_tree
 
 
 @dataclass
