@@ -2,8 +2,8 @@
 
     python -m benchmarks.several_hosts [ends|starts|speed ...] [--rounds 3]
 
-The hosts are network namespaces (tests/hosts.py): root, iproute2, torch, and Open MPI with sshd. `speed` gives each
-host a core of its own, and wants a machine where nothing else runs.
+The hosts are network namespaces (tests/support/hosts.py): root, iproute2, torch, and Open MPI with sshd. `speed` gives
+each host a core of its own, and wants a machine where nothing else runs.
 """
 
 from __future__ import annotations

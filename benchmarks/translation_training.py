@@ -7,7 +7,7 @@ train the sample's network with the sample's flags on the same prepared text, at
 own with all that it starts, the cores changed from round to round: what disturbs the machine disturbs both. fairseq's
 trainer is its own program, with no more than the shims without which it does not start. The words per second are those
 that fairseq itself counts between two lines of its log, the first ones left out. `hosts` needs root, for its hosts are
-network namespaces (tests/hosts.py), of one core each; it wants a machine where nothing else runs.
+network namespaces (tests/support/hosts.py), of one core each; it wants a machine where nothing else runs.
 """
 
 from __future__ import annotations

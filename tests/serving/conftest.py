@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.support.server import Server, Start, make_base, servers_below
+from tests.serving.support.server import Server, Start, make_root, servers_below
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """`start(base=None, prefix=(), cwd=None, handler=TOY, **environment)`: a server in tmp_path/ml, for one test."""
+    """`start(root=None, prefix=(), cwd=None, handler=TOY, **environment)`: a server in tmp_path/ml, for one test."""
     with servers_below(lambda: tmp_path / "ml") as start:
         yield start
 
@@ -20,7 +20,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def start_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """The same for servers that several tests share."""
-    with servers_below(lambda: tmp_path_factory.mktemp("base") / "ml") as start:
+    with servers_below(lambda: tmp_path_factory.mktemp("root") / "ml") as start:
         yield start
 
 
@@ -35,6 +35,6 @@ def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
+def root(tmp_path: Path) -> Path:
     """A folder for `start`, to be changed before."""
-    return make_base(tmp_path / "ml")
+    return make_root(tmp_path / "ml")

@@ -50,11 +50,11 @@ def server_of_one(start_for_module: Start) -> Server:
 
 @pytest.fixture(scope="module")
 def server_of_many(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    base = tmp_path_factory.mktemp("many") / "ml"
-    code = base / "models" / "a" / "model" / "code"
+    root = tmp_path_factory.mktemp("many") / "ml"
+    code = root / "models" / "a" / "model" / "code"
     code.mkdir(parents=True)
     (code / "inference.py").write_text("def model_fn(model_dir): return lambda data: data\n")
-    return start_for_module(base, SAGEMAKER_MULTI_MODEL="true", MODEL_HANDLER="").ready()
+    return start_for_module(root, SAGEMAKER_MULTI_MODEL="true", MODEL_HANDLER="").ready()
 
 
 # A model takes more than a document can say, such as any JSON, and less, such as a page's token or a place that exists:

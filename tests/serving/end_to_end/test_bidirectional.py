@@ -281,7 +281,7 @@ def test_a_page_of_this_server_is_not(server: Server) -> None:
 
 
 def test_a_client_that_goes_away_stops_the_computation(server: Server, connect: Connect) -> None:
-    notes = server.base / "notes"
+    notes = server.root / "notes"
     notes.unlink(missing_ok=True)
     client = connect()
     client.ask("slow")
@@ -342,9 +342,9 @@ def test_the_end_of_the_server_is_told(start: Start, nginx: str) -> None:
     assert time.monotonic() - began < 8
 
 
-def test_many_models_have_no_conversations(start: Start, base: Path) -> None:
-    (base / "models").mkdir()
-    server = start(base, SAGEMAKER_MULTI_MODEL="true").ready()
+def test_many_models_have_no_conversations(start: Start, root: Path) -> None:
+    (root / "models").mkdir()
+    server = start(root, SAGEMAKER_MULTI_MODEL="true").ready()
     client = WebSocketClient(server)
     assert isinstance(client.opening, RejectConnection)
     assert client.opening.status_code == 404

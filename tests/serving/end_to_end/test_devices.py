@@ -119,10 +119,10 @@ class Model:
 
 
 @pytest.mark.parametrize(("autocast", "dtype"), [("off", "torch.float32"), ("bfloat16", "torch.bfloat16")])
-def test_a_handler_of_pytorch_is_served_so(start: Start, base: Path, autocast: str, dtype: str) -> None:
+def test_a_handler_of_pytorch_is_served_so(start: Start, root: Path, autocast: str, dtype: str) -> None:
     pytest.importorskip("torch")
-    (base / "code/model.py").write_text(TORCH)
-    server = start(base, MODEL_HANDLER="model:Model", MODEL_SERVER_AUTOCAST=autocast).ready()
+    (root / "code/model.py").write_text(TORCH)
+    server = start(root, MODEL_HANDLER="model:Model", MODEL_SERVER_AUTOCAST=autocast).ready()
     assert server.ask([1.0, 2.0]) == [dtype, False]
 
 

@@ -84,10 +84,10 @@ def test_it_can_be_ended_while_the_model_loads(start: Start, number: int) -> Non
 
 def test_it_can_be_ended_at_any_moment_of_the_start(start: Start, tmp_path: Path) -> None:
     for number, delay in enumerate((0.05, 0.15, 0.25, 0.35, 0.45)):
-        base = tmp_path / str(number)
-        (base / "model").mkdir(parents=True)
+        root = tmp_path / str(number)
+        (root / "model").mkdir(parents=True)
         # A shell's background job ignores these two, and would hand that on to nginx.
-        server = start(base, prefix=("env", "--ignore-signal=INT,QUIT"))
+        server = start(root, prefix=("env", "--ignore-signal=INT,QUIT"))
         time.sleep(delay)
         server.terminate()
         # By the signal itself, before Python had got so far; and long before anything would be ended by force.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.serving.support.server import Server, Start, make_base
+from tests.serving.support.server import Server, Start, make_root
 
 SCRIPT = """
 import json
@@ -46,11 +46,11 @@ def output_fn(prediction, accept):
 
 @pytest.fixture(scope="module")
 def served(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
-    base = make_base(tmp_path_factory.mktemp("script") / "ml")
-    (base / "model" / "code").mkdir()
-    (base / "model" / "code" / "inference.py").write_text(SCRIPT)
-    (base / "model" / "code" / "beside_the_script.py").write_text("print('by itself')")
-    return start_for_module(base, MODEL_HANDLER="").ready()
+    root = make_root(tmp_path_factory.mktemp("script") / "ml")
+    (root / "model" / "code").mkdir()
+    (root / "model" / "code" / "inference.py").write_text(SCRIPT)
+    (root / "model" / "code" / "beside_the_script.py").write_text("print('by itself')")
+    return start_for_module(root, MODEL_HANDLER="").ready()
 
 
 def test_headers_reach_the_script_and_an_object_comes_back(served: Server) -> None:

@@ -48,25 +48,25 @@ def open_python(scratch: Path) -> list[str]:
     return shell(OPEN_PYTHON, python, closed, scratch / "python")
 
 
-def skip_unless_possible(prefix: list[str], base: Path) -> None:
+def skip_unless_possible(prefix: list[str], root: Path) -> None:
     possible = os.geteuid() == 0 and shutil.which(prefix[0]) is not None
     if possible:
         command = [*prefix, sys.executable, "-c", "import byo_container.serving.main"]
-        environ = {**os.environ, "SAGEMAKER_BASE_DIR": str(base)}
+        environ = {**os.environ, "SAGEMAKER_BASE_DIR": str(root)}
         possible = subprocess.run(command, env=environ, timeout=30, cwd="/", check=False).returncode == 0
     if not possible:
         pytest.skip("needs root, name spaces of its own, and a checkout that every user can read")
 
 
 @pytest.fixture
-def open_base(base: Path) -> Path:
+def open_base(root: Path) -> Path:
     """The folder of a server, for every user to read and for none to write to."""
-    for path in [base, *base.rglob("*")]:
+    for path in [root, *root.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    for parent in base.parents:
+    for parent in root.parents:
         if Path(tempfile.gettempdir()) in parent.parents:
             parent.chmod(0o755)
-    return base
+    return root
 
 
 @pytest.mark.parametrize("switch", ["on", "off"])
@@ -81,9 +81,9 @@ def test_any_user_without_capabilities_can_serve(start: Start, open_base: Path, 
     assert server.ended() == 0
 
 
-def test_root_without_capabilities_can_serve(start: Start, base: Path) -> None:
-    skip_unless_possible(WITHOUT_CAPABILITIES, base)
-    server = start(base, prefix=WITHOUT_CAPABILITIES).ready()
+def test_root_without_capabilities_can_serve(start: Start, root: Path) -> None:
+    skip_unless_possible(WITHOUT_CAPABILITIES, root)
+    server = start(root, prefix=WITHOUT_CAPABILITIES).ready()
     assert server.ask([1]) == [1]
     assert "emerg" not in server.log()  # nginx cannot join root's groups, and need not
 

@@ -51,9 +51,9 @@ def predict_fn(data, model):
 
 
 @pytest.fixture
-def root(base: Path) -> Path:
-    (base / "models").mkdir()
-    return base
+def root(root: Path) -> Path:
+    (root / "models").mkdir()
+    return root
 
 
 def put(root: Path, name: str, folder: str = "", **values: int) -> dict[str, str]:
@@ -76,7 +76,7 @@ def serve(start: Start, root: Path) -> Callable[..., Server]:
     return serve
 
 
-def load(server: Server, wanted: Any, status: int = 200) -> Any:
+def load_model(server: Server, wanted: Any, status: int = 200) -> Any:
     answer = server.post("/models", json=wanted)
     assert answer.status_code == status, answer.text
     return answer.json()
@@ -119,9 +119,9 @@ def test_load_list_invoke_remove(serve: Callable[..., Server], root: Path, nginx
     invoke(server, "a", status=404)
     remove(server, "a", 404)
     a, b = put(root, "a"), put(root, "b")
-    load(server, a)
-    load(server, b)
-    assert "DELETE" in load(server, a, 409)["message"]
+    load_model(server, a)
+    load_model(server, b)
+    assert "DELETE" in load_model(server, a, 409)["message"]
     described = {"modelName": "a", "modelUrl": a["url"]}
     assert server.get("/models/a").json() == described
     assert server.get("/models").json()["models"] == [described, {"modelName": "b", "modelUrl": b["url"]}]
@@ -132,7 +132,7 @@ def test_load_list_invoke_remove(serve: Callable[..., Server], root: Path, nginx
         invoke(server, "a", status=404)
     assert server.get("/models/a").status_code == 404
     assert invoke(server, "b")[0] == "b"
-    load(server, a)
+    load_model(server, a)
     assert invoke(server, "a")[0] == "a"
     assert server.post(json=1).status_code == 404
     assert server.status("/ping") == 200
@@ -145,9 +145,9 @@ NAMES += ["\n", "a//b", "//", ".", "models", "NaN", "'\"<>&;", "a/../..", "x" * 
 def test_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
     for number, name in enumerate(NAMES):
-        load(server, put(root, name, str(number)))
+        load_model(server, put(root, name, str(number)))
     for name in UNROUTABLE:  # what is refused when it is loaded is what nginx would refuse for ever
-        assert "model_name" in load(server, {"model_name": name, "url": "/x"}, 400)["message"]
+        assert "model_name" in load_model(server, {"model_name": name, "url": "/x"}, 400)["message"]
         address = f"/models/{quote(name, safe='')}"
         answer = server.send(f"GET {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 400 "), (name, answer)
@@ -173,7 +173,7 @@ def test_pages(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
     names = [f"m{number:03}" for number in range(105)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda name: load(server, put(root, name)), names))
+        list(pool.map(lambda name: load_model(server, put(root, name)), names))
     first = server.get("/models").json()
     second = server.get("/models", params={"next_page_token": first["nextPageToken"]}).json()
     assert [model["modelName"] for model in first["models"] + second["models"]] == names
@@ -208,31 +208,31 @@ def test_pages(serve: Callable[..., Server], root: Path) -> None:
 )
 def test_what_cannot_be_loaded_is_told_and_leaves_nothing(shared: Server, wanted: Any, words: str) -> None:
     if isinstance(wanted, dict):
-        wanted = {key: value.replace("{root}", str(shared.base)) for key, value in wanted.items()}
-    assert words in load(shared, wanted, 400)["message"]
+        wanted = {key: value.replace("{root}", str(shared.root)) for key, value in wanted.items()}
+    assert words in load_model(shared, wanted, 400)["message"]
     assert shared.get("/models").json() == {"models": []}
     assert left(shared) == []
 
 
 def test_an_archive_without_room_is_told_and_leaves_nothing(shared: Server) -> None:
-    wanted = {"model_name": "a", "url": str(shared.base / "models" / "bomb.tar.gz")}
-    assert "more than the 100 MB" in load(shared, wanted, 507)["message"]
+    wanted = {"model_name": "a", "url": str(shared.root / "models" / "bomb.tar.gz")}
+    assert "more than the 100 MB" in load_model(shared, wanted, 507)["message"]
     assert left(shared) == []
 
 
 def test_an_error_that_cannot_say_what_it_is_is_told_all_the_same(shared: Server) -> None:
-    code = shared.base / "models" / "unspeakable" / "code"
+    code = shared.root / "models" / "unspeakable" / "code"
     code.mkdir(parents=True)
     script = "class E(Exception):\n    def __str__(self): raise ValueError\ndef model_fn(model_dir): raise E()\n"
     (code / "inference.py").write_text(script)
     for _ in range(2):  # the name is free again
-        told = load(shared, {"model_name": "a", "url": str(code.parent)}, 500)
+        told = load_model(shared, {"model_name": "a", "url": str(code.parent)}, 500)
         assert "E: <exception str() failed>" in told["message"]
 
 
 def left(server: Server) -> list[str]:
     """What there is in the run's folder of models, locks and unpacked archives."""
-    (run,) = (server.base / "tmp").glob("byo-serve-*")
+    (run,) = (server.root / "tmp").glob("byo-serve-*")
     return [str(path) for name in ("models", "unpacked") for path in (run / name).rglob("*")]
 
 
@@ -278,7 +278,7 @@ def test_an_archive_is_unpacked_and_removed_with_its_model(serve: Callable[..., 
     archive = root / "models" / "packed.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(wanted["url"], ".")
-    load(server, wanted | {"url": str(archive)})
+    load_model(server, wanted | {"url": str(archive)})
     assert all(answer[0] == "packed" for answer in in_all_workers(server, "packed").values())
     assert server.get("/models/packed").json()["modelUrl"] == str(archive)
     remove(server, "packed")
@@ -287,15 +287,15 @@ def test_an_archive_is_unpacked_and_removed_with_its_model(serve: Callable[..., 
 
 def test_loading_one_stalls_no_other(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
-    load(server, put(root, "quick"))
+    load_model(server, put(root, "quick"))
     slow, quick = put(root, "slow", LOAD_S=2), put(root, "another")
     with ThreadPoolExecutor(2) as pool:
-        loading = pool.submit(load, server, slow)
+        loading = pool.submit(load_model, server, slow)
         time.sleep(0.3)
         began = time.monotonic()
         invoke(server, "quick")
-        load(server, quick)
-        load(server, slow, 409)
+        load_model(server, quick)
+        load_model(server, slow, 409)
         assert time.monotonic() - began < 1
         assert not loading.done()
         loading.result()
@@ -304,8 +304,8 @@ def test_loading_one_stalls_no_other(serve: Callable[..., Server], root: Path) -
 
 def test_a_computation_of_one_stalls_no_other(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
-    load(server, put(root, "a"))
-    load(server, put(root, "b"))
+    load_model(server, put(root, "a"))
+    load_model(server, put(root, "b"))
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(invoke, server, "a", "sleep 1")
         time.sleep(0.2)
@@ -316,7 +316,7 @@ def test_a_computation_of_one_stalls_no_other(serve: Callable[..., Server], root
 
 def test_memory_is_free_in_all_workers_when_a_removal_answers(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
-    load(server, put(root, "large", MB=200))
+    load_model(server, put(root, "large", MB=200))
     in_all_workers(server, "large")
     assert all(resident(pid) > 200 for pid in server.workers())
     remove(server, "large")
@@ -325,7 +325,7 @@ def test_memory_is_free_in_all_workers_when_a_removal_answers(serve: Callable[..
 
 def test_a_removal_waits_for_the_models_requests(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
-    load(server, put(root, "a"))
+    load_model(server, put(root, "a"))
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(invoke, server, "a", "sleep 1")
         time.sleep(0.3)
@@ -337,7 +337,7 @@ def test_a_removal_waits_for_the_models_requests(serve: Callable[..., Server], r
 def test_a_worker_that_comes_back_has_the_same_models(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
     for name in "abc":
-        load(server, put(root, name))
+        load_model(server, put(root, name))
     remove(server, "b")
     for pid in server.workers():
         os.kill(pid, signal.SIGKILL)
@@ -346,7 +346,7 @@ def test_a_worker_that_comes_back_has_the_same_models(serve: Callable[..., Serve
     assert invoke(server, "a")[0] == "a"
     invoke(server, "b", status=404)
     remove(server, "a")
-    load(server, {"model_name": "a", "url": str(root / "models" / "a" / "model")})
+    load_model(server, {"model_name": "a", "url": str(root / "models" / "a" / "model")})
 
 
 def test_the_model_used_longest_ago_gives_its_memory_to_a_new_one(serve: Callable[..., Server], root: Path) -> None:
@@ -354,7 +354,7 @@ def test_the_model_used_longest_ago_gives_its_memory_to_a_new_one(serve: Callabl
     for name in "abcdef":
         wanted = put(root, name, MB=100)
         (Path(wanted["url"]) / "weights").write_bytes(bytes(100 << 20))  # by which a model's need is foreseen
-        load(server, wanted)
+        load_model(server, wanted)
     (pid,) = server.workers()
     assert resident(pid) < 400
     for name in "abcdef":
@@ -363,8 +363,8 @@ def test_the_model_used_longest_ago_gives_its_memory_to_a_new_one(serve: Callabl
     wanted = put(root, "huge")
     with (Path(wanted["url"]) / "weights").open("wb") as weights:
         weights.truncate(500 << 20)
-    assert "not enough memory" in load(server, wanted, 507)["message"]
-    load(server, put(root, "fails", MB=-1), 507)
+    assert "not enough memory" in load_model(server, wanted, 507)["message"]
+    load_model(server, put(root, "fails", MB=-1), 507)
     assert len(server.get("/models").json()["models"]) == 6
 
 
@@ -374,9 +374,9 @@ def test_a_model_that_cannot_be_loaded_is_not_there(serve: Callable[..., Server]
     empty.mkdir(parents=True)
     broken = put(root, "broken")
     (Path(broken["url"]) / "code" / "word.py").write_text("WORD = (")
-    assert "cannot be loaded" in load(server, broken, 500)["message"]
+    assert "cannot be loaded" in load_model(server, broken, 500)["message"]
     (Path(broken["url"]) / "code" / "word.py").write_text("WORD = 'mended'")
-    load(server, broken)
+    load_model(server, broken)
     assert invoke(server, "broken")[0] == "mended"
 
 
@@ -436,7 +436,7 @@ def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root
             assert set(in_all_workers(server, one["model_name"])) == set(server.workers())
             remove(server, one["model_name"])
         else:
-            load(server, one)
+            load_model(server, one)
 
 
 def test_a_request_that_makes_room_while_its_model_is_removed_brings_it_not_back(
@@ -447,10 +447,10 @@ def test_a_request_that_makes_room_while_its_model_is_removed_brings_it_not_back
     for one in wanted.values():
         with (Path(one["url"]) / "weights").open("wb") as weights:
             weights.truncate(100 << 20)
-    load(server, wanted["b"])
+    load_model(server, wanted["b"])
     with ThreadPoolExecutor(3) as pool:
         for attempt in range(8):
-            load(server, wanted["a"])
+            load_model(server, wanted["a"])
             assert invoke(server, "b")[0] == "b"
             path, headers = "/models/a/invoke", {"Content-Type": "text/csv"}
             asking = [pool.submit(server.post, path, data="x", headers=headers) for _ in range(3)]

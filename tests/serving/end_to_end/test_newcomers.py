@@ -167,10 +167,10 @@ def answer_of(handler: str, model_dir: Path, body: bytes, kind: str) -> Any:
     return json.loads(model.respond(request, lambda item, *_: model.compute([item])[0]).body)
 
 
-def test_a_server_does_not_start_with_another_word_for_it(start: Start, base: Path) -> None:
+def test_a_server_does_not_start_with_another_word_for_it(start: Start, root: Path) -> None:
     code = "class Shout:\n    batched = 1\n    def load(self, d): pass\n    def predict(self, m, i): return i\n"
-    (base / "code" / "shout.py").write_text(code)
-    server = start(base, handler="shout:Shout", MODEL_SERVER_NGINX="off").ready(500)
+    (root / "code" / "shout.py").write_text(code)
+    server = start(root, handler="shout:Shout", MODEL_SERVER_NGINX="off").ready(500)
     assert "shout:Shout.batched is 1; it must be True" in server.log()
 
 

@@ -27,13 +27,13 @@ def version(answer: requests.Response) -> object:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_new_model_takes_over_under_load_without_an_error(start: Start, base: Path, workers: str) -> None:
-    (base / "model/version").write_text("old")
-    server = start(base, MODEL_SERVER_WORKERS=workers, TOY_LOAD_S="1").ready()
+def test_a_new_model_takes_over_under_load_without_an_error(start: Start, root: Path, workers: str) -> None:
+    (root / "model/version").write_text("old")
+    server = start(root, MODEL_SERVER_WORKERS=workers, TOY_LOAD_S="1").ready()
     before = server.until(lambda: w if len(w := server.workers()) == int(workers) else None, "all workers are there")
     server.until(lambda: server.log().count("the model is loaded") == int(workers), "all are ready")
     with steady_load(server, {"ask": "version"}, seen_as=version) as seen:
-        (base / "model/version").write_text("new")
+        (root / "model/version").write_text("new")
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
         server.until(lambda: len(server.workers()) == int(workers), "none is left over")
@@ -45,9 +45,9 @@ def test_a_new_model_takes_over_under_load_without_an_error(start: Start, base: 
     assert not {*server.workers()} & {*before}
 
 
-def test_no_request_fails_and_none_waits_for_the_model(start: Start, base: Path) -> None:
-    (base / "model/version").write_text("old")
-    server = start(base, TOY_LOAD_S="2").ready()
+def test_no_request_fails_and_none_waits_for_the_model(start: Start, root: Path) -> None:
+    (root / "model/version").write_text("old")
+    server = start(root, TOY_LOAD_S="2").ready()
     slowest = 0.0
     os.kill(server.process.pid, signal.SIGHUP)
     while "all workers are replaced" not in server.log():
@@ -57,19 +57,19 @@ def test_no_request_fails_and_none_waits_for_the_model(start: Start, base: Path)
     assert slowest < 1.5
 
 
-def test_a_model_that_cannot_be_loaded_leaves_the_old_one(start: Start, base: Path) -> None:
-    (base / "model/version").write_text("old")
-    server = start(base, MODEL_SERVER_WORKERS="2").ready()
+def test_a_model_that_cannot_be_loaded_leaves_the_old_one(start: Start, root: Path) -> None:
+    (root / "model/version").write_text("old")
+    server = start(root, MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     before = set(server.workers())
     with steady_load(server, {"ask": "version"}, seen_as=version) as seen:
-        (base / "model/version").write_text("broken")
+        (root / "model/version").write_text("broken")
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: "the new worker cannot take over" in server.log(), "the roll is given up")
         server.until(lambda: set(server.workers()) == before, "the old ones are there, and nobody else")
         time.sleep(0.5)
     assert seen.keys() == {"old"}
-    (base / "model/version").write_text("new")
+    (root / "model/version").write_text("new")
     os.kill(server.process.pid, signal.SIGHUP)
     server.until(lambda: server.log().count("all workers are replaced"), "the next one works")
     assert server.ask({"ask": "version"}) == "new"
@@ -95,30 +95,30 @@ class Mine:
 
 
 @pytest.mark.slow
-def test_no_broken_model_stops_the_workers_that_serve(start: Start, base: Path) -> None:
+def test_no_broken_model_stops_the_workers_that_serve(start: Start, root: Path) -> None:
     good = {"model/handler.json": '{"handler": "mine:Mine"}', "model/code/mine.py": MINE}
 
     def write(files: dict[str, str]) -> None:
         for name, text in files.items():
-            (base / name).parent.mkdir(parents=True, exist_ok=True)
-            (base / name).write_text(text)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
 
     def given_up(times: int) -> bool:
         return server.log().count("the new worker cannot take over") == times
 
     write(good)
     environ = {"MODEL_HANDLER": "", "SAGEMAKER_STARTUP_TIMEOUT": "10", "PYTHONDONTWRITEBYTECODE": "1"}
-    server = start(base, MODEL_SERVER_WORKERS="2", **environ).ready()
+    server = start(root, MODEL_SERVER_WORKERS="2", **environ).ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     before = set(server.workers())
     with steady_load(server, 1, seen_as=version, clients=2) as seen:
         for number, (path, text) in enumerate(BROKEN.values(), 1):
-            (base / path).unlink(missing_ok=True)
+            (root / path).unlink(missing_ok=True)
             write({path: text} if text is not None else {})
             os.kill(server.process.pid, signal.SIGHUP)
             server.until(partial(given_up, number), f"roll {number} is given up", 60)
             server.until(lambda: set(server.workers()) == before, "the old ones are there, and nobody else")
-            shutil.rmtree(base / "model/code/serving", ignore_errors=True)
+            shutil.rmtree(root / "model/code/serving", ignore_errors=True)
             write(good)
     assert seen.keys() == {"good"}
     assert server.log().count("its model cannot be loaded") == 5
@@ -126,15 +126,15 @@ def test_no_broken_model_stops_the_workers_that_serve(start: Start, base: Path) 
     assert server.log().count("was not loaded within 10 s") == 1
 
 
-def test_a_worker_that_dies_while_the_model_is_broken_leaves_the_others(start: Start, base: Path) -> None:
-    (base / "model/handler.json").write_text('{"handler": "toy:Toy"}')
-    server = start(base, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready()
+def test_a_worker_that_dies_while_the_model_is_broken_leaves_the_others(start: Start, root: Path) -> None:
+    (root / "model/handler.json").write_text('{"handler": "toy:Toy"}')
+    server = start(root, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     with steady_load(server, {"ask": "pid"}, clients=2) as seen:
-        (base / "model/handler.json").write_text('{"handler": ')
+        (root / "model/handler.json").write_text('{"handler": ')
         os.kill(server.workers()[0], signal.SIGKILL)
         server.until(lambda: server.log().count("the model cannot be loaded") >= 3, "it is tried again")
-        (base / "model/handler.json").write_text('{"handler": "toy:Toy"}')
+        (root / "model/handler.json").write_text('{"handler": "toy:Toy"}')
         server.until(lambda: server.log().count("the model is loaded") == 3, "as soon as it can be, it is loaded")
     assert seen.keys() <= {200, 503}
     assert seen[503] <= 2  # what the killed one had
@@ -142,12 +142,12 @@ def test_a_worker_that_dies_while_the_model_is_broken_leaves_the_others(start: S
 
 
 @pytest.mark.slow
-def test_a_second_one_in_the_middle_starts_over(start: Start, base: Path) -> None:
-    (base / "model/version").write_text("1")
-    server = start(base, MODEL_SERVER_WORKERS="2", TOY_LOAD_S="0.5").ready()
+def test_a_second_one_in_the_middle_starts_over(start: Start, root: Path) -> None:
+    (root / "model/version").write_text("1")
+    server = start(root, MODEL_SERVER_WORKERS="2", TOY_LOAD_S="0.5").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     for version in ("2", "3"):
-        (base / "model/version").write_text(version)
+        (root / "model/version").write_text(version)
         os.kill(server.process.pid, signal.SIGHUP)
         time.sleep(1.2)
     server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
@@ -155,15 +155,15 @@ def test_a_second_one_in_the_middle_starts_over(start: Start, base: Path) -> Non
     assert {server.ask({"ask": "version"}) for _ in range(20)} == {"3"}
 
 
-def test_a_model_that_forks_while_it_is_loaded_leaves_no_copy(start: Start, base: Path) -> None:
+def test_a_model_that_forks_while_it_is_loaded_leaves_no_copy(start: Start, root: Path) -> None:
     code = "class Forks:\n    def load(self, model_dir):{}\n    def predict(self, model, inputs): return inputs\n"
-    (base / "code/forks.py").write_text(code.format(" return 1"))
-    server = start(base, MODEL_HANDLER="forks:Forks").ready()
+    (root / "code/forks.py").write_text(code.format(" return 1"))
+    server = start(root, MODEL_HANDLER="forks:Forks").ready()
     before = server.processes().keys()
     broken = (
         "\n        import os\n        if os.fork() == 0:\n            return 1\n        raise RuntimeError('no model')"
     )
-    (base / "code/forks.py").write_text(code.format(broken))
+    (root / "code/forks.py").write_text(code.format(broken))
     os.kill(server.process.pid, signal.SIGHUP)
     server.until(lambda: "cannot take over" in server.log(), "the new worker has failed")
     server.until(lambda: server.processes().keys() == before, "its copies are gone")

@@ -92,7 +92,7 @@ def test_a_worker_that_fails_to_load_does_not_make_the_others_look_ready(start: 
     )
     # Without nginx, which keeps its connections, and with them one worker.
     server = start(MODEL_HANDLER="half:Model", MODEL_SERVER_WORKERS="2", MODEL_SERVER_NGINX="off")
-    (server.base / "code/half.py").write_text(code)
+    (server.root / "code/half.py").write_text(code)
     server.ready(500)
     seen: set[int] = set()
 
@@ -119,7 +119,7 @@ def test_requests_that_meet_a_worker_that_still_loads(start: Start, switch: str,
         "    def predict(self, model, inputs): return inputs\n"
     )
     server = start(MODEL_HANDLER="half:Model", MODEL_SERVER_WORKERS="2", MODEL_SERVER_NGINX=switch)
-    (server.base / "code/half.py").write_text(code)
+    (server.root / "code/half.py").write_text(code)
     server.ready()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: server.post(json=n, timeout=20).json(), range(200)))
@@ -165,9 +165,9 @@ def test_what_is_wrong_is_told_at_start(start: Start, environ: dict[str, str], w
 
 @pytest.mark.parametrize("name", ["container", "training", "serving", "handlers"])
 @pytest.mark.parametrize("where", ["code", "model/code"])
-def test_packages_of_the_user_may_be_called_like_our_folders(start: Start, base: Path, name: str, where: str) -> None:
+def test_packages_of_the_user_may_be_called_like_our_folders(start: Start, root: Path, name: str, where: str) -> None:
     """An installation brings one name, byo_container; all others are the user's."""
-    code = base / where
+    code = root / where
     (code / name).mkdir(parents=True, exist_ok=True)
     (code / name / "__init__.py").write_text("")
     (code / name / "parts.py").write_text("FACTOR = 3\n")
@@ -175,7 +175,7 @@ def test_packages_of_the_user_may_be_called_like_our_folders(start: Start, base:
         f"from {name}.parts import FACTOR\n"
         "def model_fn(d): return FACTOR\ndef predict_fn(data, model): return data * model\n"
     )
-    assert start(base, MODEL_HANDLER="").ready().ask([1, 2]) == [3, 6]
+    assert start(root, MODEL_HANDLER="").ready().ask([1, 2]) == [3, 6]
 
 
 def test_a_working_directory_with_our_names_changes_nothing(start: Start, tmp_path: Path) -> None:
@@ -200,27 +200,27 @@ def test_without_nginx_gunicorn_listens_itself(start: Start) -> None:
     assert not [command for command in server.processes().values() if "nginx" in command]
 
 
-def test_a_handler_json_is_enough(start: Start, base: Path) -> None:
+def test_a_handler_json_is_enough(start: Start, root: Path) -> None:
     """What a training run leaves: the handler's name, and its code."""
-    (base / "code").rename(base / "model/code")
-    (base / "model/handler.json").write_text(json.dumps({"handler": "toy:Toy"}))
-    assert start(base, MODEL_HANDLER="").ready().ask({"a": 1}) == {"a": 1}
+    (root / "code").rename(root / "model/code")
+    (root / "model/handler.json").write_text(json.dumps({"handler": "toy:Toy"}))
+    assert start(root, MODEL_HANDLER="").ready().ask({"a": 1}) == {"a": 1}
 
 
-def test_an_inference_py_is_served_unchanged(start: Start, base: Path) -> None:
-    (base / "model/code").mkdir()
-    (base / "model/code/inference.py").write_text(INFERENCE)
-    (base / "model/weights.json").write_text('{"factor": 3}')
-    server = start(base, MODEL_HANDLER="").ready()
+def test_an_inference_py_is_served_unchanged(start: Start, root: Path) -> None:
+    (root / "model/code").mkdir()
+    (root / "model/code/inference.py").write_text(INFERENCE)
+    (root / "model/weights.json").write_text('{"factor": 3}')
+    server = start(root, MODEL_HANDLER="").ready()
     assert server.ask([1, 2]) == [3, 6]
     answer = server.post(data=b"1,2\n", headers={"Content-Type": "text/csv", "Accept": "text/csv"})
     assert (answer.status_code, answer.text) == (200, "3\n6\n")
     assert server.post(data=b"x", headers={"Content-Type": "image/png"}).status_code == 415
 
 
-def test_the_requirements_beside_an_inference_py_are_installed(start: Start, base: Path, tmp_path: Path) -> None:
+def test_the_requirements_beside_an_inference_py_are_installed(start: Start, root: Path, tmp_path: Path) -> None:
     """A wheel that lies beside the script, without any network; into a folder of the test's own."""
-    code = base / "model/code"
+    code = root / "model/code"
     code.mkdir()
     with zipfile.ZipFile(code / "tripler-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tripler.py", "FACTOR = 3\n")
@@ -232,43 +232,43 @@ def test_the_requirements_beside_an_inference_py_are_installed(start: Start, bas
         "import tripler\ndef model_fn(d): return tripler.FACTOR\ndef predict_fn(data, model): return data * model\n"
     )
     libraries = str(tmp_path / "lib")
-    server = start(base, MODEL_HANDLER="", PIP_TARGET=libraries, PYTHONPATH=libraries, PIP_NO_INDEX="1").ready()
+    server = start(root, MODEL_HANDLER="", PIP_TARGET=libraries, PYTHONPATH=libraries, PIP_NO_INDEX="1").ready()
     assert server.ask([1, 2]) == [3, 6]
 
 
-def test_requirements_that_break_the_server_are_told(start: Start, base: Path, tmp_path: Path) -> None:
+def test_requirements_that_break_the_server_are_told(start: Start, root: Path, tmp_path: Path) -> None:
     """As sagemaker-containers does, which asks for a Flask of 2019."""
-    with zipfile.ZipFile(base / "code/flask-1.1.1-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(root / "code/flask-1.1.1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("flask.py", "raise ImportError('no part of this century')\n")
         wheel.writestr("flask-1.1.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: flask\nVersion: 1.1.1\n")
         wheel.writestr("flask-1.1.1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("flask-1.1.1.dist-info/RECORD", "")
-    (base / "code/requirements.txt").write_text("./flask-1.1.1-py3-none-any.whl\n")
+    (root / "code/requirements.txt").write_text("./flask-1.1.1-py3-none-any.whl\n")
     libraries = str(tmp_path / "lib")
-    server = start(base, PIP_TARGET=libraries, PYTHONPATH=libraries, PIP_NO_INDEX="1")
+    server = start(root, PIP_TARGET=libraries, PYTHONPATH=libraries, PIP_NO_INDEX="1")
     assert server.ended() == 1
     assert "byo-container was tested with flask 3.1.3, which is 1.1.1 now" in server.log()
-    assert f"`serve`, with what pip install -r requirements.txt in {base / 'code'} has installed" in server.log()
+    assert f"`serve`, with what pip install -r requirements.txt in {root / 'code'} has installed" in server.log()
     assert "no part of this century" in server.log()
 
 
-def test_requirements_that_cannot_be_installed_end_serve(start: Start, base: Path) -> None:
-    (base / "code/requirements.txt").write_text("no-such-package-at-all==1.0\n")
-    server = start(base, PIP_NO_INDEX="1")
+def test_requirements_that_cannot_be_installed_end_serve(start: Start, root: Path) -> None:
+    (root / "code/requirements.txt").write_text("no-such-package-at-all==1.0\n")
+    server = start(root, PIP_NO_INDEX="1")
     assert server.ended() == 1
     assert "no-such-package-at-all" in server.log()
-    assert f"pip install -r requirements.txt in {base / 'code'} ended with status 1" in server.log()
+    assert f"pip install -r requirements.txt in {root / 'code'} ended with status 1" in server.log()
 
 
-def test_a_read_only_model_folder_is_enough(start: Start, base: Path) -> None:
-    (base / "model/weights").write_text("x")
-    shutil.move(base / "code", base / "model/code")
-    for path in (base / "model").rglob("*"):
+def test_a_read_only_model_folder_is_enough(start: Start, root: Path) -> None:
+    (root / "model/weights").write_text("x")
+    shutil.move(root / "code", root / "model/code")
+    for path in (root / "model").rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    (base / "model").chmod(0o555)
-    before = sorted(base.joinpath("model").rglob("*"))
-    assert start(base).ready().ask([1]) == [1]
-    assert sorted(base.joinpath("model").rglob("*")) == before
+    (root / "model").chmod(0o555)
+    before = sorted(root.joinpath("model").rglob("*"))
+    assert start(root).ready().ask([1]) == [1]
+    assert sorted(root.joinpath("model").rglob("*")) == before
 
 
 @pytest.mark.parametrize(("batch", "named"), [("True", False), ("true", True)])

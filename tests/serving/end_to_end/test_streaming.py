@@ -29,7 +29,7 @@ def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
 @pytest.fixture
 def notes(server: Server) -> Callable[[], list[str]]:
     """How far the computation has come, of one test."""
-    path = server.base / "notes"
+    path = server.root / "notes"
     path.unlink(missing_ok=True)
     return lambda: path.read_text().split() if path.exists() else []
 
@@ -169,9 +169,9 @@ def output_fn(prediction, accept):
         ),
     ],
 )
-def test_functions_that_yield(start: Start, base: Path, script: str, expected: bytes, kind: str) -> None:
-    (base / "code" / "inference.py").write_text(script)
-    server = start(base, MODEL_HANDLER="").ready()
+def test_functions_that_yield(start: Start, root: Path, script: str, expected: bytes, kind: str) -> None:
+    (root / "code" / "inference.py").write_text(script)
+    server = start(root, MODEL_HANDLER="").ready()
     answer = server.post(data=b"2", headers={"Content-Type": "application/json"}, stream=True)
     assert answer.headers["Transfer-Encoding"] == "chunked"
     assert (answer.content, answer.headers["Content-Type"]) == (expected, kind)

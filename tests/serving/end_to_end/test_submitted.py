@@ -74,12 +74,12 @@ def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
 
 
 @pytest.mark.parametrize("kind", ["s3", "archive"])
-def test_serve_fetches_the_code_of_a_model(start: Start, base: Path, s3: dict[str, str], kind: str) -> None:
+def test_serve_fetches_the_code_of_a_model(start: Start, root: Path, s3: dict[str, str], kind: str) -> None:
     """As SageMaker's SDK starts `Model(entry_point=…)`, here with a dotted program."""
-    (base / "archive.tar.gz").write_bytes(CODE)
-    source = ADDRESS if kind == "s3" else f"{base}/archive.tar.gz"
+    (root / "archive.tar.gz").write_bytes(CODE)
+    source = ADDRESS if kind == "s3" else f"{root}/archive.tar.gz"
     server = start(
-        base,
+        root,
         MODEL_HANDLER="",
         SAGEMAKER_SUBMIT_DIRECTORY=source,
         SAGEMAKER_PROGRAM="package.serve",
@@ -89,8 +89,8 @@ def test_serve_fetches_the_code_of_a_model(start: Start, base: Path, s3: dict[st
     assert server.ask([1, 2]) == [3, 6]
 
 
-def test_serve_ends_where_the_code_cannot_be_had(start: Start, base: Path, s3: dict[str, str]) -> None:
-    server = start(base, SAGEMAKER_SUBMIT_DIRECTORY="s3://code/nothing.tar.gz", **s3)
+def test_serve_ends_where_the_code_cannot_be_had(start: Start, root: Path, s3: dict[str, str]) -> None:
+    server = start(root, SAGEMAKER_SUBMIT_DIRECTORY="s3://code/nothing.tar.gz", **s3)
     assert server.ended() == 1
     assert "s3://code/nothing.tar.gz: there is neither such an object nor one below it" in server.log()
     assert "Traceback" not in server.log()

@@ -75,7 +75,7 @@ def test_it_shows_the_model_and_its_answers(server: Server, page: Page) -> None:
     page.goto(server.url)
     about = page.locator("#about")
     about.get_by_text("talker:Talker").wait_for()
-    assert str(server.base / "model") in about.inner_text()
+    assert str(server.root / "model") in about.inner_text()
     assert page.locator("#content-type option").all_inner_texts()[0] == "application/json"
     page.get_by_label("Payload").fill('{"a": [1, 2]}')
     page.get_by_role("button", name="Send").click()
@@ -112,14 +112,14 @@ def test_what_others_ask_is_plotted(server: Server, page: Page) -> None:
 
 
 @needs_chromium
-def test_many_models_are_there_to_choose(start: Start, base: Path, page: Page) -> None:
+def test_many_models_are_there_to_choose(start: Start, root: Path, page: Page) -> None:
     name = "a/b <i>"
-    code = base / "models" / "x" / "model" / "code"
+    code = root / "models" / "x" / "model" / "code"
     code.mkdir(parents=True)
     script = "def model_fn(d): return 1\ndef input_fn(d, c): return d\ndef predict_fn(d, m): return d + '!'\n"
     (code / "inference.py").write_text(script)
     many = {"SAGEMAKER_MULTI_MODEL": "true", "MODEL_SERVER_PAGE": "on", "MODEL_HANDLER": ""}
-    server = start(base, **many).ready()
+    server = start(root, **many).ready()
     server.post("/models", json={"model_name": name, "url": str(code.parent)})
     page.goto(server.url)
     page.locator("#name option").wait_for(state="attached")

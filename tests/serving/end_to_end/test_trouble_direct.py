@@ -128,7 +128,7 @@ def test_a_body_that_stops_on_the_way_is_408(alone: Server) -> None:
 
 def test_a_handler_that_ignores_sigterm_and_leaves_threads_ends_soon(start: Start) -> None:
     server = start(MODEL_HANDLER="lost:Model", MODEL_SERVER_NGINX="off")
-    (server.base / "code/lost.py").write_text(LOST)
+    (server.root / "code/lost.py").write_text(LOST)
     server.ready()
     began = time.monotonic()
     server.terminate()
@@ -141,12 +141,12 @@ def test_a_handler_that_ignores_sigterm_and_leaves_threads_ends_soon(start: Star
 def test_a_copy_of_a_worker_counts_nothing_and_holds_no_connection(start: Start) -> None:
     """What a handler that calls os.fork() makes."""
     server = start(MODEL_HANDLER="lost:Model", MODEL_SERVER_NGINX="off")
-    (server.base / "code/lost.py").write_text(LOST)
+    (server.root / "code/lost.py").write_text(LOST)
     server.ready()
     (worker,) = server.workers()
     assert server.ask("fork") == worker
-    server.until((server.base / "copy").exists, "the copy has run")
-    copy = int((server.base / "copy").read_text() or server.until((server.base / "copy").read_text, "it has an id"))
+    server.until((server.root / "copy").exists, "the copy has run")
+    copy = int((server.root / "copy").read_text() or server.until((server.root / "copy").read_text, "it has an id"))
     server.until(lambda: not running(copy), "the copy has ended")
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         body = b'"fork and stay"'
@@ -168,13 +168,13 @@ def running(pid: int) -> bool:
     return False
 
 
-def test_answers_of_clients_that_have_left_are_not_computed(start: Start, base: Path) -> None:
+def test_answers_of_clients_that_have_left_are_not_computed(start: Start, root: Path) -> None:
     code = (
         "import time\nclass Slow:\n    batch_size = 1\n    def load(self, model_dir): pass\n"
         "    def predict(self, model, inputs):\n        time.sleep(inputs[0])\n        return inputs\n"
     )
-    (base / "code/slow.py").write_text(code)
-    server = start(base, MODEL_HANDLER="slow:Slow", MODEL_SERVER_NGINX="off").ready()
+    (root / "code/slow.py").write_text(code)
+    server = start(root, MODEL_HANDLER="slow:Slow", MODEL_SERVER_NGINX="off").ready()
 
     def ask_and_leave(_: int) -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
@@ -187,13 +187,13 @@ def test_answers_of_clients_that_have_left_are_not_computed(start: Start, base: 
     server.until(lambda: measured(server).get('byo_requests_total{status="499"}', 0) >= 6, "they are counted")
 
 
-def test_what_a_model_raises_beside_predict_is_answered(start: Start, base: Path) -> None:
+def test_what_a_model_raises_beside_predict_is_answered(start: Start, root: Path) -> None:
     """`cost` runs in the event loop, where SystemExit would end the connection's greenlet without an answer."""
     code = (
         "class Exits:\n    def load(self, model_dir): return 1\n    def cost(self, value): raise SystemExit(0)\n"
         "    def predict(self, model, inputs): return inputs\n"
     )
-    (base / "code/exits.py").write_text(code)
-    server = start(base, MODEL_HANDLER="exits:Exits", MODEL_SERVER_NGINX="off").ready()
+    (root / "code/exits.py").write_text(code)
+    server = start(root, MODEL_HANDLER="exits:Exits", MODEL_SERVER_NGINX="off").ready()
     assert server.post(json="x", timeout=20).status_code == 500
     assert "failed: SystemExit: 0" in server.log()

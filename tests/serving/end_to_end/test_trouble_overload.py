@@ -30,9 +30,9 @@ class Slow:
 """
 
 
-def start_slow(start: Start, base: Path, **environ: str) -> Server:
-    (base / "code/slow.py").write_text(SLOW)
-    server = start(base, MODEL_HANDLER="slow:Slow", **environ).ready()
+def start_slow(start: Start, root: Path, **environ: str) -> Server:
+    (root / "code/slow.py").write_text(SLOW)
+    server = start(root, MODEL_HANDLER="slow:Slow", **environ).ready()
     workers = int(environ.get("MODEL_SERVER_WORKERS", "1"))
     server.until(lambda: server.log().count("the model is loaded") == workers, "all workers are ready")
     with ThreadPoolExecutor(workers) as pool:  # so that each knows how slow it is
@@ -66,10 +66,10 @@ def at_a_rate(server: Server, each: float, rate: float, seconds: float) -> list[
 
 @pytest.mark.parametrize("switch", ["on", "off"])
 def test_twice_the_capacity_costs_no_throughput_and_the_rest_is_refused_at_once(
-    start: Start, base: Path, switch: str
+    start: Start, root: Path, switch: str
 ) -> None:
     environ = {"MODEL_SERVER_WORKERS": "2"} if switch == "on" else {"MODEL_SERVER_NGINX": "off"}
-    server = start_slow(start, base, MODEL_SERVER_QUEUE_SIZE="8", **environ)
+    server = start_slow(start, root, MODEL_SERVER_QUEUE_SIZE="8", **environ)
     capacity, seconds = 10.0 * int(environ.get("MODEL_SERVER_WORKERS", "1")), 4.0
     began = time.monotonic()
     answers = at_a_rate(server, 0.1, 2 * capacity, seconds)
@@ -88,8 +88,8 @@ def test_twice_the_capacity_costs_no_throughput_and_the_rest_is_refused_at_once(
     assert ask(server, 0.0).status == 200
 
 
-def test_the_log_tells_of_refusals_without_a_line_for_each(start: Start, base: Path) -> None:
-    server = start_slow(start, base, MODEL_SERVER_QUEUE_SIZE="2", MODEL_SERVER_ACCESS_LOG="off")
+def test_the_log_tells_of_refusals_without_a_line_for_each(start: Start, root: Path) -> None:
+    server = start_slow(start, root, MODEL_SERVER_QUEUE_SIZE="2", MODEL_SERVER_ACCESS_LOG="off")
     with ThreadPoolExecutor(40) as pool:
         statuses = [answer.status for answer in pool.map(lambda _: ask(server, 0.3), range(40))]
     assert set(statuses) == {200, 503}
@@ -97,8 +97,8 @@ def test_the_log_tells_of_refusals_without_a_line_for_each(start: Start, base: P
     assert len([line for line in server.log().splitlines() if "refused" in line or "upstream" in line]) < 5
 
 
-def test_who_has_given_up_is_not_computed_for(start: Start, base: Path) -> None:
-    server = start_slow(start, base)
+def test_who_has_given_up_is_not_computed_for(start: Start, root: Path) -> None:
+    server = start_slow(start, root)
     before = measured(server)["byo_batch_inputs_count"]
 
     def give_up(_: int) -> None:
@@ -112,9 +112,9 @@ def test_who_has_given_up_is_not_computed_for(start: Start, base: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_slow_model_is_not_queued_for_beyond_its_time_out(start: Start, base: Path) -> None:
+def test_a_slow_model_is_not_queued_for_beyond_its_time_out(start: Start, root: Path) -> None:
     """What cannot be answered in time is refused at once, however long the queue may be."""
-    server = start_slow(start, base, MODEL_SERVER_TIMEOUT="2")
+    server = start_slow(start, root, MODEL_SERVER_TIMEOUT="2")
     for _ in range(8):
         ask(server, 0.4)  # so that it is known to be slow: about 5 in 2 s
     with ThreadPoolExecutor(40) as pool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.serving.support.metrics import measured
-from tests.serving.support.server import make_base
+from tests.serving.support.server import make_root
 
 if TYPE_CHECKING:
     from tests.serving.support.server import Start
@@ -106,15 +106,15 @@ assert seen.endswith(b"x\\n")
 def test_what_a_killed_run_left_is_removed_by_the_next(start: Start, tmp_path: Path) -> None:
     (folder := tmp_path / "tmp").mkdir()
     (folder / "byo-serve-not-ours").mkdir()
-    first = start(make_base(tmp_path / "1"), TMPDIR=str(folder))
+    first = start(make_root(tmp_path / "1"), TMPDIR=str(folder))
     first.until(lambda: list(folder.glob("byo-serve-*/lock")), "it has begun")
     (left,) = (lock.parent for lock in folder.glob("byo-serve-*/lock"))
-    second = start(make_base(tmp_path / "2"), TMPDIR=str(folder)).ready()
+    second = start(make_root(tmp_path / "2"), TMPDIR=str(folder)).ready()
     assert left.exists()  # its owner lives
     os.kill(first.process.pid, signal.SIGKILL)
     first.until(lambda: not first.processes(), "all have ended")
     assert left.exists()
-    third = start(make_base(tmp_path / "3"), TMPDIR=str(folder)).ready()
+    third = start(make_root(tmp_path / "3"), TMPDIR=str(folder)).ready()
     assert not left.exists()
     assert (folder / "byo-serve-not-ours").exists()
     assert second.status() == third.status() == 200

@@ -93,10 +93,10 @@ class Model:
 
 def test_a_load_that_always_ends_its_process_is_tried_now_and_then_until_the_time_is_up(start: Start) -> None:
     server = start(MODEL_HANDLER="ends:Model", SAGEMAKER_STARTUP_TIMEOUT="6")
-    (server.base / "code/ends.py").write_text(ENDS.format("os._exit(3)"))
+    (server.root / "code/ends.py").write_text(ENDS.format("os._exit(3)"))
     assert server.ended() == 1
     assert "SAGEMAKER_STARTUP_TIMEOUT" in server.log()
-    assert 2 <= len((server.base / "loads").read_text()) <= 8
+    assert 2 <= len((server.root / "loads").read_text()) <= 8
     assert server.processes() == {}
 
 
@@ -107,9 +107,9 @@ def test_a_load_that_fails_at_first_is_tried_again_while_the_others_serve(start:
         try: os.mkdir(os.environ["SAGEMAKER_BASE_DIR"] + "/first")
         except FileExistsError: return
         {failure}"""
-    (server.base / "code/ends.py").write_text(ENDS.format(ends))
+    (server.root / "code/ends.py").write_text(ENDS.format(ends))
     both_ready(server.ready())
-    assert (server.base / "loads").read_text() == "xxx"
+    assert (server.root / "loads").read_text() == "xxx"
     assert ("exited with code 4" if "4" in failure else "the model cannot be loaded: ValueError") in server.log()
     assert [server.ask(n) for n in range(10)] == list(range(10))
 
@@ -218,18 +218,18 @@ def test_no_memory_is_an_error_of_its_request_only(start: Start) -> None:
 
 
 @pytest.mark.parametrize("where", ["import", "model_fn", "predict_fn"])
-def test_one_of_many_models_that_ends_its_process_leaves_the_others(start: Start, base: Path, where: str) -> None:
+def test_one_of_many_models_that_ends_its_process_leaves_the_others(start: Start, root: Path, where: str) -> None:
     """At import, while it is loaded, and when it is asked."""
     for name in ("good", "bad"):
-        (code := base / "models" / name / "code").mkdir(parents=True)
+        (code := root / "models" / name / "code").mkdir(parents=True)
         (code / "inference.py").write_text(
             "import os\nBAD = %r\nif BAD == 'import': os._exit(3)\n"
             "def model_fn(model_dir):\n    if BAD == 'model_fn': os._exit(4)\n"
             "def predict_fn(data, model):\n    if BAD == 'predict_fn': os._exit(3)\n    return data\n"
             % (where if name == "bad" else "")
         )
-    server = start(base, MODEL_HANDLER="", SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_WORKERS="2").ready()
-    urls = {name: {"model_name": name, "url": str(base / "models" / name)} for name in ("good", "bad")}
+    server = start(root, MODEL_HANDLER="", SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_WORKERS="2").ready()
+    urls = {name: {"model_name": name, "url": str(root / "models" / name)} for name in ("good", "bad")}
     assert server.post("/models", json=urls["good"]).status_code == 200
     answer = server.post("/models", json=urls["bad"])
     if where == "predict_fn":

@@ -160,13 +160,13 @@ class Sized:
 """
 
 
-def start_sized(start: Start, base: Path, **environ: str) -> Any:
-    (base / "code/sized.py").write_text(HANDLER)
-    return start(base, MODEL_HANDLER="sized:Sized", **environ).ready()
+def start_sized(start: Start, root: Path, **environ: str) -> Any:
+    (root / "code/sized.py").write_text(HANDLER)
+    return start(root, MODEL_HANDLER="sized:Sized", **environ).ready()
 
 
-def test_requests_of_several_connections_wait_for_each_other(start: Start, base: Path) -> None:
-    server = start_sized(start, base)
+def test_requests_of_several_connections_wait_for_each_other(start: Start, root: Path) -> None:
+    server = start_sized(start, root)
     words = ["a" * (7 - n) for n in range(7)]
     with ThreadPoolExecutor(9) as pool:
         answers = list(pool.map(server.ask, words))
@@ -179,7 +179,7 @@ def test_requests_of_several_connections_wait_for_each_other(start: Start, base:
     assert 0.55 < time.monotonic() - began < 3
 
 
-def test_a_request_that_cost_refuses_fails_alone(start: Start, base: Path) -> None:
-    server = start_sized(start, base, MODEL_SERVER_BATCH_DELAY_MS="0")
+def test_a_request_that_cost_refuses_fails_alone(start: Start, root: Path) -> None:
+    server = start_sized(start, root, MODEL_SERVER_BATCH_DELAY_MS="0")
     assert server.post(json=5).status_code == 500  # an int has no len
     assert server.ask("abc") == ["abc", 1, 0]

@@ -41,14 +41,14 @@ FIGURES = '{"MaxConcurrentTransforms": 7, "MaxPayloadInMB": 9, "BatchStrategy": 
 
 @pytest.mark.parametrize("brought", ["handler", "inference.py"])
 @pytest.mark.parametrize(("batch", "named"), [("true", True), ("True", False)])
-def test_the_models_own_figures_are_told(start: Start, base: Path, brought: str, batch: str, named: bool) -> None:
+def test_the_models_own_figures_are_told(start: Start, root: Path, brought: str, batch: str, named: bool) -> None:
     if brought == "handler":
         toy = f"from toy import Toy\n\nclass Own(Toy):\n    execution_parameters = {FIGURES}\n"
-        (base / "code" / "own.py").write_text(toy)
+        (root / "code" / "own.py").write_text(toy)
     else:
         script = f"execution_parameters = {FIGURES}\ndef model_fn(d): return lambda x: x\n"
-        (base / "code" / "inference.py").write_text(script)
-    server = start(base, MODEL_HANDLER="own:Own" if brought == "handler" else "", SAGEMAKER_BATCH=batch).ready()
+        (root / "code" / "inference.py").write_text(script)
+    server = start(root, MODEL_HANDLER="own:Own" if brought == "handler" else "", SAGEMAKER_BATCH=batch).ready()
     expected = json.loads(FIGURES)
     if not named:
         del expected["BatchStrategy"]

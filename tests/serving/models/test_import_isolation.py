@@ -59,14 +59,14 @@ def make(tmp_path: Path) -> Iterator[Any]:
         code.forget()
 
 
-def load(code: ModelCode) -> Any:
+def load_module(code: ModelCode) -> Any:
     with code.active():
         return importlib.import_module("main_of_it")
 
 
 def test_each_model_finds_its_own(make: Any) -> None:
     a, b = make("a"), make("b")
-    first, second = load(a), load(b)
+    first, second = load_module(a), load_module(b)
     for code, module, word in ((a, first, "a"), (b, second, "b"), (a, first, "a")):
         assert (module.helper.WORD, module.packed, module.part) == (word, f"part of {word}", f"part of {word}")
         with code.active():
@@ -80,7 +80,7 @@ def test_models_load_and_run_at_once(make: Any) -> None:
     wrong: list[str] = []
 
     def work(number: int) -> None:
-        module = load(codes[number])
+        module = load_module(codes[number])
         for _ in range(200):
             with codes[number].active():
                 if (module.late(), module.dynamic()) != (f"later m{number}", f"m{number}"):
@@ -97,7 +97,7 @@ def test_models_load_and_run_at_once(make: Any) -> None:
 def test_what_a_model_had_is_forgotten_with_it(make: Any) -> None:
     before = set(sys.modules)
     code = make("gone")
-    load(code)
+    load_module(code)
     assert f"{code.package}.pack.part" in sys.modules
     code.forget()
     assert set(sys.modules) == before
@@ -176,7 +176,7 @@ def test_a_module_that_all_share_gets_no_models_modules(
     monkeypatch.syspath_prepend(str(image))
     try:
         own, none = make("own", main_of_it="import shared, helper"), make("none")
-        first = load(own)
+        first = load_module(own)
         assert (first.helper.WORD, first.shared.helper.WORD) == ("own", "of all")
         with own.active():
             assert first.shared.late() == "of all"
@@ -215,10 +215,10 @@ def test_two_models_that_import_through_each_others_names_end(make: Any) -> None
 def test_pickles_made_anywhere_find_the_models_classes(make: Any) -> None:
     """Those of the training, with plain names, and those of another worker, where the package has another number."""
     a, b = make("a"), make("b")
-    made = pickle.dumps(load(a).Thing(), 0)
+    made = pickle.dumps(load_module(a).Thing(), 0)
     number = f"{a.package}.".encode()
     for code in (a, b):
-        thing = load(code).Thing
+        thing = load_module(code).Thing
         for text in (made.replace(number, b""), made.replace(number, b"_model_999999."), made):
             with code.active():
                 in_python = pickle._Unpickler(io.BytesIO(text)).load()
@@ -229,7 +229,7 @@ def test_pickles_made_anywhere_find_the_models_classes(make: Any) -> None:
 
 def test_byte_code_is_neither_written_nor_read(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    assert load(make("v1")).helper.WORD == "v1"
+    assert load_module(make("v1")).helper.WORD == "v1"
     assert not list(tmp_path.rglob("__pycache__"))
     py_compile.compile(str(tmp_path / "v1" / "helper.py"))
     # Another version of the same size and time, as in archives whose times are all the same.
@@ -237,7 +237,7 @@ def test_byte_code_is_neither_written_nor_read(make: Any, tmp_path: Path, monkey
     times = helper.stat().st_atime_ns, helper.stat().st_mtime_ns
     helper.write_text("WORD = 'v2'")
     os.utime(helper, ns=times)
-    assert load(ModelCode([tmp_path / "v1"])).helper.WORD == "v2"
+    assert load_module(ModelCode([tmp_path / "v1"])).helper.WORD == "v2"
 
 
 def test_a_missing_module_is_named_as_the_code_names_it(make: Any) -> None:
@@ -273,7 +273,7 @@ thread = threading.Thread(target=look); thread.start(); thread.join()
 """
     for word in "ab":
         code = make(word, main_of_it=text)
-        assert load(code).found == [f"later {word}"]
+        assert load_module(code).found == [f"later {word}"]
 
 
 def test_other_threads_see_nothing_of_it(make: Any) -> None:

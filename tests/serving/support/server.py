@@ -30,16 +30,16 @@ SETTINGS = ("SAGEMAKER_", "MODEL_SERVER_", "MODEL_HANDLER", "LOG_FORMAT", "GUNIC
 class Server:
     """A `serve` process and all that it starts, told apart by a mark in their environment."""
 
-    def __init__(self, base: Path, environ: dict[str, str], prefix: Sequence[str], cwd: Path | None) -> None:
-        self.base = base
-        self.cwd = cwd or base
+    def __init__(self, root: Path, environ: dict[str, str], prefix: Sequence[str], cwd: Path | None) -> None:
+        self.root = root
+        self.cwd = cwd or root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.mark = f"BYO_TEST_MARK={uuid.uuid4().hex}"
-        self.log_file = base / "log"
+        self.log_file = root / "log"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
         inherited.update(
-            SAGEMAKER_BASE_DIR=str(base),
+            SAGEMAKER_BASE_DIR=str(root),
             SAGEMAKER_BIND_TO_PORT=str(self.port),
             MODEL_SERVER_WORKERS="1",
             PYTHONDONTWRITEBYTECODE="1",
@@ -158,7 +158,7 @@ class Server:
 Start = Callable[..., Server]
 
 
-def make_base(folder: Path, handler: str = TOY) -> Path:
+def make_root(folder: Path, handler: str = TOY) -> Path:
     """An /opt/ml with an empty model, and one of the handlers in handlers/ as the user's code."""
     for name in ("model", "code"):
         (folder / name).mkdir(parents=True)
@@ -171,14 +171,14 @@ def servers_below(folder: Callable[[], Path]) -> Iterator[Start]:
     servers: list[Server] = []
 
     def start(
-        base: Path | None = None,
+        root: Path | None = None,
         prefix: Sequence[str] = (),
         cwd: Path | None = None,
         handler: str = TOY,
         **environ: str,
     ) -> Server:
-        base = base or make_base(folder(), handler)
-        server = Server(base, {"MODEL_HANDLER": handler, **environ}, prefix, cwd)
+        root = root or make_root(folder(), handler)
+        server = Server(root, {"MODEL_HANDLER": handler, **environ}, prefix, cwd)
         servers.append(server)
         return server
 

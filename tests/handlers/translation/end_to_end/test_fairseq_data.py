@@ -81,15 +81,15 @@ def test_lower_case_cannot_be_asked_for_binary_text(make_job: MakeJob) -> None:
 @pytest.mark.slow
 def test_the_folder_as_it_is_uploaded_trains_and_is_served(text: Path, tmp_path: Path) -> None:
     """With `tmp`, `test` and `code`: text that is cut, but no binary text, for the sample's --destdir is elsewhere."""
-    base = tmp_path / "ml"
-    tree = make_tree_below(base, [], **{**ABLE, "eval_bleu": "false"})
+    root = tmp_path / "ml"
+    tree = make_tree_below(root, [], **{**ABLE, "eval_bleu": "false"})
     shutil.copytree(text, tree.paths.data / "training", dirs_exist_ok=True)
     done = tree.train()
     assert done.status == 0, done.reason
-    assert {name: manifest_of(base / "model")[name] for name in CONVENTIONS} == CONVENTIONS
+    assert {name: manifest_of(root / "model")[name] for name in CONVENTIONS} == CONVENTIONS
     pairs = list(sample.pairs(40, seed=12))
-    with servers_below(lambda: base) as start:
-        server = start(base, MODEL_HANDLER="").ready(timeout_s=90)
+    with servers_below(lambda: root) as start:
+        server = start(root, MODEL_HANDLER="").ready(timeout_s=90)
         answers = server.ask([german for german, _ in pairs])
         escaped = server.ask([german.replace("&", "&amp;") for german, _ in pairs])
     right = sum(

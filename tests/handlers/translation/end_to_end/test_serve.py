@@ -26,11 +26,11 @@ SECOND, SECONDS = "Mein Bruder mag die grüne Tür am Fluss.", "My brother likes
 @pytest.fixture(scope="module")
 def server(able: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two workers that are told nothing: the model remembers its handler."""
-    base = tmp_path_factory.mktemp("serve") / "ml"
-    shutil.copytree(able, base / "model")
-    (base / "model" / "handler.json").write_text('{"handler": "byo_container.handlers.translation:Translation"}')
-    with servers_below(lambda: base) as start:
-        yield start(base, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready(timeout_s=90)
+    root = tmp_path_factory.mktemp("serve") / "ml"
+    shutil.copytree(able, root / "model")
+    (root / "model" / "handler.json").write_text('{"handler": "byo_container.handlers.translation:Translation"}')
+    with servers_below(lambda: root) as start:
+        yield start(root, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready(timeout_s=90)
 
 
 def post(server: Server, body: str, kind: str, accept: str = "") -> Any:
@@ -130,24 +130,24 @@ def test_many_clients_each_get_their_own_and_a_bad_one_fails_alone(server: Serve
 
 @pytest.mark.slow
 def test_a_directory_that_fairseq_made(able: Path, tmp_path: Path) -> None:
-    base = tmp_path / "ml"
-    shutil.copytree(able, base / "model")
-    (base / "model" / "translation.json").unlink()
-    (base / "model" / "checkpoint.pt").rename(base / "model" / "checkpoint_best.pt")
-    (base / "model" / "codes").rename(base / "model" / "bpe.codes")
-    with servers_below(lambda: base) as start:
-        assert start(base, MODEL_HANDLER="translation").ready(timeout_s=90).ask(QUESTION) == ANSWER
+    root = tmp_path / "ml"
+    shutil.copytree(able, root / "model")
+    (root / "model" / "translation.json").unlink()
+    (root / "model" / "checkpoint.pt").rename(root / "model" / "checkpoint_best.pt")
+    (root / "model" / "codes").rename(root / "model" / "bpe.codes")
+    with servers_below(lambda: root) as start:
+        assert start(root, MODEL_HANDLER="translation").ready(timeout_s=90).ask(QUESTION) == ANSWER
 
 
 @pytest.mark.slow
 def test_a_checkpoint_with_code_in_it_is_not_served(able: Path, tmp_path: Path) -> None:
     from tests.handlers.translation.checkpoints import Bomb, change
 
-    base = tmp_path / "ml"
-    shutil.copytree(able, base / "model")
-    change(base / "model" / "checkpoint.pt", lambda state: state.update(extra=Bomb(tmp_path / "mark")))
-    with servers_below(lambda: base) as start:
-        server = start(base, MODEL_HANDLER="translation")
+    root = tmp_path / "ml"
+    shutil.copytree(able, root / "model")
+    change(root / "model" / "checkpoint.pt", lambda state: state.update(extra=Bomb(tmp_path / "mark")))
+    with servers_below(lambda: root) as start:
+        server = start(root, MODEL_HANDLER="translation")
         server.until(lambda: server.status() == 500, "/ping is 500", 90)
         assert "could run code" in server.log()
     assert not (tmp_path / "mark").exists()

@@ -123,11 +123,11 @@ def test_the_digits_of_float32_are_the_same_in_json_and_csv() -> None:
 
 
 @pytest.mark.slow
-def test_torchscript_is_served_without_any_code(start: Start, base: Path) -> None:
+def test_torchscript_is_served_without_any_code(start: Start, root: Path) -> None:
     """And the log says whose defaults do it."""
-    torch.jit.trace(torch.nn.Softplus(), torch.ones(1)).save(str(base / "model" / "model.pt"))
-    (base / "model" / "handler.json").unlink(missing_ok=True)
-    server = start(base, MODEL_HANDLER="").ready()
+    torch.jit.trace(torch.nn.Softplus(), torch.ones(1)).save(str(root / "model" / "model.pt"))
+    (root / "model" / "handler.json").unlink(missing_ok=True)
+    server = start(root, MODEL_HANDLER="").ready()
     assert server.ask([[100]]) == [[100.0]]
     answer = server.post(data=b"100,200\n", headers={"Content-Type": "text/csv", "Accept": "text/csv"})
     assert (answer.status_code, answer.text) == (200, "100.0\n200.0\n")

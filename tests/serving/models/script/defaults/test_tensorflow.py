@@ -217,10 +217,10 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_saved_model_is_served_without_any_code(start: Start, base: Path) -> None:
-    save(pytest.importorskip("tensorflow"), base / "model" / "1")
-    (base / "model" / "handler.json").unlink(missing_ok=True)
-    server = start(base, MODEL_HANDLER="").ready(timeout_s=90)
+def test_a_saved_model_is_served_without_any_code(start: Start, root: Path) -> None:
+    save(pytest.importorskip("tensorflow"), root / "model" / "1")
+    (root / "model" / "handler.json").unlink(missing_ok=True)
+    server = start(root, MODEL_HANDLER="").ready(timeout_s=90)
     assert server.ask({"instances": [[1, 2]]}) == {"predictions": [[2.0, 4.0]]}
     refused = server.post(json={"instances": [[1, 2, 3]]})
     assert (refused.status_code, refused.json()["code"]) == (400, 400)
@@ -230,10 +230,10 @@ def test_a_saved_model_is_served_without_any_code(start: Start, base: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_saved_model_is_one_of_many(start: Start, base: Path) -> None:
-    folder = base / "models" / "double"
+def test_a_saved_model_is_one_of_many(start: Start, root: Path) -> None:
+    folder = root / "models" / "double"
     save(pytest.importorskip("tensorflow"), folder / "1")
-    server = start(base, MODEL_HANDLER="", SAGEMAKER_MULTI_MODEL="true").ready()
+    server = start(root, MODEL_HANDLER="", SAGEMAKER_MULTI_MODEL="true").ready()
     loaded = server.post("/models", json={"model_name": "double", "url": str(folder)}, timeout=90)
     assert loaded.status_code == 200, loaded.text
     answer = server.post("/models/double/invoke", json={"instances": [[1, 2]]})
