@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from byo_container.container.failure import JobError
 from byo_container.serving.codecs import media_types
 from byo_container.serving.errors import RequestError
 
@@ -55,20 +54,6 @@ class Form:
 
 
 ONE, MANY = Form(many=False), Form(many=True)
-
-
-MEANINGS = {
-    "batched": "a list in JSON and the rows of an npy are inputs",
-    "csv_squeeze": "a row of CSV that has one cell is a text",
-}
-
-
-def wanted(handler: object, name: str, attribute: str = "batched") -> bool:
-    """What a handler says by one of the attributes in MEANINGS. Raises JobError."""
-    value = getattr(handler, attribute, False)
-    if not isinstance(value, bool):
-        raise JobError(f"{name}.{attribute} is {value!r}; it must be True ({MEANINGS[attribute]}) or False")
-    return value
 
 
 def squeezed(rows: list[list[str]]) -> list[Any]:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from byo_container.container import log
 from byo_container.container.discovery import HandlerReference, put_on_path
 from byo_container.container.failure import JobError, JobStopped, report
-from byo_container.container.handler import Handler
+from byo_container.container.handler import Handler, overridden
 from byo_container.container.job import TrainingJob, read_job
 from byo_container.container.paths import Paths
 
@@ -40,7 +40,7 @@ def main(target: str, source: str = "the command line") -> int:
 
 def declare_for(handler_class: type[Handler], job: TrainingJob[Any]) -> TrainingJob[Any]:
     """The job with the hyperparameters that a handler class declares; all of them where it declares none."""
-    if not hasattr(handler_class, "train"):
+    if overridden(handler_class, "train") is None:
         raise JobError(f"{handler_class.__module__}:{handler_class.__qualname__} has no method train(job)")
     declared = getattr(handler_class, "Hyperparameters", None)
     return job.declare(declared) if declared else job

@@ -25,10 +25,10 @@ from byo_container.serving.engine.streaming import Step, stepping
 from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY, Share, of_worker
 from byo_container.serving.metrics import prometheus
-from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models import sessions
-from byo_container.serving.models.handler.class_check import made
-from byo_container.serving.models.handler.predict import Asked, Predicting, batch_policy_of
+from byo_container.serving.models.handler.class_check import create
+from byo_container.serving.models.handler.predict import InputsWithContext, Predictor
+from byo_container.serving.models.handler.traits import HandlerTraits
 from byo_container.serving.models.servable import Reply, Request, as_request
 from byo_container.serving.settings import Settings
 
@@ -55,13 +55,14 @@ class HandlerModel:
         return {"handler": self._reference.target, "source": self._reference.source, "model": str(self._model_dir)}
 
     def load(self) -> None:
-        handler = made(self._reference.load(), self._reference.target)
-        self.batch_policy = batch_policy_of(handler, self._settings)
-        self._batched = envelopes.wanted(handler, self._reference.target)
-        self._squeezes = envelopes.wanted(handler, self._reference.target, "csv_squeeze")
-        own = getattr(handler, "execution_parameters", {})
-        self.execution_parameters = batch_transform.checked(own, self._reference.target)
-        self._predicting = Predicting(handler, handler.load(self._model_dir), self._reference.target, self._settings)
+        name = self._reference.target
+        handler = create(self._reference.load(), name)
+        HandlerTraits.of(handler, name).batch_policy(self._settings)  # a mistake is reported before the model is loaded
+        model = handler.load(self._model_dir)
+        self._traits = HandlerTraits.of(handler, name)  # `load` may have set what depends on the model
+        self._predictor = Predictor(self._traits, model, self._settings)
+        self.batch_policy = self._traits.batch_policy(self._settings)
+        self.execution_parameters = self._traits.execution_parameters
 
     def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
         with Share(self._budgets.values) as share:
@@ -77,14 +78,14 @@ class HandlerModel:
         began = time.perf_counter()
         inputs, many = self._decoded(request.body, media, share)
         form = MANY if many else ONE
-        if self._batched and not many:
+        if self._traits.batched and not many:
             inputs, form = beside(envelopes.split, inputs[0])
-        if self._squeezes and media.name == media_types.CSV:
+        if self._traits.csv_squeeze and media.name == media_types.CSV:
             inputs = beside(envelopes.squeezed, inputs)
-        work = beside(self._predicting.work, inputs)
+        work = beside(self._predictor.work, inputs)
         prometheus.stages["decode"].observe(time.perf_counter() - began)
-        if self._predicting.asks:
-            return self._respond_asked(request, inputs, work, form, answer_type, submit)
+        if self._traits.takes_context:
+            return self._respond_with_context(request, inputs, work, form, answer_type, submit)
         if form.parameters:
             raise RequestError(400, "this model takes no parameters; leave 'parameters' out")
         outputs = work.outputs(submit) if inputs else []
@@ -98,20 +99,20 @@ class HandlerModel:
             found: tuple[list[Any], bool] = _beside_loop(media_types.decode, body, media)
         return found
 
-    def _respond_asked(
+    def _respond_with_context(
         self, request: Request, inputs: list[Any], work: Work, form: Form, answer_type: str, submit: Callable[..., Any]
     ) -> Reply:
         """For a handler that wants to know of the requests themselves, and of their sessions."""
-        invocation, ended = sessions.attend(self._settings.session_s, request.header, inputs)
-        invocation.parameters = form.parameters
+        context, ended = sessions.attend(self._settings.session_s, request.header, inputs)
+        context.parameters = form.parameters
         if ended:
             reply = Reply(b"{}", media_types.JSON)
         else:
-            outputs = work.outputs(submit, lambda inputs: Asked(inputs, invocation)) if inputs else []
+            outputs = work.outputs(submit, lambda inputs: InputsWithContext(inputs, context)) if inputs else []
             reply = self._reply(outputs, form, answer_type, submit)
-        media = invocation.content_type or reply.content_type
+        media = context.content_type or reply.content_type
         try:
-            return replace(reply, content_type=media, headers=tuple(invocation.reply_headers.items()))
+            return replace(reply, content_type=media, headers=tuple(context.reply_headers.items()))
         except BaseException:  # a header that no answer may have: nobody will read the stream, nor close it
             if reply.stream:
                 reply.stream.close()
@@ -124,7 +125,7 @@ class HandlerModel:
                 raise RequestError(400, f"record {number}: {output}" if form.many else str(output))
             streams = streams or streaming.is_stream(output)
         if streams:
-            within = stepping(submit, self._predicting.mode)
+            within = stepping(submit, self._predictor.mode)
             stream = streaming.of_outputs(outputs, within, answer_type, form.many)
             if not form.many or answer_type == streaming.EVENTS:
                 return Reply(b"", stream.content_type, stream=stream)
@@ -138,14 +139,14 @@ class HandlerModel:
         return Reply(body, media_types.labelled(answer_type))
 
     def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
-        if not self._predicting.converses:
+        if not self._traits.converse:
             return as_request(self.respond, message, conversation, submit)
-        step = Step(lambda: self._predicting.answer(message, conversation))
-        return streaming.values_of(step, stepping(submit, self._predicting.mode))
+        step = Step(lambda: self._predictor.converse(message, conversation))
+        return streaming.values_of(step, stepping(submit, self._predictor.mode))
 
     def compute(self, items: list[list[Any]]) -> list[Any]:
         """`predict` on the inputs of all requests at once; where that fails, on those of half of them."""
-        found = bisect_failures.outcomes(self._predicting.of_requests, items)
+        found = bisect_failures.outcomes(self._predictor.predict_requests, items)
         return [RequestError(400, str(one)) if isinstance(one, InputError) else one for one in found]
 
 

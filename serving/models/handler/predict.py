@@ -1,155 +1,127 @@
-"""A handler's `predict`: called with batches as it likes them, its outputs given back to whom they belong."""
+"""Calls a handler's `predict`: inputs of several requests together, in batches that it allows, and the outputs back."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from byo_container.container.failure import JobError
-from byo_container.container.handler import Conversation, Handler, RequestContext
+from byo_container.container.handler import Conversation, RequestContext
 from byo_container.serving.devices import inference_mode
 from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.slices import Work
 from byo_container.serving.engine.streaming import Around
 from byo_container.serving.models.handler.outputs import outputs_of
+from byo_container.serving.models.handler.traits import HandlerTraits
 from byo_container.serving.settings import Settings
 
-# An input → the inputs that it holds; None where it is one by itself.
-Split = Callable[[Any], list[Any] | None]
-# An input and the outputs of those that it holds → its output.
-Join = Callable[[Any, list[Any]], Any]
+JoinOutputs = Callable[[list[Any]], list[Any]]
+"""The outputs of a request's parts to the outputs of its inputs."""
 
 
-class Asked(list[Any]):
-    """A request's inputs, with what else the handler wants to know of it."""
+class InputsWithContext(list[Any]):
+    """The inputs of a request, for a handler that uses its context."""
 
-    def __init__(self, inputs: list[Any], invocation: RequestContext) -> None:
+    def __init__(self, inputs: list[Any], context: RequestContext) -> None:
         super().__init__(inputs)
-        self.invocation = invocation
+        self.context = context
 
 
-class Predicting:
-    """A handler with its model. In compute threads, but for `work`."""
+class Predictor:
+    """A handler and its loaded model. `work` is called in the event loop or beside it, the rest in compute threads."""
 
-    def __init__(self, handler: Handler, model: Any, name: str, settings: Settings) -> None:
-        self._predict_fn = handler.predict
-        self._converse = getattr(handler, "converse", None)
+    def __init__(self, traits: HandlerTraits, model: Any, settings: Settings) -> None:
+        self._traits = traits
         self._model = model
-        self.asks = "requests" in inspect.signature(handler.predict).parameters
-        """Whether `predict` wants to know of the requests that its inputs came with."""
-        self._name = name
-        self._batching = batch_policy_of(handler, settings)
-        # A handler that says nothing gets a request of many records in one piece, as large as it may be.
-        self._in_pieces = bool(settings.batch_size or settings.batch_cost) or hasattr(handler, "batch_size")
-        self._cost: Callable[[Any], float] | None = getattr(handler, "cost", None)
-        self._split, self._join = splitting_of(handler)
-        self.mode: Around = (
-            partial(inference_mode, settings.autocast) if getattr(handler, "inference_mode", True) else nullcontext
-        )
+        self._policy = traits.batch_policy(settings)
+        self._splits_requests = traits.splits_requests(settings)
+        self.mode: Around = partial(inference_mode, settings.autocast) if traits.inference_mode else nullcontext
+        """The context manager around every call of the model."""
 
-    @property
-    def converses(self) -> bool:
-        """Whether the handler answers a WebSocket's messages itself."""
-        return self._converse is not None
-
-    def answer(self, message: str | bytes, conversation: Conversation) -> Any:
-        """What the handler answers to one message."""
-        return self._converse(self._model, message, conversation) if self._converse else None
+    def converse(self, message: str | bytes, conversation: Conversation) -> Any:
+        """The handler's answer to one WebSocket message; None where it has no `converse`."""
+        converse = self._traits.converse
+        return converse(self._model, message, conversation) if converse else None
 
     def work(self, inputs: list[Any]) -> Work:
-        """What is to be computed for a request, in slices where it is more than one call may have. In the event loop,
-        or beside it where the request is large. Raises what `cost` and `split` raise."""
-        parts, join = self._parts(inputs, self._split) if self._split else (inputs, None)
-        if not self._in_pieces:
-            return Work(parts, max(map(self._cost, parts), default=0.0) if self._cost else 0.0, join=join)
-        costs = [self._cost(value) for value in parts] if self._cost else [0.0] * len(parts)
-        dearest = max(costs, default=0.0)
-        if len(parts) <= self._batching.max_size and (
-            len(parts) < 2 or len(parts) * dearest <= self._batching.max_cost
-        ):
-            return Work(parts, dearest, join=join)
-        return Work(parts, dearest, pieces(costs, self._batching), costs, join)
+        """What is to be computed for a request, in slices where it is larger than a batch. Raises what the handler's
+        `cost` and `split` raise."""
+        parts, join = self._split(inputs)
+        if not self._splits_requests:
+            return Work(parts, max(self._costs(parts), default=0.0) if self._traits.cost else 0.0, join=join)
+        costs = self._costs(parts)
+        max_cost = max(costs, default=0.0)
+        size = len(parts)
+        if size <= self._policy.max_size and (size < 2 or size * max_cost <= self._policy.max_cost):
+            return Work(parts, max_cost, join=join)
+        return Work(parts, max_cost, sub_batches(costs, self._policy), costs, join)
 
-    def _parts(self, inputs: list[Any], split: Split) -> tuple[list[Any], Callable[[list[Any]], list[Any]] | None]:
-        """The inputs, those that hold several split into these, and what puts the outputs together again."""
-        found = [split(value) for value in inputs]
-        if not any(found):
-            return inputs, None
-
-        def join(outputs: list[Any]) -> list[Any]:
-            left = iter(outputs)
-            return [
-                self._join(value, [next(left) for _ in parts]) if parts else next(left)
-                for value, parts in zip(inputs, found, strict=True)
-            ]
-
-        return list(chain.from_iterable(parts or [value] for value, parts in zip(inputs, found, strict=True))), join
-
-    def of_requests(self, requests: list[Any]) -> list[list[Any]]:
-        """The outputs for each request's inputs, predicted together."""
-        asked = [inputs.invocation for inputs in requests for _ in inputs] if self.asks else []
-        outputs = iter(self._of_inputs(list(chain.from_iterable(requests)), asked))
+    def predict_requests(self, requests: list[list[Any]]) -> list[list[Any]]:
+        """The outputs of each request, whose inputs are predicted together. The requests are InputsWithContext where
+        the handler uses contexts."""
+        inputs = list(chain.from_iterable(requests))
+        outputs = iter(self._predict_all(inputs, self._contexts(requests)))
         return [[next(outputs) for _ in inputs] for inputs in requests]
 
-    def _of_inputs(self, inputs: list[Any], asked: list[Any]) -> list[Any]:
-        if not self._in_pieces:
-            return self._predict(inputs, asked)
-        costs = [self._cost(value) for value in inputs] if self._cost else [0.0] * len(inputs)
+    def _contexts(self, requests: list[Any]) -> list[RequestContext]:
+        """The context of each input; none where the handler does not use them."""
+        return [inputs.context for inputs in requests for _ in inputs] if self._traits.takes_context else []
+
+    def _predict_all(self, inputs: list[Any], contexts: list[RequestContext]) -> list[Any]:
+        if not self._splits_requests:
+            return self._predict(inputs, contexts)
         outputs: list[Any] = [None] * len(inputs)
-        for piece in pieces(costs, self._batching):
-            predicted = self._predict(
-                [inputs[number] for number in piece], [asked[number] for number in piece if asked]
-            )
-            for number, output in zip(piece, predicted, strict=True):
+        for numbers in sub_batches(self._costs(inputs), self._policy):
+            batch = [inputs[number] for number in numbers]
+            predicted = self._predict(batch, [contexts[number] for number in numbers if contexts])
+            for number, output in zip(numbers, predicted, strict=True):
                 outputs[number] = output
         return outputs
 
-    def _predict(self, inputs: list[Any], asked: list[Any]) -> list[Any]:
+    def _predict(self, inputs: list[Any], contexts: list[RequestContext]) -> list[Any]:
         with self.mode():
-            told = {"requests": asked} if self.asks else {}
-            return outputs_of(self._predict_fn(self._model, inputs, **told), len(inputs), self._name)
+            returned = self._traits.predict(self._model, inputs, contexts)
+            return outputs_of(returned, len(inputs), self._traits.name)
+
+    def _costs(self, inputs: list[Any]) -> list[float]:
+        cost = self._traits.cost
+        return [cost(value) for value in inputs] if cost else [0.0] * len(inputs)
+
+    def _split(self, inputs: list[Any]) -> tuple[list[Any], JoinOutputs | None]:
+        """The inputs, those that hold several split into these; and the function that joins the outputs again, where
+        any was split."""
+        split, join = self._traits.split, self._traits.join
+        if not split or not join:
+            return inputs, None
+        parts_of = [split(value) for value in inputs]
+        if not any(parts_of):
+            return inputs, None
+
+        def join_outputs(outputs: list[Any]) -> list[Any]:
+            left = iter(outputs)
+            return [
+                join(value, [next(left) for _ in parts]) if parts else next(left)
+                for value, parts in zip(inputs, parts_of, strict=True)
+            ]
+
+        return list(_flattened(inputs, parts_of)), join_outputs
 
 
-def batch_policy_of(handler: object, settings: Settings) -> BatchPolicy:
-    """How a handler wants its requests put together, and what the environment says instead. Raises JobError."""
-    size = settings.batch_size or _told(handler, "batch_size", 1, BatchPolicy.max_size)
-    delay = settings.batch_delay_ms if settings.batch_delay_ms is not None else _told(handler, "batch_delay_ms", 0, 0)
-    cost = settings.batch_cost or _told(handler, "batch_cost", 0, BatchPolicy.max_cost)
-    if cost < BatchPolicy.max_cost and not hasattr(handler, "cost"):
-        raise JobError(f"{_name(handler)} has a limit of cost for its batches, and no method cost(input)")
-    return BatchPolicy(int(size), delay / 1000, cost)
+def _flattened(inputs: list[Any], parts_of: list[list[Any] | None]) -> Iterator[Any]:
+    for value, parts in zip(inputs, parts_of, strict=True):
+        yield from parts or [value]
 
 
-def splitting_of(handler: object) -> tuple[Split | None, Join]:
-    """The methods of a handler whose inputs may hold several, such as a list of texts. Raises JobError."""
-    split, join = getattr(handler, "split", None), getattr(handler, "join", None)
-    if (split is None) != (join is None):
-        raise JobError(f"{_name(handler)} has one of split(input) and join(input, outputs); it must have both or none")
-    return split, join or (lambda value, outputs: outputs)
-
-
-def _told(handler: object, name: str, low: float, default: float) -> float:
-    value = getattr(handler, name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= low:
-        raise JobError(f"{_name(handler)}.{name} is {value!r}; it must be a number, at least {low}")
-    return value
-
-
-def _name(handler: object) -> str:
-    return f"{type(handler).__module__}:{type(handler).__qualname__}"
-
-
-def pieces(costs: list[float], batching: BatchPolicy) -> list[list[int]]:
-    """The numbers of the inputs for each call: cheapest first, no call with more than it may have."""
-    found: list[list[int]] = []
+def sub_batches(costs: list[float], policy: BatchPolicy) -> list[list[int]]:
+    """The indices of the inputs of each call, sorted by cost, within the limits of a batch. An input above the limit
+    of cost is a call of its own."""
+    batches: list[list[int]] = []
     for number in sorted(range(len(costs)), key=costs.__getitem__):
-        together = len(found[-1]) + 1 if found else 1
-        if found and together <= batching.max_size and together * costs[number] <= batching.max_cost:
-            found[-1].append(number)
+        size = len(batches[-1]) + 1 if batches else 1
+        if batches and size <= policy.max_size and size * costs[number] <= policy.max_cost:
+            batches[-1].append(number)
         else:
-            found.append([number])
-    return found
+            batches.append([number])
+    return batches

@@ -5,15 +5,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from byo_container.container.discovery import HandlerReference
-from byo_container.container.failure import JobError
-from byo_container.serving.dialects import envelopes
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Request
 from byo_container.serving.settings import Settings
@@ -136,17 +133,6 @@ def test_a_body_of_another_form_is_told(sklearn: Server, body: Any, words: str) 
     answer = sklearn.post(json=body)
     assert answer.status_code == 400
     assert words in answer.json()["message"]
-
-
-def test_batched_is_true_or_false() -> None:
-    class Wrong:
-        batched = "instances"
-
-    with pytest.raises(JobError, match=r"shout:Shout.batched is 'instances'; it must be True \(.*\) or False"):
-        envelopes.wanted(Wrong(), "shout:Shout")
-    assert not envelopes.wanted(object(), "shout:Shout")
-    with pytest.raises(JobError, match=r"shout:Shout.csv_squeeze is 'yes'; it must be True \(.*one cell.*\) or False"):
-        envelopes.wanted(SimpleNamespace(csv_squeeze="yes"), "shout:Shout", "csv_squeeze")
 
 
 def test_one_column_of_csv_is_texts_where_the_handler_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

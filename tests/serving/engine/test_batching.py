@@ -8,15 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byo_container.container.failure import JobError
 from byo_container.serving.engine import bisect_failures
 from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue
-from byo_container.serving.models.handler.predict import Predicting, batch_policy_of, pieces
-from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
     from tests.serving.support.server import Start
@@ -76,14 +72,6 @@ def test_a_full_batch_does_not_wait_and_another_waits_from_its_first_arrival_on(
     assert RequestQueue().ready_at(BatchPolicy()) == math.inf
 
 
-@given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 8), st.integers(1, 200))
-def test_pieces_of_a_large_request(costs: list[float], size: int, cost: int) -> None:
-    found = pieces(costs, BatchPolicy(size, 0.0, cost))
-    assert sorted(number for piece in found for number in piece) == list(range(len(costs)))
-    for piece in found:
-        assert len(piece) == 1 or (len(piece) <= size and len(piece) * max(costs[n] for n in piece) <= cost)
-
-
 @given(st.sets(st.integers(0, 31)))
 def test_the_poisoned_fail_alone_and_soon(poisoned: set[int]) -> None:
     calls = 0
@@ -99,50 +87,6 @@ def test_the_poisoned_fail_alone_and_soon(poisoned: set[int]) -> None:
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == sorted(poisoned)
     assert [outcome for outcome in outcomes if isinstance(outcome, int)] == sorted(set(range(32)) - poisoned)
     assert calls <= (11 if len(poisoned) == 1 else 63)
-
-
-class Sized:
-    batch_size = 3
-    batch_delay_ms = 20
-    batch_cost = 30
-
-    def cost(self, value: str) -> float:
-        return len(value)
-
-    def predict(self, model: list[Any], inputs: list[Any]) -> list[Any]:
-        model.append(inputs)
-        return [value.upper() for value in inputs]
-
-
-def test_the_handler_says_and_the_environment_has_the_last_word() -> None:
-    assert batch_policy_of(Sized(), Settings()) == BatchPolicy(3, 0.02, 30)
-    assert batch_policy_of(Sized(), Settings(batch_size=8, batch_delay_ms=0, batch_cost=99)) == BatchPolicy(8, 0.0, 99)
-    assert batch_policy_of(object(), Settings()) == BatchPolicy(32, 0.0, math.inf)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("batch_size", 0), ("batch_size", "4"), ("batch_delay_ms", -1), ("batch_cost", None)]
-)
-def test_what_a_handler_says_wrongly_is_told_by_name(name: str, value: object) -> None:
-    handler = type("Odd", (Sized,), {name: value})()
-    with pytest.raises(JobError, match=f"Odd.{name} is"):
-        batch_policy_of(handler, Settings())
-
-
-def test_a_limit_of_cost_needs_a_cost() -> None:
-    with pytest.raises(JobError, match="no method cost"):
-        batch_policy_of(object(), Settings(batch_cost=5))
-
-
-def test_a_handler_never_sees_more_than_it_said_and_answers_stay_in_order() -> None:
-    calls: list[list[str]] = []
-    predicting = Predicting(Sized(), calls, "sized:Sized", Settings())  # type: ignore[arg-type]
-    words = ["a" * n for n in (9, 1, 20, 2, 3, 15)]
-    assert predicting.of_requests([words[:4], words[4:]]) == [
-        [word.upper() for word in words[:4]],
-        [word.upper() for word in words[4:]],
-    ]
-    assert calls == [["a", "aa", "aaa"], ["a" * 9, "a" * 15], ["a" * 20]]
 
 
 HANDLER = """

@@ -19,7 +19,8 @@ from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.handler.model import HandlerModel
-from byo_container.serving.models.handler.predict import Predicting
+from byo_container.serving.models.handler.predict import Predictor
+from byo_container.serving.models.handler.traits import HandlerTraits
 from byo_container.serving.settings import Settings
 
 
@@ -266,7 +267,7 @@ class Picky:
 @pytest.fixture
 def model() -> HandlerModel:
     model = HandlerModel(HandlerReference("picky:Picky", "a test"), Path(), Settings())
-    model._predicting = Predicting(Picky(), None, "picky:Picky", Settings())  # type: ignore[arg-type]
+    model._predictor = Predictor(HandlerTraits.of(Picky(), "picky:Picky"), None, Settings())
     return model
 
 

@@ -14,13 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byo_container.container.failure import JobError
-from byo_container.container.handler import InputError
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue, Slice, Slices
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models.handler.predict import Predicting
-from byo_container.serving.settings import Settings
 
 if TYPE_CHECKING:
     from tests.serving.support.server import Server, Start
@@ -243,60 +239,6 @@ def test_one_that_hangs_in_a_turn_of_quick_calls_hangs_alone() -> None:
     hanging.set()
     assert [greenlet.value for greenlet in greenlets] == ["a", None, "b", "c"]
     assert isinstance(greenlets[1].exception, RequestError)
-
-
-# --- a handler ----------------------------------------------------------------------------------
-
-
-class Lists:
-    """Doubles numbers; an input may be a list of them."""
-
-    batch_size = 3
-
-    def cost(self, value: Any) -> float:
-        return float(value)
-
-    def split(self, value: Any) -> list[Any] | None:
-        return value if isinstance(value, list) and len(value) > 1 else None
-
-    def join(self, value: Any, outputs: list[Any]) -> Any:
-        return next((one for one in outputs if isinstance(one, InputError)), outputs)
-
-    def predict(self, model: None, inputs: list[Any]) -> list[Any]:
-        return [InputError("13") if value == 13 else value * 2 for value in inputs]
-
-
-def outputs_of(inputs: list[Any]) -> tuple[list[Any], list[list[Any]]]:
-    """The outputs for a request's inputs, and the inputs of each call."""
-    predicting = Predicting(Lists(), None, "lists:Lists", Settings())  # type: ignore[arg-type]
-    calls: list[list[Any]] = []
-
-    def submit(item: Any, size: int = 1, cost: float = 0.0) -> Any:
-        parts = item if isinstance(item, Slices) else [Slice(item, size, cost)]
-        calls.extend(part.item for part in parts)
-        assert all(part.size == len(part.item) and part.cost == max(part.item) for part in parts)
-        found = [predicting.of_requests([part.item])[0] for part in parts]
-        return found if isinstance(item, Slices) else found[0]
-
-    return predicting.work(inputs).outputs(submit), calls
-
-
-def test_slices_are_sorted_by_cost_over_the_whole_request_and_outputs_come_in_order() -> None:
-    assert outputs_of([5, 1, 4, 2, 3]) == ([10, 2, 8, 4, 6], [[1, 2, 3], [4, 5]])
-    assert outputs_of([3, 1, 2]) == ([6, 2, 4], [[3, 1, 2]])  # one call may have these
-
-
-def test_an_input_that_holds_several_is_split_and_joined() -> None:
-    assert outputs_of([[5, 1, 4, 2], 7]) == ([[10, 2, 8, 4], 14], [[1, 2, 4], [5, 7]])
-    found, _ = outputs_of([[1, 13, 2, 3], 4])
-    assert isinstance(found[0], InputError)
-    assert found[1] == 8
-
-
-def test_who_splits_must_join() -> None:
-    handler = type("Half", (), {"split": Lists.split, "predict": Lists.predict})()
-    with pytest.raises(JobError, match=r"Half has one of split\(input\) and join"):
-        Predicting(handler, None, "half:Half", Settings())
 
 
 # --- the running server -------------------------------------------------------------------------
