@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from byo_container.container import log
@@ -25,12 +26,14 @@ from byo_container.container.process.child import Child, Command
 from byo_container.container.process.supervisor import Supervisor
 from byo_container.container.resources import cores
 from byo_container.container.source import pip
-from byo_container.serving.metrics import prometheus
+from byo_container.serving.metrics import worker_state
+from byo_container.serving.metrics.prometheus import table
+from byo_container.serving.metrics.shared_table import SERVE
 from byo_container.serving.models import submitted_code
 from byo_container.serving.nginx import config as nginx
 from byo_container.serving.nginx.logs import AccessLog, Complaints
-from byo_container.serving.run_folder import DRAINING, runtime_folder
-from byo_container.serving.settings import MEGABYTE, Settings, folder_bytes
+from byo_container.serving.run_folder import RunFolder, new_run_folder
+from byo_container.serving.settings import Settings, folder_bytes
 
 # The platform sends SIGKILL 30 s after SIGTERM: requests in flight get this long, and the end the rest.
 DRAIN_S = 22.0
@@ -46,19 +49,19 @@ def main(arguments: Sequence[str] = ()) -> int:
     paths = Paths.from_environment()
     try:
         settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))
-        with runtime_folder() as runtime, Supervisor() as supervisor:
-            submitted_code.bring(paths, runtime)
+        with new_run_folder() as run, Supervisor() as supervisor:
+            submitted_code.bring(paths, run.path)
             if not settings.multi_model:
                 find_for_serving(paths)  # a model that nobody can serve is told now
             put_on_path(code_folders(paths))  # and so is a user's folder with the name of one of ours
             install_requirements(supervisor, paths)
-            return serve(supervisor, settings, runtime)
+            return serve(supervisor, settings, run)
     except Exception as error:
         log.log.error("serve: %s", describe(error))
         return 1
 
 
-def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
+def serve(supervisor: Supervisor, settings: Settings, run: RunFolder) -> int:
     """Starts both servers and waits for the end of either, or for SIGTERM."""
     if supervisor.stop_requested:
         return 0
@@ -67,22 +70,24 @@ def serve(supervisor: Supervisor, settings: Settings, runtime: Path) -> int:
     if not front:
         why = "nginx is not installed" if settings.nginx else "nginx is switched off (MODEL_SERVER_NGINX)"
         log.log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
-    prometheus.create(runtime, settings.workers)
-    prometheus.bind(runtime, prometheus.SERVE)
-    servers = [supervisor.start(gunicorn_command(settings, runtime, behind_nginx=bool(front)))]
+    settings = replace(settings, nginx=bool(front))
+    run.write_settings(settings)
+    table.create(run.metrics, settings.workers)
+    table.bind(run.metrics, SERVE)
+    servers = [supervisor.start(gunicorn_command(settings, run))]
     if front:
-        await_socket(supervisor, servers[0], runtime / "health.sock")
+        await_socket(supervisor, servers[0], run.health_socket)
     if front and not supervisor.stop_requested:
         lines, complaints = AccessLog(), Complaints()
-        servers.append(supervisor.start(nginx_command(front, settings, runtime, lines, complaints)))
+        servers.append(supervisor.start(nginx_command(front, settings, run, lines, complaints)))
 
         def flush() -> None:
             lines.flush()
             complaints.flush()
 
         supervisor.on_poll = flush
-    status = watch(supervisor, servers, settings, runtime / "ready")
-    (runtime / DRAINING).touch()
+    status = watch(supervisor, servers, settings)
+    worker_state.start_draining()
     drain(supervisor, servers)
     return status
 
@@ -100,7 +105,7 @@ def allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def watch(supervisor: Supervisor, servers: list[Child], settings: Settings, ready: Path) -> int:
+def watch(supervisor: Supervisor, servers: list[Child], settings: Settings) -> int:
     """Returns 0 when asked to stop, 1 when a server has died or no worker became ready in time. SIGHUP is for gunicorn,
     see arbiter.py."""
     deadline = time.monotonic() + settings.startup_timeout_s
@@ -113,7 +118,7 @@ def watch(supervisor: Supervisor, servers: list[Child], settings: Settings, read
             if server.status is not None:
                 log.log.error("%s %s: serve ends", server.command.name, explain_status(server.status))
                 return 1
-        if time.monotonic() > deadline and not ready.exists():
+        if time.monotonic() > deadline and not worker_state.any_worker_was_ready():
             log.log.error(
                 "no worker was ready after %d s (SAGEMAKER_STARTUP_TIMEOUT): serve ends",
                 settings.startup_timeout_s,
@@ -132,10 +137,8 @@ def drain(supervisor: Supervisor, servers: list[Child]) -> None:
                 log.log.warning("%s has not ended in %.0f s, and is ended", server.command.name, patience_s)
 
 
-def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> Command:
+def gunicorn_command(settings: Settings, run: RunFolder) -> Command:
     """gunicorn with our configuration, on a Unix socket behind nginx, else on the port itself."""
-    sockets = f"unix:{runtime}/gunicorn.sock,unix:{runtime}/health.sock"
-    bind = sockets if behind_nginx else f"0.0.0.0:{settings.port}"
     return Command(
         # -P: not from the working directory, which may hold a folder called `serving` too.
         [
@@ -149,11 +152,7 @@ def gunicorn_command(settings: Settings, runtime: Path, behind_nginx: bool) -> C
         ],
         name="gunicorn",
         env={
-            "BYO_SERVE_RUNTIME": str(runtime),
-            "BYO_SERVE_BIND": bind,
-            # Decided once: what is free of the memory is less as soon as a worker has loaded its model.
-            "SAGEMAKER_MODEL_SERVER_WORKERS": str(settings.workers),
-            "SAGEMAKER_MODEL_SERVER_MODELS_MEMORY_IN_MB": str(settings.models_memory // MEGABYTE),
+            **run.environment,
             **thread_limits(settings),
         },
     )
@@ -167,13 +166,12 @@ def thread_limits(settings: Settings) -> dict[str, str]:
 
 
 def nginx_command(
-    front: str, settings: Settings, runtime: Path, access_log: AccessLog, complaints: Complaints
+    front: str, settings: Settings, run: RunFolder, access_log: AccessLog, complaints: Complaints
 ) -> Command:
     """nginx with a configuration written for this run. Its access log is passed on through our stdout."""
-    config = runtime / "nginx.conf"
-    config.write_text(nginx.configuration(settings, runtime, as_root=os.geteuid() == 0))
+    run.nginx_config.write_text(nginx.configuration(settings, run, as_root=os.geteuid() == 0))
     return Command(
-        nginx.command_line(front, config),
+        nginx.command_line(front, run.nginx_config),
         name="nginx",
         on_line=access_log.line,
         on_error_line=complaints.line,

@@ -1,33 +1,105 @@
-"""The folder that one run of `serve` keeps its sockets and temporary files in."""
+"""The folder that one run of `serve` makes: everything that its processes share on disk."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from byo_container.serving.settings import Settings
 
 PREFIX = "byo-serve-"
 LOCK = "lock"
-DRAINING = "draining"  # a file that says that the server is about to end
+# How the processes that `serve` starts learn where the folder is. Read here and nowhere else.
+VARIABLE = "BYO_SERVE_RUNTIME"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where each thing lies that several processes of a run use."""
+
+    path: Path
+
+    @classmethod
+    def from_environment(cls) -> RunFolder:
+        """The folder of the run that this process belongs to."""
+        return cls(Path(os.environ[VARIABLE]))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables for a process that is to use this folder."""
+        return {VARIABLE: str(self.path)}
+
+    @property
+    def predictions_socket(self) -> Path:
+        """Where nginx sends what a model answers. A worker accepts there only what it can do something about."""
+        return self.path / "gunicorn.sock"
+
+    @property
+    def health_socket(self) -> Path:
+        """Where nginx sends /ping and /metrics. Every worker accepts there at any time."""
+        return self.path / "health.sock"
+
+    @property
+    def metrics(self) -> Path:
+        """The table of metrics.shared_table."""
+        return self.path / "metrics"
+
+    @property
+    def nginx_config(self) -> Path:
+        return self.path / "nginx.conf"
+
+    @property
+    def sessions(self) -> Path:
+        """The sessions of a stateful endpoint."""
+        return self.path / "sessions"
+
+    @property
+    def registry(self) -> Path:
+        """In multi-model mode: which models are loaded."""
+        return self.path / "models"
+
+    @property
+    def unpacked_models(self) -> Path:
+        """In multi-model mode: the models that came as archives."""
+        return self.path / "unpacked"
+
+    @property
+    def control_sockets(self) -> Path:
+        """In multi-model mode: a socket for each worker, by which the others reach it."""
+        return self.path / "control"
+
+    @property
+    def _settings(self) -> Path:
+        return self.path / "settings.json"
+
+    def write_settings(self, settings: Settings) -> None:
+        """Hands the settings on to the processes that `serve` starts: read and checked once, they cannot differ."""
+        self._settings.write_text(json.dumps(asdict(settings)))
+
+    def read_settings(self) -> Settings:
+        return Settings(**json.loads(self._settings.read_text()))
 
 
 @contextmanager
-def runtime_folder() -> Iterator[Path]:
-    """A new one, removed at the end. Those that runs left which were killed are removed first: nobody holds their
-    locks any more."""
+def new_run_folder() -> Iterator[RunFolder]:
+    """Makes the folder, and removes it at the end. Folders of runs that were killed are removed first: nobody holds
+    their locks any more."""
     parent = Path(tempfile.gettempdir())
-    for left in parent.glob(f"{PREFIX}*"):
-        _remove_if_abandoned(left)
+    for folder in parent.glob(f"{PREFIX}*"):
+        _remove_if_abandoned(folder)
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
         # Held until the process ends. Not handed on to children, so it says whether `serve` itself lives.
         descriptor = os.open(Path(name) / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield Path(name)
+            yield RunFolder(Path(name))
         finally:
             os.close(descriptor)
 

@@ -16,7 +16,7 @@ from byo_container.serving.api.invocations import Invocations, failed
 from byo_container.serving.api.multi_model import OpaqueName, invocation_of, models_api
 from byo_container.serving.api.test_page import page_api
 from byo_container.serving.errors import RequestError, error_body
-from byo_container.serving.metrics import prometheus
+from byo_container.serving.metrics import exposition
 from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models.model_server import ModelServer
 from byo_container.serving.multi_model.models import MultiModelServer
@@ -57,7 +57,7 @@ def create_app(model: ModelServer | MultiModelServer, settings: Settings) -> Fla
     @app.get("/metrics")
     def measured() -> Response:
         """What all workers have counted and measured, for Prometheus."""
-        return Response(prometheus.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(exposition.render(), content_type=exposition.CONTENT_TYPE)
 
     @app.get("/execution-parameters")
     def execution_parameters() -> dict[str, Any]:

@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -19,6 +18,7 @@ from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.streaming import compute_with_steps
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
+from byo_container.serving.metrics.worker_state import WorkerState, any_worker_was_ready, enter
 from byo_container.serving.models.servable import Reply, Request, Servable
 from byo_container.serving.settings import Settings
 
@@ -29,16 +29,16 @@ LOADED_POLL_S = 0.01
 class ModelServer:
     """One worker's model from start to end: being loaded, ready, or failed.
 
-    `marker` is a file that says that some worker is ready; workers share nothing else. One of many models has none.
+    `only` says that it is the worker's only model, so that the worker is ready when the model is.
     """
 
-    def __init__(self, servable: Servable, settings: Settings, marker: Path | None = None) -> None:
+    def __init__(self, servable: Servable, settings: Settings, only: bool = False) -> None:
         self.failure = ""
         self.out_of_memory = False
         self._pid = os.getpid()
         self.on_retire: Callable[[], None] = lambda: None
         self._servable = servable
-        self._marker = marker
+        self._only = only
         self._loaded = False
         self._timeout_s = settings.timeout_s
         self.engine = Engine(
@@ -63,12 +63,10 @@ class ModelServer:
         if os.getpid() != self._pid:
             os._exit(0)  # a copy that the model's code has made by os.fork(): it is not this worker
         self._loaded = True
-        if self._marker:  # the worker's only model
-            prometheus.enter(prometheus.FAILED if self.failure else prometheus.READY)
+        if self._only:
+            enter(WorkerState.FAILED if self.failure else WorkerState.READY)
             prometheus.models.set(not self.failure)
         if not self.failure:
-            if self._marker:
-                self._marker.touch()
             log.info("the model is loaded")
 
     @property
@@ -113,9 +111,4 @@ class ModelServer:
         return self._servable.converse(message, conversation, self.engine.submit)
 
     def _served_elsewhere(self) -> bool:
-        return self._marker is not None and self._marker.exists()
-
-
-def marker_path() -> Path:
-    """The file that says that some worker is ready, in the folder that `serve` makes for one run."""
-    return Path(os.environ["BYO_SERVE_RUNTIME"]) / "ready"
+        return self._only and any_worker_was_ready()

@@ -26,6 +26,7 @@ import gevent
 
 from byo_container.container.handler import PREFIX, RequestContext
 from byo_container.serving.errors import RequestError
+from byo_container.serving.run_folder import RunFolder
 
 HEADER = f"{PREFIX}Session-Id"
 NEW, CLOSE = "NEW_SESSION", "CLOSE"
@@ -136,4 +137,4 @@ class Sessions:
 @cache
 def of_this_run(lifetime_s: int) -> Sessions:
     """Those that all workers of a running `serve` share."""
-    return Sessions(Path(os.environ["BYO_SERVE_RUNTIME"]) / "sessions", lifetime_s)
+    return Sessions(RunFolder.from_environment().sessions, lifetime_s)

@@ -26,18 +26,20 @@ from byo_container.container.log import log
 from byo_container.container.paths import Paths
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
+from byo_container.serving.metrics.worker_state import WorkerState, enter
 from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model.loaded_model import FREE_S, POLL_S, LoadedModel, SupersededError
 from byo_container.serving.multi_model.model_folders import ModelFolders, in_words
 from byo_container.serving.multi_model.registry import Entry, Registry
 from byo_container.serving.multi_model.worker_messages import Control
+from byo_container.serving.run_folder import RunFolder
 from byo_container.serving.settings import Settings
 
 
 class MultiModelServer:
     """A worker's part of an endpoint of many models."""
 
-    def __init__(self, paths: Paths, settings: Settings, runtime: Path) -> None:
+    def __init__(self, paths: Paths, settings: Settings, run: RunFolder) -> None:
         self.engine = AlwaysAvailable()
         self.settled = True
         self.execution_parameters: Mapping[str, Any] = {}
@@ -50,13 +52,12 @@ class MultiModelServer:
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
         self._leaving: set[LoadedModel] = set()
         self._making_room = BoundedSemaphore()
-        self._registry = Registry(runtime / "models")
-        self._folders = ModelFolders(paths.models, runtime / "unpacked", self._memory)
+        self._registry = Registry(run.registry)
+        self._folders = ModelFolders(paths.models, run.unpacked_models, self._memory)
         self._folders.discard_abandoned(self._registry)
         # Before any request: who removes a model asks all workers that have one of these.
-        self._control = Control(runtime / "control", lambda request: self._unload(request["unload"]))
-        (runtime / "ready").touch()
-        prometheus.enter(prometheus.READY)
+        self._control = Control(run.control_sockets, lambda request: self._unload(request["unload"]))
+        enter(WorkerState.READY)
 
     @property
     def description(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from byo_container.serving.errors import error_body
+from byo_container.serving.run_folder import RunFolder
 from byo_container.serving.settings import MEGABYTE, Settings
 
 # What nginx calls by names of its own, or in several ways, and what a client is told in their place. Its 502,
@@ -44,13 +45,15 @@ def command_line(nginx: str, config: Path) -> list[str]:
     return [nginx, *(["-e", "stderr"] if knows_e else []), "-c", str(config)]
 
 
-def configuration(settings: Settings, runtime: Path, as_root: bool) -> str:
-    """The text of nginx.conf. `runtime` holds the socket and all temporary files."""
+def configuration(settings: Settings, run: RunFolder, as_root: bool) -> str:
+    """The text of nginx.conf. All sockets and temporary files lie in `run`."""
     template = Template(files("byo_container.serving.nginx").joinpath("nginx.conf.template").read_text())
     return template.substitute(
         # As root, nginx would become `nobody`, which a container without capabilities does not let it.
         user="user root;" if as_root else "",
-        runtime=runtime,
+        runtime=run.path,
+        predictions_socket=run.predictions_socket,
+        health_socket=run.health_socket,
         port=settings.port,
         max_payload=settings.max_payload,
         # The model is given up first, and says so itself; nginx only sees to a worker that says nothing.

@@ -15,7 +15,7 @@ from gevent.server import StreamServer
 
 from byo_container.serving.api.app import ENGINE
 from byo_container.serving.engine.engine import FAST_QUEUE, Engine
-from byo_container.serving.metrics import prometheus
+from byo_container.serving.metrics.worker_state import others_free, ready_workers
 from byo_container.serving.workers import direct_clients
 
 # The socket for predictions, behind nginx. /ping has one of its own, to which every worker listens all the time.
@@ -57,15 +57,15 @@ class Listener(StreamServer):  # type: ignore[misc]
         engine = self._engine
         if engine is None:
             super()._do_read()
-        elif not engine.load_finished and prometheus.ready_workers():
+        elif not engine.load_finished and ready_workers():
             self._look_again()
         elif not engine.all_threads_busy and engine.has_enough_queued:
             self._look_again()  # what is taken now would wait here, behind the queue's end
         elif not engine.all_threads_busy:
             super()._do_read()
-        elif not engine.can_collect_next_batch(batches=2 if prometheus.ready_workers() < 2 else 1):
+        elif not engine.can_collect_next_batch(batches=2 if ready_workers() < 2 else 1):
             self.stop_accepting()  # until the engine has delivered something
-        elif prometheus.others_free():
+        elif others_free():
             self._look_again()
         else:
             super()._do_read()
@@ -81,9 +81,7 @@ class Listener(StreamServer):  # type: ignore[misc]
         if not self._engine.above_latency_threshold and self._backlog == FAST_QUEUE:
             return
         # How many can be answered in time has become known anew. Not for every small change.
-        limit = (
-            self._engine.queue_limit(prometheus.ready_workers()) if self._engine.above_latency_threshold else FAST_QUEUE
-        )
+        limit = self._engine.queue_limit(ready_workers()) if self._engine.above_latency_threshold else FAST_QUEUE
         if not 0.8 < limit / (self._backlog or 1) < 1.25:
             self._backlog = limit
             self.socket.listen(limit)

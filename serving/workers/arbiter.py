@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.errors import HaltServer
 
 from byo_container.container.log import log
-from byo_container.serving.metrics import prometheus
+from byo_container.serving.metrics.worker_state import WorkerState, any_worker_was_ready
 
 # The pause before a worker is started again whose predecessor ended before it was ready: doubled each time.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
@@ -57,8 +56,6 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
         self.outgoing_pid = 0
         """The worker from which the one that is forked now is to take over; 0 for none."""
         self.load_timeout_s = 600.0
-        self.ready_marker: Path | None = None
-        """The file that exists once any worker has been ready."""
         self._backoff = Backoff()
         self._refused = ""  # why the incoming worker has ended, where that is known
         self._outgoing: list[int] = []  # to be replaced, the first one now
@@ -77,14 +74,14 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
 
     def worker_ended(self, worker: Any) -> None:
         """gunicorn has reaped a worker. Raises HaltServer for one that could not be set up, where none ever was."""
-        state = prometheus.state.of(worker.row)
-        if state in (prometheus.READY, prometheus.LEAVING):
+        state = worker.row.state
+        if state in (WorkerState.READY, WorkerState.LEAVING):
             self._backoff.reset()
         elif not worker.rolling:
             self._backoff.failed(time.monotonic())
-        elif state == prometheus.FAILED:
+        elif state == WorkerState.FAILED:
             self._refused = "its model cannot be loaded"
-        if state == prometheus.BROKEN and not (self.ready_marker and self.ready_marker.exists()):
+        if state == WorkerState.BROKEN and not any_worker_was_ready():
             raise HaltServer("a worker could not be set up; its traceback is above", 3)
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
@@ -112,9 +109,8 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
     def _add_those_who_ask(self) -> None:
         """A worker with a thread that hangs goes on with another thread, until it is replaced."""
         for pid, worker in self.WORKERS.items():
-            row = worker.row
-            if prometheus.replace_me.of(row):
-                row[prometheus.replace_me.column] = 0.0
+            if worker.row.wants_replacement:
+                worker.row.wants_replacement = False
                 if pid not in self._outgoing:
                     self._outgoing.append(pid)
 
@@ -135,17 +131,17 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
 
     def _wait_for_the_new_one(self) -> None:
         worker, old = self.WORKERS.get(self._incoming), self._outgoing[0]
-        now = prometheus.state.of(worker.row) if worker else prometheus.ABSENT
+        now = worker.row.state if worker else WorkerState.ABSENT
         if worker is None:
             self._over(self._refused or "it ended before it was ready")
-        elif now == prometheus.LOADING and time.monotonic() - self._since > self.load_timeout_s:
+        elif now == WorkerState.LOADING and time.monotonic() - self._since > self.load_timeout_s:
             self._refused = f"its model was not loaded within {self.load_timeout_s:.0f} s"
             self.kill_worker(self._incoming, signal.SIGKILL)
-        elif now == prometheus.READY and old in self.WORKERS:
-            if prometheus.state.of(self.WORKERS[old].row) != prometheus.LEAVING:
-                self.WORKERS[old].row[prometheus.state.column] = prometheus.LEAVING
+        elif now == WorkerState.READY and old in self.WORKERS:
+            if self.WORKERS[old].row.state != WorkerState.LEAVING:
+                self.WORKERS[old].row.state = WorkerState.LEAVING
                 self.kill_worker(old, signal.SIGTERM)
-        elif now == prometheus.READY:
+        elif now == WorkerState.READY:
             self._over()
 
     def _over(self, failure: str = "") -> None:

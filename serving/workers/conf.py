@@ -7,22 +7,25 @@ import os
 import resource
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from byo_container.container import log
 from byo_container.serving import devices
-from byo_container.serving.metrics import prometheus
-from byo_container.serving.settings import Settings
+from byo_container.serving.metrics import prometheus, worker_state
+from byo_container.serving.metrics.shared_table import ARBITER, FIRST_WORKER
+from byo_container.serving.metrics.worker_state import WorkerRow, WorkerState
+from byo_container.serving.run_folder import RunFolder
 
-settings = Settings.from_environment()
-runtime = Path(os.environ["BYO_SERVE_RUNTIME"])
+run = RunFolder.from_environment()
+settings = run.read_settings()
+behind_nginx = settings.nginx
 
 gpus = devices.visible()
 # How long a worker that has ended its requests may take to end itself.
 END_S = 2.0
 
-bind = os.environ["BYO_SERVE_BIND"].split(",")
+sockets = [f"unix:{run.predictions_socket}", f"unix:{run.health_socket}"]
+bind = sockets if behind_nginx else [f"0.0.0.0:{settings.port}"]
 workers = settings.workers
 worker_class = "byo_container.serving.workers.worker.Worker"
 # A worker's loop reports by itself, also while the model computes. Only one whose loop stands still is killed.
@@ -38,14 +41,14 @@ worker_connections = 16384 if files == resource.RLIM_INFINITY else min(16384, fi
 forwarded_allow_ips = ""
 forwarder_headers = ""
 # Of the socket behind nginx: the queue in front of the workers, see listener.py. Of many models each has its own.
-backlog = settings.queue_size if bind[0].startswith("unix:") and not settings.multi_model else 2048
+backlog = settings.queue_size if behind_nginx and not settings.multi_model else 2048
 # nginx limits both, so that what it lets through must pass. Without it these are the limits.
-limit_request_line = 0 if bind[0].startswith("unix:") else 8190
-limit_request_fields = 32768 if bind[0].startswith("unix:") else 200
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(runtime)  # noqa: S108
+limit_request_line = 0 if behind_nginx else 8190
+limit_request_fields = 32768 if behind_nginx else 200
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else str(run.path)  # noqa: S108
 control_socket_disable = True
 errorlog = "-"
-accesslog = "-" if settings.access_log and not bind[0].startswith("unix:") else None
+accesslog = "-" if settings.access_log and not behind_nginx else None
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(D)sus %({x-request-id}i)s'
 loglevel = "warning"
 logger_class = "byo_container.serving.workers.logger.Logger"
@@ -56,21 +59,19 @@ preload_app = False  # every worker loads the model itself: frameworks do not su
 def on_starting(server: Any) -> None:
     """In the master."""
     server.load_timeout_s = settings.startup_timeout_s
-    server.ready_marker = runtime / "ready"
-    prometheus.bind(runtime, prometheus.MASTER)
+    prometheus.table.bind(run.metrics, ARBITER)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
     """In the master: a row for what the worker counts, and a device."""
-    taken = {other.row_number for other in server.WORKERS.values()}
-    worker.row_number = next(number for number in itertools.count(prometheus.FIRST_WORKER) if number not in taken)
-    worker.row = prometheus.row(worker.row_number)
-    prometheus.clear_present(worker.row)
+    taken = {other.row.number for other in server.WORKERS.values()}
+    worker.row = WorkerRow(next(number for number in itertools.count(FIRST_WORKER) if number not in taken))
+    worker.row.clear()
     worker.rolling = server.outgoing_pid != 0
     staying = [
         other.device
         for pid, other in server.WORKERS.items()
-        if pid != server.outgoing_pid and prometheus.state.of(other.row) != prometheus.LEAVING
+        if pid != server.outgoing_pid and other.row.state != WorkerState.LEAVING
     ]
     worker.device = devices.least_used(staying, len(gpus))
 
@@ -79,9 +80,8 @@ def post_fork(server: Any, worker: Any) -> None:
     """In a new worker: our own log, and the GIL handed over often, so that /ping gets its turn."""
     log.configure(everything=True)
     sys.setswitchinterval(0.001)
-    prometheus.bind(runtime, worker.row_number)
-    prometheus.enter(prometheus.LOADING)
-    prometheus.threads.set(settings.threads)
+    prometheus.table.bind(run.metrics, worker.row.number)
+    worker_state.enter_loading(settings.threads)
     if worker.device is not None:
         os.environ[devices.VARIABLE] = gpus[worker.device]
 
@@ -101,9 +101,9 @@ def post_worker_init(worker: Any) -> None:
     if model.ping() == 200:
         while not model.settled and worker.alive:
             pause()
-    if prometheus.state.get() == prometheus.FAILED and (worker.rolling or prometheus.ready_workers()):
+    if worker_state.own_state() == WorkerState.FAILED and (worker.rolling or worker_state.ready_workers()):
         sys.exit(0)
-    model.on_retire = lambda: prometheus.replace_me.set(1)
+    model.on_retire = worker_state.want_replacement
 
 
 def worker_exit(server: Any, worker: Any) -> None:
@@ -118,7 +118,7 @@ def child_exit(server: Any, worker: Any) -> None:
     """In the master, when a worker has ended."""
     try:
         if server.LISTENERS:  # else everything is to end
-            (prometheus.rolled if prometheus.state.of(worker.row) == prometheus.LEAVING else prometheus.restarts).add()
+            (prometheus.rolled if worker.row.state == WorkerState.LEAVING else prometheus.restarts).add()
             server.worker_ended(worker)
     finally:
-        prometheus.clear_present(worker.row)
+        worker.row.clear()

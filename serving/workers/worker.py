@@ -8,7 +8,6 @@ import socket as native
 import time
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -26,7 +25,7 @@ from byo_container.serving.engine.streaming import Stream
 from byo_container.serving.errors import RequestError, error_body, phrase
 from byo_container.serving.headers import cgi_variables, look_up
 from byo_container.serving.metrics import prometheus
-from byo_container.serving.run_folder import DRAINING
+from byo_container.serving.metrics.worker_state import WorkerState, draining, enter, own_state, ready_workers
 from byo_container.serving.workers import direct_clients
 from byo_container.serving.workers.accept import Listener
 
@@ -109,8 +108,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._idle: dict[Any, None] = {}  # those without a request at the moment, longest first
         self._asked: dict[Any, tuple[float, Any]] = {}  # those that wait for a prediction: since when, and who for them
         self._talks: set[Talk] = set()
-        self._behind_nginx = os.environ["BYO_SERVE_BIND"].startswith("unix:")
-        self._draining = Path(os.environ["BYO_SERVE_RUNTIME"]) / DRAINING
+        self._behind_nginx = all(isinstance(sock.getsockname(), str) for sock in self.sockets)
         self.wsgi_handler = self.handle  # gunicorn hands it to our Listener
 
     def patch(self) -> None:
@@ -126,7 +124,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             super().init_process()
         except Exception:
             if not self.booted:
-                prometheus.enter(prometheus.BROKEN)  # for the arbiter, to which an exit status says nothing
+                enter(WorkerState.BROKEN)  # for the arbiter, to which an exit status says nothing
             raise
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
@@ -164,7 +162,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         process does (multiprocessing's Pool ends its children by SIGTERM), and holds no connection open: the clients
         would wait for its end. (Closed by another file in their place, for the copy's own objects still know their
         numbers.)"""
-        prometheus.unbind()
+        prometheus.table.unbind()
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
@@ -264,9 +262,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _should_leave(self) -> bool:
         """Whether this worker ends, told by SIGTERM or not: a model's native code may have the process ignore it. One
         without a model answers 500, which helps only while no other worker has the model."""
-        state = prometheus.state.get()
-        useless = state == prometheus.FAILED and prometheus.ready_workers() > 0
-        return useless or state == prometheus.LEAVING or (not self._behind_nginx and self._draining.exists())
+        state = own_state()
+        useless = state == WorkerState.FAILED and ready_workers() > 0
+        return useless or state == WorkerState.LEAVING or (not self._behind_nginx and draining())
 
     def notify(self) -> None:
         """Once a second. A worker that is to end waits for its connections, and an idle one would keep it for as
@@ -277,7 +275,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         late = time.monotonic() - LONG_S
         abandoned.update(who for sock, (since, who) in self._asked.items() if since < late and gone(sock))
         # nginx waits for its connections first: whoever talks on one of them for hours has to be told before.
-        if self._talks and (not self.alive or self._draining.exists()):
+        if self._talks and (not self.alive or draining()):
             for talk in self._talks:
                 talk.leave()
         if not self.alive:

@@ -22,6 +22,7 @@ from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model import models as many
 from byo_container.serving.multi_model.loaded_model import LoadedModel
 from byo_container.serving.multi_model.models import MultiModelServer
+from byo_container.serving.run_folder import RunFolder
 from byo_container.serving.settings import MEGABYTE, Settings
 
 INFERENCE = """
@@ -63,7 +64,7 @@ class Models:
         monkeypatch.setattr(threading, "made", self, raising=False)
         monkeypatch.setattr(threading, "loading", self.loading, raising=False)
         settings = Settings(workers=1, models_memory=ROOM * MEGABYTE, timeout_s=30)
-        self.first, self.second = (MultiModelServer(Paths(root), settings, root / "run") for _ in range(2))
+        self.first, self.second = (MultiModelServer(Paths(root), settings, RunFolder(root / "run")) for _ in range(2))
 
     def append(self, model: Any) -> None:
         self.names.append(model.word)

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from byo_container.serving.nginx import config
+from byo_container.serving.run_folder import RunFolder
 from byo_container.serving.settings import MEGABYTE, Settings
 
-RUNTIME = Path("/run/here")
+RUN = RunFolder(Path("/run/here"))
 
 
 def configuration(as_root: bool = True, **values: Any) -> str:
-    return config.configuration(Settings(**values), RUNTIME, as_root)
+    return config.configuration(Settings(**values), RUN, as_root)
 
 
 def directives(text: str, name: str) -> list[str]:
