@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.handlers.translation import compat
-from byo_container.handlers.translation.artifact import find
+from byo_container.handlers.translation.artifact import read_manifest
 from byo_container.handlers.translation.requests import Parameters, read_parameters
 from byo_container.handlers.translation.text import Bpe, Text, join
 
@@ -31,7 +31,7 @@ class Model:
     """A model folder in fairseq's own hands, with the parameters that `serve` would use."""
 
     def __init__(self, folder: Path) -> None:
-        bundle = find(folder)
+        bundle = read_manifest(folder)
         source, target = (
             Dictionary.load(str(folder / bundle.dictionary(side))) for side in (bundle.source, bundle.target)
         )

@@ -21,7 +21,7 @@ class Translation:
     csv_squeeze = True
 
     def train(self, job: TrainingJob[Any]) -> None:
-        """Trains one rank; see handlers/translation/learning/training.py."""
+        """Trains one rank; see training/job.py."""
         from byo_container.handlers.translation.training import job as training
 
         training.run(job)

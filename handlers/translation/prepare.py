@@ -72,7 +72,7 @@ def _fill(folder: Path, text: Corpus, recipe: Recipe) -> None:
     words = tokenizing.tokenize(text, recipe.lowercase, recipe.workers)
     parts = {"train": words.train, "valid": words.valid}
     _bring_codes(folder / CODES, text, words, recipe)
-    pieces = {name: _cut(folder / CODES, name, part, words.is_cut, recipe) for name, part in parts.items()}
+    pieces = {name: _cut(folder / CODES, name, part, words.uses_bpe, recipe) for name, part in parts.items()}
     for name, cut in pieces.items():
         _write(folder, f"{name}.pieces", text.direction, cut)
     _write(folder, "valid", text.direction, (words.valid.source.plain(), words.valid.target.plain()))
@@ -94,16 +94,16 @@ def _fill(folder: Path, text: Corpus, recipe: Recipe) -> None:
 def _bring_codes(path: Path, text: Corpus, words: Tokenized, recipe: Recipe) -> None:
     """The codes that came with the text, else those that it teaches."""
     if text.codes:
-        if not words.is_cut:
+        if not words.uses_bpe:
             say(f"words are cut by {text.codes}; none are learned")
         shutil.copyfile(text.codes, path)
     else:
         codes.learn(codes.count(side.tokens for side in words.train.sides), recipe.merges, path)
 
 
-def _cut(path: Path, name: str, part: Part, is_cut: bool, recipe: Recipe) -> tuple[list[str], list[str]]:
+def _cut(path: Path, name: str, part: Part, uses_bpe: bool, recipe: Recipe) -> tuple[list[str], list[str]]:
     """The pieces of both sides."""
-    if is_cut:
+    if uses_bpe:
         return part.source.tokens, part.target.tokens
     make = functools.partial(_cutter, path)
     source, target = (

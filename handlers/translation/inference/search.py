@@ -1,4 +1,4 @@
-"""Beam search by fairseq's own generator: pieces of sentences → pieces of their translations."""
+"""Beam search with fairseq's own generator: subword tokens of sentences → subword tokens of their translations."""
 
 from __future__ import annotations
 
@@ -9,88 +9,89 @@ from typing import Any
 
 import torch
 
-from byo_container.handlers.translation.inference.model import Network
-from byo_container.handlers.translation.inference.speed import Ensemble, prepare
+from byo_container.handlers.translation.inference.model import TranslationModel
+from byo_container.handlers.translation.inference.speed import SingleModelEnsemble, optimise_for_inference
 from byo_container.handlers.translation.requests import Parameters
 
-Found = list[tuple[list[str], float]]  # the pieces of a translation and its score, best first
+Candidates = list[tuple[list[str], float]]  # the subword tokens of a translation and its score, best first
 
 
-def fit(generator: Any, width: int, min_len: int) -> None:
-    """Limits what was asked of fairseq's generator to what there can be, where it would fail: the least length, for
-    sources of which the longest has `width` pieces, and the number of pieces to draw from."""
+def fit_limits(generator: Any, width: int, min_len: int) -> None:
+    """Caps the limits of fairseq's generator at what is possible, where it would fail otherwise: the minimum length,
+    for sources of which the longest has `width` tokens, and the number of tokens to sample from."""
     longest = int(generator.max_len_a * width + generator.max_len_b)
     generator.min_len = min(min_len, longest, generator.max_len - 1)
     if hasattr(generator.search, "sampling_topk"):
         generator.search.sampling_topk = min(generator.search.sampling_topk, generator.vocab_size)
 
 
-class Search:
-    """Searches with one network. Not to be called from two threads at once: the beam's width is set in the network."""
+class BeamSearch:
+    """Searches with one model. Not thread-safe: the beam width is set in the model."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        prepare(network.model)
+    def __init__(self, loaded: TranslationModel) -> None:
+        self._loaded = loaded
+        optimise_for_inference(loaded.model)
 
-    def find(self, batch: list[list[str]], parameters: Parameters) -> list[Found]:
-        """For each sentence its `nbest` translations; fewer where the search ended with fewer."""
-        network = self._network
-        rows = [[network.source.index(piece) for piece in pieces] + [network.source.eos()] for pieces in batch]
+    def search(self, batch: list[list[str]], parameters: Parameters) -> list[Candidates]:
+        """The `nbest` translations of each sentence; fewer where the search ended with fewer."""
+        loaded = self._loaded
+        rows = [[loaded.source.index(token) for token in tokens] + [loaded.source.eos()] for tokens in batch]
         width = max(map(len, rows))
         with torch.inference_mode():
-            sample = {"net_input": self._filled(rows)}
-            results = self._generator(parameters, width).generate([network.model], sample)
+            sample = {"net_input": self._padded(rows)}
+            results = self._generator(parameters, width).generate([loaded.model], sample)
         return [
             [
-                (self._symbols(hypothesis, pieces, width), float(hypothesis["score"]) / math.log(2))
+                (self._symbols(hypothesis, tokens, width), float(hypothesis["score"]) / math.log(2))
                 for hypothesis in hypotheses[: parameters.nbest]
             ]
-            for pieces, hypotheses in zip(batch, results, strict=True)
+            for tokens, hypotheses in zip(batch, results, strict=True)
         ]
 
-    def _filled(self, rows: list[list[int]]) -> dict[str, torch.Tensor]:
-        """One table for all sentences, the shorter ones filled up on the side where they were in training."""
+    def _padded(self, rows: list[list[int]]) -> dict[str, torch.Tensor]:
+        """One tensor (sentences, width) for the batch, padded on the side where training padded."""
         width = max(map(len, rows))
-        table = torch.full((len(rows), width), self._network.source.pad())
+        table = torch.full((len(rows), width), self._loaded.source.pad())
         for line, row in zip(table, rows, strict=True):
-            place = slice(width - len(row), width) if self._network.left_pad else slice(0, len(row))
-            line[place] = torch.tensor(row)
+            columns = slice(width - len(row), width) if self._loaded.left_pad else slice(0, len(row))
+            line[columns] = torch.tensor(row)
         lengths = torch.tensor([len(row) for row in rows])
-        return {"src_tokens": table.to(self._network.device), "src_lengths": lengths.to(self._network.device)}
+        return {"src_tokens": table.to(self._loaded.device), "src_lengths": lengths.to(self._loaded.device)}
 
     def _generator(self, parameters: Parameters, width: int) -> Any:
-        """For sentences of which the longest has `width` pieces."""
+        """fairseq's generator, for sentences of which the longest has `width` tokens."""
         from fairseq.tasks import FairseqTask
 
-        network, model = self._network, self._network.model
-        for module in model.modules():  # the weights of the attention are only needed to copy by them
+        model = self._loaded.model
+        for module in model.modules():  # attention weights are only needed to copy words by them
             if hasattr(module, "need_attn"):
                 module.need_attn = parameters.replace_unk
-        asked = asdict(parameters)
+        options = asdict(parameters)
         if parameters.sampling:
             torch.seed()  # workers are forks of one process, and would all draw the same
         else:
-            asked |= {"sampling_topk": -1, "sampling_topp": -1.0}
-        # fairseq chooses the kind of search by its own names, which are ours; all it asks of the task is a dictionary.
-        task = argparse.Namespace(target_dictionary=network.target)
-        ensemble = Ensemble(model, parameters.beam)
-        generator = FairseqTask.build_generator(task, ensemble, argparse.Namespace(**asked))
+            options |= {"sampling_topk": -1, "sampling_topp": -1.0}
+        # fairseq chooses the kind of search by its own option names, which are ours. It needs only a dictionary of the
+        # task.
+        task = argparse.Namespace(target_dictionary=self._loaded.target)
+        ensemble = SingleModelEnsemble(model, parameters.beam)
+        generator = FairseqTask.build_generator(task, ensemble, argparse.Namespace(**options))
         model.decoder.set_beam_size(generator.beam_size)
-        fit(generator, width, parameters.min_len)
+        fit_limits(generator, width, parameters.min_len)
         return generator
 
     def _symbols(self, hypothesis: dict[str, Any], source: list[str], width: int) -> list[str]:
-        """The pieces, without the end of the sentence; unknown ones as `<unk>`, or copied from the source where
-        the attention was asked for."""
-        target = self._network.target
+        """The subword tokens without the end of the sentence. Unknown ones are `<unk>`, or copied from the source
+        token with the most attention where the request asked for that."""
+        target = self._loaded.target
         ids = hypothesis["tokens"].tolist()
         symbols = [target[one] for one in ids]
         if hypothesis["attention"].numel() and target.unk() in ids:
-            before = width - len(source) - 1 if self._network.left_pad else 0
-            looked_at = hypothesis["attention"][before : before + len(source)].argmax(0).tolist()
+            padding = width - len(source) - 1 if self._loaded.left_pad else 0
+            aligned = hypothesis["attention"][padding : padding + len(source)].argmax(0).tolist()
             symbols = [
-                source[looked_at[place]] if one == target.unk() else symbol
-                for place, (one, symbol) in enumerate(zip(ids, symbols, strict=True))
+                source[aligned[position]] if one == target.unk() else symbol
+                for position, (one, symbol) in enumerate(zip(ids, symbols, strict=True))
             ]
         special = {target.pad(), target.eos(), target.bos()}
         return [symbol for one, symbol in zip(ids, symbols, strict=True) if one not in special]

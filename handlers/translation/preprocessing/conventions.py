@@ -77,7 +77,7 @@ def read_dictionary(path: Path) -> dict[str, int]:
     return counts
 
 
-def is_cut(counts: Mapping[str, int], dictionary: Path) -> bool:
+def uses_bpe(counts: Mapping[str, int], dictionary: Path) -> bool:
     """Whether a dictionary holds pieces of subword-nmt's; else it holds whole words. Raises JobError for another
     program's pieces."""
     marked = sum(count for piece, count in counts.items() if piece.startswith(SENTENCEPIECE))

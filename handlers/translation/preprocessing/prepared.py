@@ -106,7 +106,7 @@ def _codes(
     found = find_codes([path for path in files if path.parent == folder]) or find_codes(files)
     for language in (direction.source, direction.target):
         path = folder / f"dict.{language}.txt"
-        if conventions.is_cut(dictionaries[language], path) and not found:
+        if conventions.uses_bpe(dictionaries[language], path) and not found:
             raise JobError(
                 f"{path} has pieces of words (…{conventions.SEPARATOR}), and the BPE codes by which the endpoint could "
                 "cut its requests are missing: put the file that subword-nmt learned (`code` in fairseq's scripts) "

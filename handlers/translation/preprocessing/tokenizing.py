@@ -77,18 +77,18 @@ class Tokenized:
     """How many pairs were left out for what reason."""
 
     @property
-    def is_cut(self) -> bool:
+    def uses_bpe(self) -> bool:
         return self.train.source.state is State.CUT
 
 
 def tokenize(text: Corpus, lowercase: bool, workers: int) -> Tokenized:
     """Reads, tokenises and cleans. Raises JobError for text that cannot be trained on."""
     pairs, valid = text.train.read(), text.valid.read() if text.valid else None
-    is_cut = _check_cut(text, pairs, valid, lowercase)
+    uses_bpe = _check_cut(text, pairs, valid, lowercase)
     lowercase = lowercase or _has_lowercase_codes(text)
     languages = text.direction.source, text.direction.target
     source, target = (
-        _train_side(language, name, lines, is_cut, lowercase, workers)
+        _train_side(language, name, lines, uses_bpe, lowercase, workers)
         for language, name, lines in zip(languages, pairs.names, (pairs.source, pairs.target), strict=True)
     )
     whole, given = Part(source, target), None
@@ -96,7 +96,7 @@ def tokenize(text: Corpus, lowercase: bool, workers: int) -> Tokenized:
         given = Part(_valid_side(source, valid.source, workers), _valid_side(target, valid.target, workers))
         _refuse_empty(given, text.valid)
     # Text that is cut was cleaned by those who cut it.
-    kept = cleaning.clean(source.tokens, target.tokens, only_empty=is_cut)
+    kept = cleaning.clean(source.tokens, target.tokens, only_empty=uses_bpe)
     say(f"{text.train.source} and {text.train.target}: {kept}")
     numbers, held_out = (kept.pairs, []) if given else cleaning.split(kept.pairs)
     if not numbers or not (given or held_out):
@@ -135,9 +135,9 @@ def _has_lowercase_codes(text: Corpus) -> bool:
     return text.codes is not None and conventions.detect(codes.symbols(text.codes)).lowercase
 
 
-def _train_side(language: str, name: str, lines: list[str], is_cut: bool, lowercase: bool, workers: int) -> Side:
+def _train_side(language: str, name: str, lines: list[str], uses_bpe: bool, lowercase: bool, workers: int) -> Side:
     """`name` is the file's."""
-    state = State.CUT if is_cut else pretokenized.state(lines)
+    state = State.CUT if uses_bpe else pretokenized.state(lines)
     if state is State.TOKENISED:
         say(f"{name} has spaces between words and punctuation already, and is not tokenised again")
     asked = Conventions(lowercase=lowercase)

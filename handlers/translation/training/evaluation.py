@@ -63,7 +63,7 @@ class Evaluator:
         import torch
         from fairseq import utils
 
-        from byo_container.handlers.translation.inference.search import fit
+        from byo_container.handlers.translation.inference.search import fit_limits
 
         dataset = task.dataset(SUBSET)
         generator = task.build_generator([model], self._generation)
@@ -77,7 +77,7 @@ class Evaluator:
                 sample = dataset.collater([dataset[number] for number in numbers])
                 if next(model.parameters()).is_cuda:
                     sample = utils.move_to_cuda(sample)
-                fit(generator, sample["net_input"]["src_tokens"].size(1), min_len)
+                fit_limits(generator, sample["net_input"]["src_tokens"].size(1), min_len)
                 found = generator.generate([model], sample)
                 for number, hypotheses in zip(sample["id"].tolist(), found, strict=True):
                     yield number, self._plain(task.target_dictionary, hypotheses[0]["tokens"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from byo_container.container.manifest import NAME as HANDLER_MANIFEST
 from byo_container.handlers.translation import artifact
-from byo_container.handlers.translation.artifact import Bundle
+from byo_container.handlers.translation.artifact import ModelManifest
 from byo_container.handlers.translation.hyperparameters import Settings
 from byo_container.handlers.translation.preprocessing.prepared import Prepared
 from byo_container.handlers.translation.text import CODES
@@ -29,7 +29,7 @@ def leave(
     (folder / artifact.MANIFEST).unlink(missing_ok=True)
     facts = checkpoints.export(checkpoint, folder / artifact.CHECKPOINT)
     figures = next((found for found in reversed(validations) if found["update"] == facts["updates"]), {})
-    made = Bundle(
+    made = ModelManifest(
         source=data.direction.source,
         target=data.direction.target,
         codes=CODES if data.codes else None,

@@ -1,4 +1,4 @@
-"""The model folder: ours, and what fairseq itself leaves; what is missing there is told."""
+"""Model folders of ours and of fairseq; errors for what is missing or damaged in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
-from byo_container.handlers.translation.artifact import Bundle, find
+from byo_container.handlers.translation.artifact import ModelManifest, read_manifest
 from tests.handlers.translation.checkpoints import Bomb, change
 
 
@@ -26,69 +26,71 @@ def folder(trained: TrainingJob[Any], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fairseqs(folder: Path) -> Path:
-    """The same as fairseq would leave it, who says in the checkpoint what it was trained with."""
+    """The same as fairseq itself would have written it, without our manifest."""
     (folder / "translation.json").unlink()
     (folder / "checkpoint.pt").rename(folder / "checkpoint_best.pt")
     shutil.copy(folder / "checkpoint_best.pt", folder / "checkpoint_last.pt")
     return folder
 
 
-def test_there_and_back(folder: Path) -> None:
-    bundle = Bundle.read(folder)
-    assert find(folder) == bundle
-    other = Bundle("de", "en", lowercase=True, longest_source=7, generation={"beam": 3}, facts={"updates": 5})
+def test_manifest_round_trip(folder: Path) -> None:
+    manifest = ModelManifest.read(folder)
+    assert read_manifest(folder) == manifest
+    other = ModelManifest("de", "en", lowercase=True, longest_source=7, generation={"beam": 3}, facts={"updates": 5})
     other.write(folder)
-    assert Bundle.read(folder) == other
+    assert ModelManifest.read(folder) == other
 
 
-def test_what_fairseq_made_is_understood(fairseqs: Path) -> None:
-    bundle = find(fairseqs)
-    assert (bundle.source, bundle.target, bundle.checkpoint, bundle.codes) == (
+def test_manifest_is_derived_from_a_folder_of_fairseq(fairseqs: Path) -> None:
+    manifest = read_manifest(fairseqs)
+    assert (manifest.source, manifest.target, manifest.checkpoint, manifest.codes) == (
         "de",
         "en",
         "checkpoint_best.pt",
         "codes",
     )
-    assert (bundle.lowercase, bundle.normalise, bundle.architecture) == (False, True, "fconv_iwslt_de_en")
+    assert (manifest.lowercase, manifest.normalise, manifest.architecture) == (False, True, "fconv_iwslt_de_en")
 
 
 @pytest.mark.parametrize("name", ["code", "bpecodes", "bpe.codes", "iwslt.codes", "codes.10000"])
-def test_the_usual_names_of_codes(fairseqs: Path, name: str) -> None:
+def test_codes_are_found_under_their_usual_names(fairseqs: Path, name: str) -> None:
     (fairseqs / "codes").rename(fairseqs / name)
-    assert find(fairseqs).codes == name
+    assert read_manifest(fairseqs).codes == name
 
 
 @pytest.mark.parametrize(
     ("sign", "lowercase", "normalise"),
     [("", True, True), ("Ä 99", False, True), ("„ 999", True, False), ("Ä 1\n„ 1", True, True)],
 )
-def test_the_dictionary_tells_what_was_done_to_the_text(
+def test_conventions_are_detected_from_the_dictionary(
     fairseqs: Path, sign: str, lowercase: bool, normalise: bool
 ) -> None:
     path = fairseqs / "dict.de.txt"
     path.write_text(path.read_text().lower() + (f"{sign}\n" if sign else ""))
-    assert (find(fairseqs).lowercase, find(fairseqs).normalise) == (lowercase, normalise)
+    assert (read_manifest(fairseqs).lowercase, read_manifest(fairseqs).normalise) == (lowercase, normalise)
 
 
-def test_a_model_of_whole_words_needs_no_codes(fairseqs: Path) -> None:
+def test_word_level_model_needs_no_codes(fairseqs: Path) -> None:
     (fairseqs / "codes").unlink()
     path = fairseqs / "dict.de.txt"
     path.write_text(path.read_text().replace("@@ ", "x "))
-    assert find(fairseqs).codes is None
+    assert read_manifest(fairseqs).codes is None
 
 
 def forget(state: dict[str, Any]) -> None:
     state["cfg"]["task"].update(source_lang=None, target_lang=None)
 
 
-def test_the_direction_where_the_checkpoint_does_not_tell(fairseqs: Path) -> None:
+def test_direction_is_inferred_where_the_checkpoint_lacks_it(fairseqs: Path) -> None:
     change(fairseqs / "checkpoint_best.pt", forget)
-    assert (find(fairseqs).source, find(fairseqs).target) == ("de", "en"), "by the sizes of the dictionaries"
+    assert (read_manifest(fairseqs).source, read_manifest(fairseqs).target) == ("de", "en"), (
+        "by the sizes of the dictionaries"
+    )
     shutil.copy(fairseqs / "dict.de.txt", fairseqs / "dict.en.txt")
     with pytest.raises(JobError, match=r"does not say from which language it translates .*de, en.*translation.json"):
-        find(fairseqs)
+        read_manifest(fairseqs)
     (fairseqs / "train.en-de.en.idx").touch()
-    assert (find(fairseqs).source, find(fairseqs).target) == ("en", "de")
+    assert (read_manifest(fairseqs).source, read_manifest(fairseqs).target) == ("en", "de")
 
 
 @pytest.mark.parametrize(
@@ -99,18 +101,18 @@ def test_the_direction_where_the_checkpoint_does_not_tell(fairseqs: Path) -> Non
         (["codes"], "lacks the BPE codes, under a name such as codes, code, bpecodes"),
     ],
 )
-def test_what_is_missing_is_told(fairseqs: Path, remove: list[str], message: str) -> None:
+def test_missing_file_is_named(fairseqs: Path, remove: list[str], message: str) -> None:
     for name in remove:
         (fairseqs / name).unlink()
     with pytest.raises(JobError, match=message):
-        find(fairseqs)
+        read_manifest(fairseqs)
 
 
-def test_several_checkpoints_are_not_guessed_from(fairseqs: Path) -> None:
+def test_several_checkpoints_are_refused(fairseqs: Path) -> None:
     (fairseqs / "checkpoint_last.pt").rename(fairseqs / "a.pt")
     (fairseqs / "checkpoint_best.pt").rename(fairseqs / "b.pt")
     with pytest.raises(JobError, match=r"several files \*\.pt \(a\.pt, b\.pt\)"):
-        find(fairseqs)
+        read_manifest(fairseqs)
 
 
 @pytest.mark.parametrize(
@@ -128,31 +130,31 @@ def test_several_checkpoints_are_not_guessed_from(fairseqs: Path) -> None:
         ("target", "../en", "leads out of|is missing"),
     ],
 )
-def test_a_manifest_that_is_wrong(folder: Path, key: str, value: Any, message: str | None) -> None:
+def test_invalid_manifest_is_refused(folder: Path, key: str, value: Any, message: str | None) -> None:
     path = folder / "translation.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     shutil.copy(folder / "checkpoint.pt", folder.parent)
     if message is None:
-        assert find(folder)
+        assert read_manifest(folder)
         return
     with pytest.raises(JobError, match=message):
-        find(folder)
+        read_manifest(folder)
 
 
-def test_a_link_that_leads_out_is_not_followed(fairseqs: Path) -> None:
+def test_symlink_out_of_the_folder_is_refused(fairseqs: Path) -> None:
     shutil.move(fairseqs / "codes", fairseqs.parent / "codes")
     os.symlink(fairseqs.parent / "codes", fairseqs / "codes")
     with pytest.raises(JobError, match="leads out of"):
-        find(fairseqs)
+        read_manifest(fairseqs)
 
 
 def load_model(folder: Path) -> Any:
-    from byo_container.handlers.translation.inference import model as network
+    from byo_container.handlers.translation.inference import model
 
-    return network.load(folder, find(folder))
+    return model.load(folder, read_manifest(folder))
 
 
-def test_a_pickle_that_runs_code_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_pickle_with_code_is_refused(folder: Path, tmp_path: Path) -> None:
     change(folder / "checkpoint.pt", lambda state: state.update(extra=Bomb(tmp_path / "mark")))
     torch.load(folder / "checkpoint.pt", weights_only=False)
     assert (tmp_path / "mark").exists(), "the bomb is real"
@@ -161,12 +163,12 @@ def test_a_pickle_that_runs_code_is_refused(folder: Path, tmp_path: Path) -> Non
         load_model(folder)
     (folder / "translation.json").unlink()
     with pytest.raises(JobError, match="holds more than weights and settings"):
-        find(folder)
+        read_manifest(folder)
     assert not (tmp_path / "mark").exists()
 
 
 @pytest.mark.parametrize("kind", ["namespace", "dictionary"])
-def test_a_setting_that_fairseq_would_run_as_code_is_refused(folder: Path, tmp_path: Path, kind: str) -> None:
+def test_setting_with_code_is_refused(folder: Path, tmp_path: Path, kind: str) -> None:
     """fairseq calls eval() on encoder_layers."""
 
     def edit(state: dict[str, Any]) -> None:
@@ -188,11 +190,11 @@ def test_a_setting_that_fairseq_would_run_as_code_is_refused(folder: Path, tmp_p
     [
         ("checkpoint.pt", b"nothing", r"checkpoint\.pt cannot be loaded as a checkpoint"),
         ("dict.de.txt", b"no number\n", r"dict\.de\.txt is no dictionary of fairseq's"),
-        ("dict.de.txt", b"too 5\nfew 3\n", r"does not make a network with dict\.de\.txt \(6 pieces\)"),
+        ("dict.de.txt", b"too 5\nfew 3\n", r"does not make a model with dict\.de\.txt \(6 subword tokens\)"),
         ("codes", b"no codes\nat all here\n", "line 2 is 'at all here'"),
     ],
 )
-def test_a_damaged_file_is_named(folder: Path, name: str, content: bytes, message: str) -> None:
+def test_damaged_file_is_named(folder: Path, name: str, content: bytes, message: str) -> None:
     from byo_container.handlers.translation.predictor import Translator
 
     (folder / name).write_bytes(content)
@@ -200,13 +202,13 @@ def test_a_damaged_file_is_named(folder: Path, name: str, content: bytes, messag
         Translator(folder)
 
 
-def test_a_file_that_is_no_checkpoint_of_fairseqs(folder: Path) -> None:
+def test_file_that_is_no_fairseq_checkpoint_is_refused(folder: Path) -> None:
     torch.save({"weights": torch.zeros(1)}, folder / "checkpoint.pt")
     with pytest.raises(JobError, match="no checkpoint of fairseq's: it should be a dictionary with the key 'model'"):
         load_model(folder)
 
 
-def test_a_checkpoint_of_before_pytorch_1_6(folder: Path) -> None:
+def test_checkpoint_from_before_pytorch_1_6_loads(folder: Path) -> None:
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     torch.save(state, folder / "checkpoint.pt", _use_new_zipfile_serialization=False)
     assert load_model(folder).model is not None

@@ -1,4 +1,4 @@
-"""Translating with a model that knows its grammar, and what happens to text that is out of the ordinary."""
+"""Translations of a trained model, and of unusual text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def plain(translator: Translator, *texts: str, **parameters: Any) -> list[Any]:
     return [found if isinstance(found, InputError) else found[0].text for found in translator.translate(wanted)]
 
 
-def test_it_translates(translator: Translator) -> None:
+def test_trained_model_translates(translator: Translator) -> None:
     assert plain(translator, QUESTION) == [ANSWER]
     german, english = zip(*sample.pairs(40, seed=7), strict=True)
     right = [text.replace("R&B", "R & B") for text in english]
@@ -49,7 +49,7 @@ def test_it_translates(translator: Translator) -> None:
     assert hits >= 30
 
 
-def test_a_jobs_generation_options_are_the_endpoints_defaults(able: Path, tmp_path: Path) -> None:
+def test_generation_options_of_the_job_are_request_defaults(able: Path, tmp_path: Path) -> None:
     shutil.copytree(able, tmp_path / "model")
     path = tmp_path / "model" / "translation.json"
     defaults: dict[str, Any] = {
@@ -69,10 +69,10 @@ def test_a_jobs_generation_options_are_the_endpoints_defaults(able: Path, tmp_pa
 
 @pytest.mark.parametrize("arch", ["fconv", "transformer"])
 @pytest.mark.parametrize("beam", [1, 4])
-def test_fairseqs_own_generator_finds_the_same(
+def test_translations_equal_those_of_fairseqs_generator(
     trained: TrainingJob[Any], trained_transformer: TrainingJob[Any], arch: str, beam: int
 ) -> None:
-    """With the scores that it prints, and whatever speed.py does."""
+    """With the same scores, in spite of the optimisations in speed.py."""
     from fairseq import checkpoint_utils
     from fairseq.sequence_generator import SequenceGenerator
 
@@ -84,45 +84,45 @@ def test_fairseqs_own_generator_finds_the_same(
     generator = SequenceGenerator([model.eval()], task.target_dictionary, beam_size=beam, max_len_b=9)
     parameters = replace(translator.defaults, beam=beam, nbest=beam, max_len_a=0.0, max_len_b=9)
     texts = [german for german, _ in sample.pairs(12, seed=8)]
-    batch = sorted((translator._pieces(text) for text in texts), key=len, reverse=True)
+    batch = sorted((translator._tokens(text) for text in texts), key=len, reverse=True)
     sample_ = {
-        "net_input": translator._search._filled(
-            [[task.source_dictionary.index(piece) for piece in pieces] + [2] for pieces in batch]
+        "net_input": translator._search._padded(
+            [[task.source_dictionary.index(token) for token in tokens] + [2] for tokens in batch]
         )
     }
     theirs = generator.generate([model], sample_)
-    for found, hypotheses in zip(translator._search.find(batch, parameters), theirs, strict=True):
+    for found, hypotheses in zip(translator._search.search(batch, parameters), theirs, strict=True):
         assert len(found) == len(hypotheses)
-        for (pieces, score), hypothesis in zip(found, hypotheses, strict=True):
-            assert pieces == task.target_dictionary.string(hypothesis["tokens"]).split()
+        for (tokens, score), hypothesis in zip(found, hypotheses, strict=True):
+            assert tokens == task.target_dictionary.string(hypothesis["tokens"]).split()
             assert score == pytest.approx(float(hypothesis["score"]) / math.log(2), abs=1e-4)
 
 
-def test_in_company_a_sentence_is_translated_as_alone(translator: Translator) -> None:
+def test_translation_does_not_depend_on_the_batch(translator: Translator) -> None:
     texts = [german for german, _ in sample.pairs(30, seed=9)] + ["", "Hund", QUESTION * 3]
     together = plain(translator, *texts)
     assert together == [plain(translator, text)[0] for text in texts]
     assert plain(translator, *texts[::-1]) == together[::-1]
 
 
-def test_batches_hold_no_more_than_they_may(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_size_is_limited_in_tokens(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[tuple[int, int]] = []
-    find = translator._search.find
+    search = translator._search.search
 
     def record(batch: list[list[str]], parameters: Any) -> Any:
         sizes.append((len(batch), (max(map(len, batch)) + 1) * len(batch) * parameters.beam))
-        return find(batch, parameters)
+        return search(batch, parameters)
 
-    monkeypatch.setattr(translator._search, "find", record)
-    monkeypatch.setattr("byo_container.handlers.translation.predictor.MAX_PIECES", 500)
+    monkeypatch.setattr(translator._search, "search", record)
+    monkeypatch.setattr("byo_container.handlers.translation.predictor.MAX_TOKENS", 500)
     texts = [german for german, _ in sample.pairs(40, seed=10)]
     assert len(plain(translator, *texts)) == 40
     assert sum(count for count, _ in sizes) == 40
-    assert max(pieces for _, pieces in sizes) <= 500
+    assert max(tokens for _, tokens in sizes) <= 500
     assert len(sizes) < 20
 
 
-def test_the_best_and_the_next_best_with_their_scores(translator: Translator) -> None:
+def test_nbest_translations_have_descending_scores(translator: Translator) -> None:
     ((best, second, third),) = translator.translate([(QUESTION, replace(translator.defaults, nbest=3))])  # type: ignore[misc]
     assert best.text == ANSWER
     assert 0 > best.score > second.score > third.score
@@ -130,43 +130,43 @@ def test_the_best_and_the_next_best_with_their_scores(translator: Translator) ->
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "\t"])
-def test_nothing_stays_nothing(translator: Translator, text: str) -> None:
+def test_blank_text_is_translated_to_blank_text(translator: Translator, text: str) -> None:
     assert plain(translator, text) == ["\n\n" if text == "\n\n" else ""]
 
 
-def test_lines_stay_lines(translator: Translator) -> None:
+def test_line_breaks_are_kept(translator: Translator) -> None:
     assert plain(translator, f"{QUESTION}\r\n\n{QUESTION}") == [f"{ANSWER}\n\n{ANSWER}"]
 
 
-def test_text_longer_than_any_in_training_is_cut_into_its_sentences(translator: Translator) -> None:
-    assert translator.bundle.longest_source is not None
+def test_text_longer_than_training_text_is_split_into_sentences(translator: Translator) -> None:
+    assert translator.manifest.longest_source is not None
     many = 60
     assert plain(translator, f"{QUESTION} " * many) == [" ".join([ANSWER] * many)]
 
 
-def test_a_sentence_beyond_the_models_limit_is_refused_with_the_limit(translator: Translator) -> None:
-    limit = translator._network.longest - 1
+def test_sentence_over_the_token_limit_is_refused(translator: Translator) -> None:
+    limit = translator._max_tokens
     fits, refused, other = plain(translator, "Auto " * limit, "Auto " * (limit + 1), QUESTION, beam=1, max_len_a=0.0)
     assert isinstance(refused, InputError)
     assert str(refused).startswith("the sentence 'Auto Auto ")
-    assert f"has {len(translator._pieces('Auto ' * (limit + 1)))} pieces" in str(refused)
+    assert f"has {len(translator._tokens('Auto ' * (limit + 1)))} subword tokens" in str(refused)
     assert f"reads {limit} at most" in str(refused)
-    assert isinstance(fits, str) or len(translator._pieces("Auto " * limit)) > limit
+    assert isinstance(fits, str) or len(translator._tokens("Auto " * limit)) > limit
     assert other == ANSWER
 
 
-def test_a_word_without_end_is_refused(translator: Translator) -> None:
+def test_overlong_word_is_refused(translator: Translator) -> None:
     (refused,) = plain(translator, "a" * 5000)
     assert str(refused) == "the text has a word of 5000 characters; 1000 are read at most"
 
 
-def test_the_next_best_of_a_text_of_several_sentences_is_refused(translator: Translator) -> None:
+def test_nbest_of_several_sentences_is_refused(translator: Translator) -> None:
     (refused,) = plain(translator, f"{QUESTION}\n{QUESTION}", nbest=2)
     assert "'nbest' is for single sentences, and this text was cut into 2" in str(refused)
 
 
-def test_unknown_words_are_copied_where_that_is_asked_for(able: Path, tmp_path: Path) -> None:
-    """A network that can say nothing but `<unk>`."""
+def test_replace_unk_copies_unknown_words(able: Path, tmp_path: Path) -> None:
+    """By a model that only produces `<unk>`."""
     import torch
 
     folder = shutil.copytree(able, tmp_path / "model")
@@ -175,7 +175,7 @@ def test_unknown_words_are_copied_where_that_is_asked_for(able: Path, tmp_path: 
     state["model"]["decoder.fc3.bias"][torch.tensor([2, 3])] = torch.tensor([0.0, 8.0])  # </s>, and <unk>
     torch.save(state, folder / "checkpoint.pt")
     translator = Translation().load(folder)
-    text, words = "Frau 漢 Müller", translator._pieces("Frau 漢 Müller")
+    text, words = "Frau 漢 Müller", translator._tokens("Frau 漢 Müller")
     (unknown,) = plain(translator, text, max_len_a=0.0, max_len_b=3)
     assert set(unknown.split()) == {"<unk>"}
     (copied,) = plain(translator, text, max_len_a=0.0, max_len_b=3, replace_unk=True)
@@ -184,7 +184,7 @@ def test_unknown_words_are_copied_where_that_is_asked_for(able: Path, tmp_path: 
     assert plain(translator, text, max_len_a=0.0, max_len_b=3) == [unknown]  # one request's wish is not the next one's
 
 
-def test_the_models_defaults_come_from_its_manifest(able: Path, tmp_path: Path) -> None:
+def test_parameter_defaults_come_from_the_manifest(able: Path, tmp_path: Path) -> None:
     from byo_container.container.failure import JobError
 
     folder = shutil.copytree(able, tmp_path / "model")
@@ -199,7 +199,7 @@ def test_the_models_defaults_come_from_its_manifest(able: Path, tmp_path: Path) 
         Translation().load(folder)
 
 
-def test_threads_take_turns(translator: Translator) -> None:
+def test_translator_is_thread_safe(translator: Translator) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda beam: plain(translator, QUESTION, beam=beam), [1, 5, 2, 5, 1, 3]))
     assert answers == [[ANSWER]] * 6

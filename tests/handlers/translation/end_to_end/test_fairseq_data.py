@@ -59,10 +59,10 @@ def test_binary_text_leaves_a_model_that_knows_its_conventions(binary_job: Train
 def test_our_manifest_says_what_the_files_alone_tell(binary_job: TrainingJob[Any], tmp_path: Path) -> None:
     from byo_container.handlers.translation import artifact
 
-    ours = artifact.find(binary_job.model_dir)
+    ours = artifact.read_manifest(binary_job.model_dir)
     shutil.copytree(binary_job.model_dir, tmp_path / "model")
     (tmp_path / "model" / "translation.json").unlink()
-    theirs = artifact.find(tmp_path / "model")
+    theirs = artifact.read_manifest(tmp_path / "model")
     assert theirs.conventions == ours.conventions
 
 

@@ -58,7 +58,7 @@ def test_a_dictionary(tmp_path: Path) -> None:
     path.write_text(", 12\nder 9\r\nmadeupword0000 0\n\nodd\nviel@@ 3 #fairseq:overwrite\n")
     found = conventions.read_dictionary(path)
     assert found == {",": 12, "der": 9, "viel@@": 3}
-    assert conventions.is_cut(found, path)
-    assert not conventions.is_cut({"der": 90, "@@": 1, "\u2581": 1}, path)
+    assert conventions.uses_bpe(found, path)
+    assert not conventions.uses_bpe({"der": 90, "@@": 1, "\u2581": 1}, path)
     with pytest.raises(JobError, match=r"dict.de.txt has pieces of SentencePiece's"):
-        conventions.is_cut({"\u2581der": 9}, path)
+        conventions.uses_bpe({"\u2581der": 9}, path)

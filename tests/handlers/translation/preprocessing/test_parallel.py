@@ -19,7 +19,7 @@ LINES = [str(number) for number in range(4)]
 AT_MOST_S = 120  # on a machine that does ten other things
 SLOW_TO_BEGIN = """
 import itertools, os, signal, time
-from byo_container.handlers.translation.preparing import parallel
+from byo_container.handlers.translation.preprocessing import parallel
 
 parallel.CHUNK = 1
 signal.signal(signal.SIGTERM, lambda *_: None)  # as a job's own handler, which the workers inherit
