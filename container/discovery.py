@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from byo_container.container import manifest
+from byo_container.container import manifest, old_names
 from byo_container.container.failure import JobError
 from byo_container.container.handler import Handler
 from byo_container.container.hyperparameters import nearest
@@ -165,10 +165,13 @@ def installed() -> dict[str, str]:
 
 
 def launcher_of(target: str) -> str | None:
-    """The launcher that an installed handler wants on several hosts or GPUs: what is registered under its name in the
-    entry-point group `byo_container.launchers`. The class is not imported, which only its own process does."""
+    """The launcher that an installed handler uses on several hosts or GPUs: the entry of its name in the entry-point
+    group `byo_container.launchers`; None without one. The class is not imported: only its own process does that."""
     launchers = _registered(LAUNCHER_ENTRY_POINTS)
-    return next((launchers[name] for name, known in installed().items() if known == target and name in launchers), None)
+    targets = (target, f"byo_container.{target}")  # which handlers.translation:Translation was called once
+    return next(
+        (launchers[name] for name, known in installed().items() if known in targets and name in launchers), None
+    )
 
 
 def _registered(group: str) -> dict[str, str]:
@@ -186,7 +189,8 @@ def _only_installed(otherwise: str) -> HandlerReference:
 
 
 def put_on_path(folders: Iterable[Path]) -> None:
-    """Makes a user's code importable, before everything else that is."""
+    """Makes a user's code importable, before everything else; last, what it may know by its old name."""
+    old_names.install()
     for folder in reversed(list(folders)):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))

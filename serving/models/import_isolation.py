@@ -39,6 +39,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from byo_container.container import old_names
+
 PREFIX = "_model_"
 
 _current: ContextVar[ModelCode | None] = ContextVar("model_code", default=None)  # for which this thread works
@@ -136,7 +138,8 @@ def _top_level(folder: Path) -> Iterator[str]:
 
 def _found(name: str) -> bool:
     try:
-        return name in sys.modules or importlib.util.find_spec(name) is not None
+        spec = sys.modules[name].__spec__ if name in sys.modules else importlib.util.find_spec(name)
+        return (name in sys.modules or spec is not None) and not old_names.is_old(spec)
     except (ImportError, ValueError):
         return False
 
