@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from byo_container.container.handler import Conversation, Handler, InputError, RequestContext
     from byo_container.container.hyperparameters import Range
     from byo_container.container.job import TrainingJob
-    from byo_container.container.process.supervisor import StopFlag
+    from byo_container.container.process.stop_flag import StopFlag
     from byo_container.container.progress import Progress
 
 __all__ = [

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import IO
 
-from byo_container.container.process.child import descendants, end_with_parent
+from byo_container.container.process.child import end_with_parent
 from byo_container.container.process.supervisor import become_subreaper
+from byo_container.container.process.tree import descendants
 from local_test.hosts import Command, Host
 
 STOP_GRACE_S = 120.0  # which the platform gives

@@ -29,7 +29,9 @@ from byo_container.container.files.reading import open_regular
 from byo_container.container.job import TrainingJob, read_job
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Child, Command
-from byo_container.container.process.supervisor import STOP_GRACE_S, Stage, Supervisor, run
+from byo_container.container.process.run import Stage, run
+from byo_container.container.process.stop import STOP_GRACE_S
+from byo_container.container.process.supervisor import Supervisor
 from byo_container.training import notices, script
 from byo_container.training.artifacts import collect
 from byo_container.training.cluster.members import company_of

@@ -19,7 +19,8 @@ from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
-from byo_container.container.process.child import LONGEST_STRING, Command, short
+from byo_container.container.process.arguments import LONGEST_STRING, short
+from byo_container.container.process.child import Command
 from byo_container.container.script_path import FOLDER as STAND_INS
 from byo_container.container.source import pip
 from byo_container.container.source.fetch import fetch

@@ -1,4 +1,4 @@
-"""What a child writes: passed on as it comes, its end kept, its lines shown to whom they concern."""
+"""The output of a child: passed on as it comes, its end kept, its lines given to callbacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import IO
 READ_BYTES = 64 * 1024
 TAIL_BYTES = 64 * 1024
 LONGEST_LINE = 8 * 1024
+LONGEST_HELD = 64 * 1024  # of a line whose end has not come yet
 BLOCKED_MS = 250
 PAUSE_S = 10.0
 
@@ -20,25 +21,29 @@ OnLines = Callable[[bytes], None]
 
 
 class Lines:
-    """Whole lines out of pieces. They come in blocks: a Python call for each line of a log would hold back the
-    program that writes it."""
+    """Puts whole lines together from pieces. Lines are returned in blocks: a Python call for each line of a log would
+    slow down the program that writes it."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The lines that `data` completes; b"" is the end of the stream, and what is left a line too."""
+        """Returns the lines that `data` completes. b"" is the end of the stream, where the rest is a line too."""
         end = data.rfind(b"\n") + 1
         if data and not end:
-            self._rest = (self._rest + data)[-LONGEST_LINE:]  # a progress bar writes over one line: its end counts
+            # A progress bar writes over one line again and again: its end counts.
+            self._rest = (self._rest + data)[-LONGEST_LINE:]
             return b""
         lines, self._rest = self._rest + data[:end], data[end:][-LONGEST_LINE:]
         return lines
 
 
 class Output:
-    """One stream of a child. `on_line` gets its lines in place of `copy_to`, `watch` beside it: whole lines as they
-    come, many at once, and b"" at the end of the stream. `whole_lines` passes on no half ones."""
+    """One stream of a child, copied to the file descriptor `copy_to`, or to `sink` where that is set.
+
+    `on_line` gets each line instead; `watch` gets lines besides: whole ones as they come, many at once, and b"" at the
+    end of the stream. With `whole_lines` no half line is passed on.
+    """
 
     def __init__(
         self,
@@ -51,22 +56,23 @@ class Output:
         self.stream = stream
         self.tail = bytearray()
         self.copy_to = copy_to
+        self.sink: OnLines | None = None
         self.last_at = time.monotonic()
-        """When anything was last written."""
+        """When the child last wrote something."""
         self.recent = 0
-        """Bytes since the last pause of PAUSE_S: what was written before has nothing to do with the end."""
+        """Bytes since the last pause of PAUSE_S: earlier output has nothing to do with the child's end."""
         self._on_line = on_line
         self._watch = watch
         self._lines = Lines()
         self._whole_lines = whole_lines
         self._held = b""
         self.while_blocked: Callable[[], bool] = lambda: True
-        """Called again and again while nobody reads what we pass on; whether to go on waiting for a reader."""
+        """Called again and again while nobody reads what is passed on; returns whether to go on waiting."""
         self._lost_reader = False
         os.set_blocking(stream.fileno(), False)
 
     def copy(self) -> bool:
-        """Passes on what there is now; False at the end of the stream."""
+        """Passes on what can be read now. Returns False at the end of the stream."""
         try:
             data = b"" if self.stream.closed else os.read(self.stream.fileno(), READ_BYTES)
         except BlockingIOError:
@@ -79,10 +85,10 @@ class Output:
         del self.tail[:-TAIL_BYTES]
         if self._on_line is None:
             self._write(self._complete(data) if self._whole_lines else data)
-        self._show(data)
+        self._call_back(data)
         return bool(data)
 
-    def _show(self, data: bytes) -> None:
+    def _call_back(self, data: bytes) -> None:
         if self._on_line is None and self._watch is None:
             return
         lines = self._lines.feed(data)
@@ -95,15 +101,19 @@ class Output:
             self._watch(b"")
 
     def _write(self, data: bytes) -> None:
-        """Writes to a pipe that may be full for as long as its reader pleases. What is left when nobody waits for the
-        reader any more is lost: whoever wrote it is to go on.
+        """Writes to a pipe that may stay full for a long time. Once `while_blocked` gives the reader up, the rest is
+        lost, so that the child can go on.
 
-        A pipe that poll says is writable takes PIPE_BUF bytes at once without blocking, and without those of other
-        writers in between: `whole_lines` cuts only where a line ends, unless it is longer than that.
+        A pipe that poll reports as writable takes PIPE_BUF bytes at once without blocking, and not mixed with those of
+        other writers: `whole_lines` cuts only at the end of a line, unless the line is longer than that.
         """
+        if self.sink is not None:
+            if data:
+                self.sink(data)
+            return
         writable = select.poll()
         writable.register(self.copy_to, select.POLLOUT)
-        with contextlib.suppress(OSError):  # nobody reads our output: no reason to stop a training
+        with contextlib.suppress(OSError):  # that the reader has gone does not stop the child
             at = 0
             while at < len(data):
                 end = at + select.PIPE_BUF
@@ -117,10 +127,10 @@ class Output:
                 at += os.write(self.copy_to, data[at:end])
 
     def _complete(self, data: bytes) -> bytes:
-        """What can be passed on without cutting a line (a progress bar's end with a carriage return)."""
+        """Returns what can be passed on without cutting a line; those of a progress bar end with a carriage return."""
         held = self._held + data
         end = max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
-        if not data or len(held) - end > LONGEST_LINE:
+        if not data or len(held) - end > LONGEST_HELD:
             end = len(held)
         self._held = held[end:]
         return held[:end]

@@ -1,19 +1,19 @@
-"""The processes below one, as /proc shows them, and which of them a signal for all has to be sent to.
+"""The processes below one, as /proc lists them, and which of them get a signal that is meant for all.
 
-A terminal sends Ctrl-C to a process group, and so do we: to all in the group of the command that was started. What it
-has put into other groups or sessions (`timeout`, `setsid`, `set -m` in a shell, a daemon) would never hear of it, so
-those groups are signalled too, each process once. There are two exceptions, because a second SIGTERM in the midst of
-saving does harm:
+A terminal sends Ctrl-C to a process group. In the same way, a signal is sent to the whole group of the command that was
+started. Processes that it has put into other groups or sessions (`timeout`, `setsid`, `set -m` in a shell, a daemon)
+would not get it, so those groups are signalled too, each process once. A second SIGTERM while a program saves does
+harm, hence two exceptions:
 
-- `timeout` and its like do nothing but wait for a program and pass the signal on, `su` and `runuser` with a SIGKILL
-  two seconds later. Their program gets the signal from us, and they end when it ends.
-- A program that handles SIGTERM and keeps children in groups of their own is asked to stop by that signal, and its
-  children are its own affair: torchrun passes the signal on; a script wants its helpers while it saves. They are
-  signalled when it has ended, or after half of the time, in case it waits for them in vain. Shells are no such
-  programs: they handle a signal when the command in the foreground has ended.
+- `timeout` and similar programs only wait for a program and pass the signal on, `su` and `runuser` with a SIGKILL two
+  seconds later. The program gets the signal from us, and they end when it ends.
+- A program that handles SIGTERM and keeps children in groups of their own gets the signal, and stops its children
+  itself: torchrun passes the signal on; a script needs its helpers while it saves. The children are signalled when the
+  program has ended, or after half of the time, in case it never stops them. Shells are no such programs: they handle a
+  signal when the command in the foreground has ended.
 
-Members of one group are not told apart: the workers of PyTorch's DataLoader share the group of their script and get
-SIGTERM with it, as they would by Ctrl-C. A script that saves on SIGTERM has to expect that they are gone.
+Within a group all are signalled: the workers of PyTorch's DataLoader share the group of their script and get SIGTERM
+with it, as with Ctrl-C. A script that saves on SIGTERM has to expect that they are gone.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Processes = Mapping[int, Process]
 
 
 def snapshot() -> dict[int, Process]:
-    """All processes that we can see."""
+    """All processes that /proc shows."""
     found = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -82,17 +82,26 @@ def now_in_ticks() -> int:
 
 
 def below(processes: Processes, roots: Iterable[int]) -> Iterator[Process]:
-    """The processes `roots` and all their descendants, zombies left out."""
-    for process, _ in _walk(processes, roots, nobody_answers):
+    """The processes `roots` and all their descendants, without zombies."""
+    for process, _ in _walk(processes, roots, stops_no_children):
         yield process
 
 
-def to_signal(processes: Processes, roots: Iterable[int], answers: Callable[[Process], bool]) -> list[Process]:
-    """Those of the processes `roots` and below them that have to get SIGTERM from us; see above. `answers` says whether
-    children in other groups may be left to a process."""
+def descendants(pid: int) -> Iterator[int]:
+    """The pids of all processes below `pid`, without zombies, read from /proc now."""
+    return (process.pid for process in below(snapshot(), [pid]) if process.pid != pid)
+
+
+def to_signal(processes: Processes, roots: Iterable[int], stops_children: Callable[[Process], bool]) -> list[Process]:
+    """Which of the processes `roots` and of those below them get SIGTERM from us; see the top of this file.
+    `stops_children` decides whether a process stops its children in other groups itself."""
+
+    def stops_below(process: Process) -> bool:
+        return not _forwards(process) and stops_children(process)
+
     return [
         process
-        for process, groups in _walk(processes, roots, lambda process: not _forwards(process) and answers(process))
+        for process, groups in _walk(processes, roots, stops_below)
         if not _forwards(process) and groups <= {process.group}
     ]
 
@@ -102,9 +111,9 @@ def _forwards(process: Process) -> bool:
 
 
 def _walk(
-    processes: Processes, roots: Iterable[int], answers: Callable[[Process], bool]
+    processes: Processes, roots: Iterable[int], stops_children: Callable[[Process], bool]
 ) -> Iterator[tuple[Process, frozenset[int]]]:
-    """Each process with the groups of those above it that answer for what is below them."""
+    """Each process with the groups of those processes above it that stop their children themselves."""
     children: dict[int, list[Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
@@ -115,12 +124,12 @@ def _walk(
         if not process.is_zombie:
             yield process, groups
         offspring = children.get(process.pid, ())
-        if offspring and answers(process):
+        if offspring and stops_children(process):
             groups |= {process.group}
         waiting += [(child, groups) for child in offspring]
 
 
-def answers_for_children(process: Process) -> bool:
+def stops_its_children(process: Process) -> bool:
     """Whether a process has a handler for SIGTERM, and is no shell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         folder = Path(f"/proc/{process.pid}")
@@ -131,14 +140,14 @@ def answers_for_children(process: Process) -> bool:
     return False
 
 
-def nobody_answers(process: Process) -> bool:
-    """For those who are to be signalled whoever their parent is."""
+def stops_no_children(process: Process) -> bool:
+    """For signals that are sent to every process, whatever its parent does."""
     return False
 
 
 def send(number: int, chosen: Iterable[Process], processes: Processes) -> None:
-    """Sends a signal to the processes `chosen`. A group of which all are chosen gets it as a group, so that none is
-    missed which is being forked at this moment."""
+    """Sends a signal to the processes `chosen`. A group of which all members are chosen gets it as a group, so that a
+    process that is being forked at this moment is not missed."""
     groups: dict[int, set[int]] = {}
     for process in chosen:
         groups.setdefault(process.group, set()).add(process.pid)
@@ -147,7 +156,7 @@ def send(number: int, chosen: Iterable[Process], processes: Processes) -> None:
         if process.group in groups and not process.is_zombie:
             members.setdefault(process.group, set()).add(process.pid)
     for group, pids in groups.items():
-        # Of us too, or of the kernel (0): never.
+        # Never to our own group, nor to that of the kernel (0).
         if members.get(group) == pids and group > 1:
             _kill(os.killpg, [group], number)
         else:

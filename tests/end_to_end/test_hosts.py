@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.process.child import descendants
+from byo_container.container.process.tree import descendants
 from tests.support.hosts import Hosts, make_hosts
 from tests.support.processes import wait_until
 

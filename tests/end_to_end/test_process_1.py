@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.process.child import descendants
+from byo_container.container.process.tree import descendants
 from tests.support.processes import runs, wait_until
 from tests.support.tree import Finished, Tree
 
@@ -61,7 +61,7 @@ def children(pid: int) -> list[int]:
 HANDLER = """
 import os, sys, time
 from byo_container.container.failure import JobStopped
-from byo_container.container.process.supervisor import StopFlag
+from byo_container.container.process.stop_flag import StopFlag
 
 class Mine:
     def train(self, job):

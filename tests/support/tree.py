@@ -15,7 +15,7 @@ from typing import Any
 
 from byo_container.container.failure import REASON_LENGTH
 from byo_container.container.paths import Paths
-from byo_container.container.process.child import descendants
+from byo_container.container.process.tree import descendants
 
 TRAIN = Path(sys.executable).with_name("train")
 OURS = ("SM_", "SAGEMAKER_", "TRAINING_", "MODEL_HANDLER", "PYTHONPATH", "LOG_FORMAT")

@@ -20,7 +20,8 @@ from byo_container.container.log import log
 from byo_container.container.metrics import Recorder
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
-from byo_container.container.process.supervisor import Company, Supervisor
+from byo_container.container.process.run import StopSource
+from byo_container.container.process.supervisor import Supervisor
 from byo_container.training.artifacts import tensorboard
 
 REPORT_TIME_S = 60.0
@@ -36,7 +37,7 @@ def observed(commands: Sequence[Command], paths: Paths) -> list[Command]:
     watched by its own small parent (training/processes/rank.py)."""
     watched = [
         command
-        if command.leads_ranks or command.service or not command.capture
+        if command.spared_on_stop or command.service or not command.capture
         else dataclasses.replace(command, watch=Recorder(paths.metrics).note)
         for command in commands
     ]
@@ -58,7 +59,7 @@ def follower(paths: Paths) -> list[Command]:
     return [Command(argv, "tensorboard", background=True)]
 
 
-def report(job: TrainingJob[Any], status: int, company: Company | None = None) -> None:
+def report(job: TrainingJob[Any], status: int, company: StopSource | None = None) -> None:
     """Writes the report, in a process of its own that gets REPORT_TIME_S; that this fails is no failure of the job.
     While it takes its time, the other hosts of `company` go on hearing of this one."""
     command = Command(
@@ -71,7 +72,7 @@ def report(job: TrainingJob[Any], status: int, company: Company | None = None) -
         log.warning("there is no report: %s", error)
 
 
-def run_limited(command: Command, limit_s: float, company: Company | None = None) -> None:
+def run_limited(command: Command, limit_s: float, company: StopSource | None = None) -> None:
     """Runs `command` until it ends, `limit_s` is over, SIGTERM comes, or the company ends. Then it is ended like all
     children of a supervisor, which does not wait for one that not even SIGKILL ends."""
     deadline = time.monotonic() + limit_s

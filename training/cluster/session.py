@@ -275,7 +275,7 @@ class Company:
             log.info("SIGTERM came to %s: all hosts are to save and end", host)
             self.stopped_at, self.stopped_by = time.monotonic(), host
             if self._supervisor:
-                self._supervisor.stop_requested = True
+                self._supervisor.request_stop()
             self.ranks.stop()
 
     def _tell_waiting(self, now: float, missing: str) -> None:

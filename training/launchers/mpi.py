@@ -29,7 +29,8 @@ from byo_container.container import hyperparameters as hp
 from byo_container.container.failure import JobError
 from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
-from byo_container.container.process.child import LONGEST_STRING, Command
+from byo_container.container.process.arguments import LONGEST_STRING
+from byo_container.container.process.child import Command
 from byo_container.training.launchers import Launcher, Offers, Place, count, efa, single
 from byo_container.training.processes.rank import OWN, WORDS, Ranks
 
@@ -58,7 +59,9 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
     _check_length(words, job)
     argv = [*mpirun(job, place), *words]
     return [
-        dataclasses.replace(program, argv=argv, name=f"mpirun {program.name}", env=env, capture=True, leads_ranks=True)
+        dataclasses.replace(
+            program, argv=argv, name=f"mpirun {program.name}", env=env, capture=True, spared_on_stop=True
+        )
     ]
 
 
@@ -146,7 +149,9 @@ def sshd(place: Place) -> Command:
         "MaxStartups": 1000,
     }
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    return Command([SSHD, "-D", "-e", "-f", "/dev/null", *words], "sshd", capture=True, service=True)
+    return Command(
+        [SSHD, "-D", "-e", "-f", "/dev/null", *words], "sshd", capture=True, service=True, needed_by="the other hosts"
+    )
 
 
 def ssh_options(place: Place) -> list[str]:

@@ -112,7 +112,13 @@ def parameter_server(job: TrainingJob[Any], program: Command, place: Place, host
         argv = [sys.executable, "-P", *STRATEGY, "--server"]
         env = {**common, **env, "TF_CONFIG": tf_config(cluster, task, index)}
         return dataclasses.replace(
-            program, argv=argv, name=f"TensorFlow's {task} {index}", env=env, capture=True, service=True
+            program,
+            argv=argv,
+            name=f"TensorFlow's {task} {index}",
+            env=env,
+            capture=True,
+            service=True,
+            needed_by="the other hosts",
         )
 
     rank = hosts.index(job.hosts.current) if len(hosts) > 1 else 0

@@ -65,7 +65,7 @@ def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Comman
     }
     argv = [*words, *WORDS, *program.argv]
     name = f"torchrun {program.name}"
-    return [dataclasses.replace(program, argv=argv, name=name, env=env, capture=True, leads_ranks=True)]
+    return [dataclasses.replace(program, argv=argv, name=name, env=env, capture=True, spared_on_stop=True)]
 
 
 LAUNCHER = Launcher("torchrun", launch, prepare=prepare)

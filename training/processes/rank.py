@@ -24,7 +24,8 @@ from byo_container.container.files.atomic import write_atomically
 from byo_container.container.metrics import Recorder
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
-from byo_container.container.process.supervisor import STOP_GRACE_S, run
+from byo_container.container.process.run import run
+from byo_container.container.process.stop import STOP_GRACE_S
 
 SCRATCH = "TRAINING_RANKS"
 """The variable that names the folder through which ranks and process 1 speak."""

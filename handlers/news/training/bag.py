@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from byo_container.container.process.supervisor import StopFlag
+from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import Progress
 from byo_container.handlers.news.training.checkpoints import Resuming
 from byo_container.handlers.news.training.examples import Examples, Task

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from byo_container.container.process.supervisor import StopFlag
+from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import Progress
 from byo_container.handlers.news.hyperparameters import Settings
 from byo_container.handlers.news.preprocessing.features import WordFeatures

@@ -12,7 +12,7 @@ from byo_container.container.channels import Channel
 from byo_container.container.failure import JobError, JobStopped
 from byo_container.container.files.disk_errors import check_writable
 from byo_container.container.job import TrainingJob
-from byo_container.container.process.supervisor import StopFlag
+from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import Progress, say
 from byo_container.handlers.news import artifact
 from byo_container.handlers.news.hyperparameters import Hyperparameters, Settings

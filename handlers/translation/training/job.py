@@ -16,7 +16,7 @@ from byo_container.container.failure import JobError, JobStopped
 from byo_container.container.files.disk_errors import check_writable
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
-from byo_container.container.process.supervisor import StopFlag
+from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import say
 from byo_container.container.resources import cores
 from byo_container.handlers.translation import compat, hyperparameters

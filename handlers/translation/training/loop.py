@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container.failure import JobStopped
-from byo_container.container.process.supervisor import StopFlag
+from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import say
 from byo_container.handlers.translation.training import diagnosis, metric_log
 from byo_container.handlers.translation.training.distribution import Rank

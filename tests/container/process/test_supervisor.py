@@ -14,13 +14,17 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.container.process.child import Command, descendants, spawn
-from byo_container.container.process.supervisor import StopFlag
+from byo_container.container.process.child import Command, spawn
+from byo_container.container.process.stop_flag import StopFlag
+from byo_container.container.process.tree import descendants
 from tests.support.processes import runs, wait_until
 
 PRELUDE = """
 import os, signal, sys, threading, time
-from byo_container.container.process.supervisor import *
+from byo_container.container.process.child import Command
+from byo_container.container.process.run import run
+from byo_container.container.process.supervisor import Supervisor
+from byo_container.container.process.tree import descendants
 python = lambda code, **more: Command([sys.executable, "-c", code], "child", **more)
 """
 

@@ -67,9 +67,9 @@ def test_who_answers_for_its_children(command: list[str], answers: bool) -> None
         assert process.stdout
         process.stdout.readline()
         found = tree.snapshot()[process.pid]
-        assert tree.answers_for_children(found) is answers
+        assert tree.stops_its_children(found) is answers
         os.killpg(process.pid, signal.SIGKILL)
-    assert not tree.answers_for_children(found), "it has ended"
+    assert not tree.stops_its_children(found), "it has ended"
 
 
 def test_this_process_as_the_kernel_shows_it() -> None:

@@ -67,7 +67,7 @@ def test_full_disk_stops_the_metric_log_but_not_the_training(ml: MakeTree, mount
 def test_only_the_process_of_rank_0_is_recorded() -> None:
     paths = Paths(Path("/opt/ml"))
     script = Command(["python", "train.py"], "train.py", capture=True)
-    launcher = Command(["torchrun"], "torchrun", capture=True, leads_ranks=True)
+    launcher = Command(["torchrun"], "torchrun", capture=True, spared_on_stop=True)
     service = Command(["sshd"], "sshd", capture=True, service=True)
     *commands, follower = collect.observed([script, launcher, service], paths)
     assert [command.watch is not None for command in commands] == [True, False, False]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from byo_container.container.failure import JobError, is_consequence
-from byo_container.container.process.child import descendants
+from byo_container.container.process.tree import descendants
 from byo_container.training.cluster.session import read_settings
 from byo_container.training.processes.rank import WORDS, Ranks
 from tests.support.processes import wait_until

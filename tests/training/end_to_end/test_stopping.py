@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.process.child import descendants
+from byo_container.container.process.tree import descendants
 from tests.support.processes import wait_until
 from tests.support.tree import Finished, Tree, write_files
 

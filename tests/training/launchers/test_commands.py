@@ -40,7 +40,7 @@ def test_single_is_the_program_itself(hosts: int, gpus: int) -> None:
     command = only(single.launch(job(hosts), PROGRAM, place(gpus)))
     assert command.argv == PROGRAM.argv
     assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | ENV
-    assert (command.cwd, command.capture, command.leads_ranks) == (PROGRAM.cwd, True, False)
+    assert (command.cwd, command.capture, command.spared_on_stop) == (PROGRAM.cwd, True, False)
 
 
 def test_an_interface_that_is_not_known_is_not_told() -> None:
@@ -59,7 +59,7 @@ def test_torchrun(hosts: int, gpus: int) -> None:
             *["--master_port=20001", "--no_python", *WORDS, sys.executable, "train.py", "--lr", "1"],
         ]
         assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | RANKS | ENV
-        assert command.leads_ranks
+        assert command.spared_on_stop
         assert command.name == "torchrun train.py"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container.process.child import descendants
+from byo_container.container.process.tree import descendants
 from tests.handlers.translation.checkpoints import parameters_of
 from tests.handlers.translation.support import SMALL, TRANSFORMER, make_tree_below
 from tests.support.tree import Finished, Tree

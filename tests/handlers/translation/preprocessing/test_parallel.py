@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.container.process.child import descendants
+from byo_container.container.process.tree import descendants
 from byo_container.handlers.translation.preprocessing import parallel
 
 LINES = [str(number) for number in range(4)]
