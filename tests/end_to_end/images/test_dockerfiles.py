@@ -1,4 +1,4 @@
-"""The two Dockerfiles, and what goes into an image, as data."""
+"""The two Dockerfiles, what choose.py puts into an image, and the versions that images get."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[3]
 CHOOSE = REPOSITORY / "tools/image/choose.py"
 PROJECT = """
 [project]
-dependencies = ["flask==3.1.3"]
+name = "byo-container"
+dependencies = ["flask>=3.1,<4"]
 [project.optional-dependencies]
-news = ["keras==3.15.0", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
-s3 = ["boto3==1.44.5", "flask==3.1.3"]
-torch = ["torch==2.13.0"]
-tensorflow = ["numpy==2.4.6", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
-dev = ["pytest==9.2.0"]
+news = ["byo-container[report,s3]", "keras>=3.15", "tensorflow-cpu>=2.21; platform_machine == 'x86_64'"]
+report = ["pygal>=3"]
+s3 = ["boto3>=1.44", "flask>=3.1,<4"]
+torch = ["torch>=2.13,<3"]
+tensorflow = ["numpy>=2", "tensorflow-cpu>=2.21; platform_machine == 'x86_64'"]
+dev = ["pytest"]
 [project.entry-points."byo_container.handlers"]
 news = "byo_container.handlers.news:NewsClassifier"
 shout = "byo_container.handlers.shout:Shout"
@@ -33,6 +37,7 @@ news = "single"
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "constraints.txt").write_text("tensorflow==2.21.0\ntf_keras==2.21.0\n")
     for name in ("news", "shout"):
         (tmp_path / "handlers" / name).mkdir(parents=True)
     return tmp_path
@@ -49,28 +54,31 @@ def wanted(source: Path, handlers: str, extras: str, machine: str = "cpu") -> li
     return (source / "requirements.txt").read_text().splitlines()
 
 
-def test_requirements_follow_from_pyproject(source: Path) -> None:
-    assert wanted(source, "none", "") == ["flask==3.1.3"]
-    assert wanted(source, "none", "s3,torch") == ["flask==3.1.3", "boto3==1.44.5", "torch==2.13.0"]
-    news = ["flask==3.1.3", "keras==3.15.0", "tensorflow-cpu==2.21.0; platform_machine == 'x86_64'"]
+def test_requirements_follow_from_pyproject_and_included_extras(source: Path) -> None:
+    assert wanted(source, "none", "") == ["flask>=3.1,<4"]
+    assert wanted(source, "none", "s3,torch") == ["flask>=3.1,<4", "boto3>=1.44", "torch>=2.13,<3"]
+    included = ["pygal>=3", "boto3>=1.44"]
+    news = ["flask>=3.1,<4", *included, "keras>=3.15", "tensorflow-cpu>=2.21; platform_machine == 'x86_64'"]
     assert wanted(source, "news", "") == news
     news[-1] = news[-1].replace("tensorflow-cpu", "tensorflow[and-cuda]")
     assert wanted(source, "news", "", "gpu") == news
 
 
-def test_a_framework_of_the_base_image_stays(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_framework_of_the_base_image_is_not_installed_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     of_the_base = tmp_path / "site/torch-2.6.0+cu124.dist-info"
     of_the_base.mkdir(parents=True)
     (of_the_base / "METADATA").write_text("Name: torch\nVersion: 2.6.0+cu124\n")
     monkeypatch.setenv("PYTHONPATH", str(of_the_base.parent))
-    assert wanted(source, "none", "torch") == ["flask==3.1.3"]
+    assert wanted(source, "none", "torch") == ["flask>=3.1,<4"]
 
 
 @pytest.mark.parametrize(
     ("of_the_base", "line"),
-    [("", "tf-keras==2.21.0"), ("tensorflow 2.18.1", "tf-keras==2.18.*"), ("tf_keras 2.18.0", "")],
+    [("", "tf_keras==2.21.0"), ("tensorflow 2.18.1", "tf-keras==2.18.*"), ("tf_keras 2.18.0", "")],
 )
-def test_tf_keras_comes_with_tensorflow_in_its_version(
+def test_tf_keras_has_the_version_of_tensorflow(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_the_base: str, line: str
 ) -> None:
     if of_the_base:
@@ -94,33 +102,50 @@ def test_tf_keras_comes_with_tensorflow_in_its_version(
         (
             "news",
             "cuda",
-            "EXTRAS names 'cuda', which is no extra of this byo-container; known: news, s3, tensorflow, torch",
+            "EXTRAS names 'cuda', which is no extra of this byo-container; known: news, report, s3, tensorflow, torch",
         ),
         ("none", "dev", "EXTRAS names 'dev'"),
     ],
 )
-def test_what_there_is_not_is_refused(source: Path, handlers: str, extras: str, said: str) -> None:
+def test_unknown_handlers_and_extras_are_rejected(source: Path, handlers: str, extras: str, said: str) -> None:
     done = choose("requirements", handlers, extras, "cpu", source, source)
     assert done.returncode == 1
     assert said in done.stderr
 
 
 @pytest.mark.parametrize(("handlers", "left"), [("none", []), ("news", ["news"])])
-def test_handlers_that_are_not_chosen_are_taken_out(source: Path, handlers: str, left: list[str]) -> None:
-    assert choose("prune", handlers, source).returncode == 0
+def test_prune_removes_the_other_handlers(source: Path, handlers: str, left: list[str]) -> None:
+    subprocess.run([sys.executable, CHOOSE, "prune", handlers, source], check=True)
     points = tomllib.loads((source / "pyproject.toml").read_text())["project"]["entry-points"]
     assert list(points["byo_container.handlers"]) == list(points["byo_container.launchers"]) == left
     assert [path.name for path in (source / "handlers").iterdir()] == left
     assert "keras" in (source / "pyproject.toml").read_text()  # the extra of the same name is none
 
 
-def test_the_dockerfiles_differ_in_what_a_gpu_needs_only() -> None:
+def test_dockerfiles_differ_only_in_what_a_gpu_needs() -> None:
     cpu, gpu = ((REPOSITORY / f"Dockerfile.{kind}").read_text().splitlines() for kind in ("cpu", "gpu"))
     lines = [line for line in difflib.ndiff(cpu, gpu) if line[0] in "+-" and line[2:3] != "#"]
     changed = [line for line in lines if not re.search(r"TORCH_INDEX|NVIDIA|(choose\.py|install\.sh).* [cg]pu", line)]
     assert not changed
 
 
-def test_the_image_has_the_version_of_the_package() -> None:
+def test_image_label_has_the_version_of_the_package() -> None:
     version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     assert f"ARG VERSION={version}\n" in (REPOSITORY / "Dockerfile.cpu").read_text()
+
+
+def requirements_of_pyproject() -> list[Requirement]:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    return [requirement for requirement in map(Requirement, lines) if requirement.name != project["name"]]
+
+
+@pytest.mark.parametrize("requirement", requirements_of_pyproject(), ids=str)
+def test_every_requirement_has_a_pin_in_its_range(requirement: Requirement) -> None:
+    """Images and .venv are installed by constraints.txt, so that a package without a pin would come in any version."""
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    (pin,) = [pin for pin in pins if canonicalize_name(pin.name) == canonicalize_name(requirement.name)]
+    (exact,) = pin.specifier
+    assert exact.operator == "=="
+    assert exact.version in requirement.specifier
