@@ -1,8 +1,8 @@
 """Our own commands `train` and `serve`, which other packages have too: sagemaker-training and sagemaker-containers.
 
 python -m byo_container.container.commands PROGRAM ARGUMENT …
-    runs a program, such as pip; puts our commands back where it has replaced them, and tells of packages of ours that
-    it has changed
+    runs a program, such as pip; puts our commands back where it has replaced them, and warns of packages that are no
+    longer in the range of versions that byo-container requires
 byo-container check
     says whether `train` and `serve` are ours, for the end of a build
 """
@@ -21,10 +21,13 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from byo_container.container import log
 
 NAMES = ("train", "serve", "byo-container")
 DISTRIBUTION = "byo-container"
+MISSING = "missing"
 MODULE = b"byo_container"
 """What a console script of ours imports."""
 
@@ -32,15 +35,17 @@ MODULE = b"byo_container"
 def main(words: list[str]) -> int:
     """Runs the program, and returns its status."""
     log.configure()
-    ours, before = find(), requirements()
+    ours, required = find(), requirements()
+    before = {requirement.name: installed_version(requirement.name) for requirement in required}
     status = subprocess.call(words)  # its errors and its end by SIGTERM are our parent's affair
     replaced = ", ".join(map(str, restore(ours)))
     if replaced:
         log.log.warning("a package has put its own commands in place of ours, which are back now: %s", replaced)
     importlib.invalidate_caches()
-    after = requirements()
-    for name in [name for name, version in before.items() if version != after[name]]:
-        log.log.warning("byo-container was tested with %s %s, which is %s now", name, before[name], after[name])
+    for requirement in required:
+        name, version = requirement.name, installed_version(requirement.name)
+        if version != before[name] and (version == MISSING or version not in requirement.specifier):
+            log.log.warning("byo-container was tested with %s %s, which is %s now", name, before[name], version)
     return status if status >= 0 else 128 - status
 
 
@@ -110,19 +115,19 @@ def imported(path: Path) -> str | None:
     return None
 
 
-def requirements() -> dict[str, str]:
-    """The packages that ours needs, by name, and the versions that are installed."""
+def requirements() -> list[Requirement]:
+    """What byo-container requires without extras; empty where it is not installed as a package."""
     with suppress(metadata.PackageNotFoundError):
-        lines = [line for line in metadata.requires(DISTRIBUTION) or () if "extra ==" not in line]
-        return {name: _version(name) for name in (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines)}
-    return {}
+        return [Requirement(line) for line in metadata.requires(DISTRIBUTION) or () if "extra ==" not in line]
+    return []
 
 
-def _version(name: str) -> str:
+def installed_version(name: str) -> str:
+    """The version of an installed package, else MISSING."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "missing"
+        return MISSING
 
 
 if __name__ == "__main__":
