@@ -46,7 +46,7 @@ _MODULES = {
     "Progress": "byo_container.container.progress",
     "Range": "byo_container.container.hyperparameters",
     "RequestContext": "byo_container.container.handler",
-    "StopFlag": "byo_container.container.process.supervisor",
+    "StopFlag": "byo_container.container.process.stop_flag",
     "TrainingJob": "byo_container.container.job",
 }
 
