@@ -21,10 +21,10 @@ from typing import Any
 from byo_container.container import manifest, old_names
 from byo_container.container.failure import JobError
 from byo_container.container.handler import Handler
-from byo_container.container.hyperparameters import nearest
 from byo_container.container.job import TrainingJob
 from byo_container.container.model_files import needs_no_code
 from byo_container.container.paths import Paths
+from byo_container.container.suggest import did_you_mean
 
 ENTRY_POINTS = "byo_container.handlers"
 LAUNCHER_ENTRY_POINTS = "byo_container.launchers"
@@ -55,7 +55,7 @@ class HandlerReference:
             classes = [name for name, thing in vars(module).items() if isinstance(thing, type)]
             raise JobError(
                 f"{self.source} asks for {self.target}, but {module.__file__} has no class {class_name!r}; "
-                f"{nearest(class_name, classes)}"
+                f"{did_you_mean(class_name, classes)}"
             )
         return found
 
@@ -155,7 +155,7 @@ def resolve(name: str, source: str) -> HandlerReference:
         return HandlerReference(name, source)
     known = installed()
     if name not in known:
-        raise JobError(f"{source} asks for the handler {name!r}, which is not installed; {nearest(name, known)}")
+        raise JobError(f"{source} asks for the handler {name!r}, which is not installed; {did_you_mean(name, known)}")
     return HandlerReference(known[name], source)
 
 

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from byo_container.container.failure import JobError
+from byo_container.container.suggest import did_you_mean
 
 PLATFORM_PREFIX = "sagemaker_"
 PLATFORM_NAMES = ("_tuning_objective_metric", "default_user_module_name")
@@ -65,14 +65,6 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that helps with an unknown name: the nearest known one, and all there are."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.5)
-    meant = f"did you mean {close[0]!r}? " if close else ""
-    return f"{meant}known are: {', '.join(known) or 'none'}"
-
-
 def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
     """An instance of the dataclass `declared` from the platform's strings.
 
@@ -87,7 +79,7 @@ def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
     for given, text in texts.items():
         name = given if given in fields else given.replace("-", "_")
         if name not in fields:
-            faults.append(f"unknown hyperparameter {given!r}; {nearest(given, fields)}")
+            faults.append(f"unknown hyperparameter {given!r}; {did_you_mean(given, fields)}")
         elif name in seen:
             faults.append(f"{name!r} is given twice, with a hyphen and with an underscore")
         else:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from byo_container.container.failure import JobError
-from byo_container.container.hyperparameters import nearest
 from byo_container.container.job import TrainingJob
+from byo_container.container.suggest import did_you_mean
 
 WANTED = "sagemaker_distribution_instance_groups"
 # Each asks for a distribution of some kind; training/launchers/choose.py says which.
@@ -35,7 +35,7 @@ def team(job: TrainingJob[Any]) -> tuple[str, ...]:
     if unknown or not isinstance(wanted, list):
         raise JobError(
             f"{job.paths.hyperparameters}: {WANTED} is {wanted!r}; "
-            f"{nearest(str(unknown[0] if unknown else wanted), groups)}"
+            f"{did_you_mean(str(unknown[0] if unknown else wanted), groups)}"
         )
     members = {host for name in wanted for host in groups[name]}
     found = tuple(host for host in job.hosts.all if host in members)

@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.files.json_object import read_object
 from byo_container.container.log import set_level
 from byo_container.container.paths import Paths
+from byo_container.container.suggest import closest
 
 H = TypeVar("H")
 D = TypeVar("D")
@@ -105,8 +105,8 @@ class TrainingJob(Generic[H]):
     def channel(self, name: str) -> Channel:
         """The channel called `name`, or JobError that says which there are."""
         if name not in self.channels:
-            close = difflib.get_close_matches(name, self.channels, n=1)
-            meant = f" (is {close[0]!r} meant to be it?)" if close else ""
+            match = closest(name, self.channels)
+            meant = f" (is {match!r} meant to be it?)" if match else ""
             raise JobError(
                 f"this job needs a channel called {name!r}, and {self.paths.input_data_config} names "
                 f"{', '.join(sorted(self.channels)) or 'none'}{meant}"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from byo_container.container.failure import JobError
 from byo_container.container.files.atomic import write_atomically
 from byo_container.container.files.json_object import read_object
-from byo_container.container.hyperparameters import nearest
+from byo_container.container.suggest import did_you_mean
 from byo_container.handlers.translation.preprocessing.conventions import Conventions, detect, read_dictionary, uses_bpe
 from byo_container.handlers.translation.text import CODES, CODES_NAMES
 
@@ -85,7 +85,9 @@ class ModelManifest:
         path = folder / MANIFEST
         manifest = cls(**_checked(read_object(path), path))
         if manifest.tokenizer not in TOKENIZERS:
-            raise JobError(f"{path}: tokenizer is {manifest.tokenizer!r}; {nearest(manifest.tokenizer, TOKENIZERS)}")
+            raise JobError(
+                f"{path}: tokenizer is {manifest.tokenizer!r}; {did_you_mean(manifest.tokenizer, TOKENIZERS)}"
+            )
         for name in manifest.files():
             path_inside(folder, name)
         return manifest
@@ -108,7 +110,7 @@ def _checked(values: dict[str, Any], path: Path) -> dict[str, Any]:
             raise JobError(f'{path}: {name!r} is missing; it should be a language such as "de"')
     for name, value in values.items():
         if name not in types:
-            raise JobError(f"{path}: unknown key {name!r}; {nearest(name, types)}")
+            raise JobError(f"{path}: unknown key {name!r}; {did_you_mean(name, types)}")
         expected, description = types[name]
         if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
             raise JobError(f"{path}: {name!r} is {value!r}; it must be {description}")

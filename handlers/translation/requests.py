@@ -18,7 +18,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, get_type_hints
 
 from byo_container.container.handler import InputError
-from byo_container.container.hyperparameters import Range, convert, expectation, nearest
+from byo_container.container.hyperparameters import Range, convert, expectation
+from byo_container.container.suggest import did_you_mean
 from byo_container.handlers.translation.inference.sentences import LINES
 
 RIGHT = 'a text, a list of texts, or {"inputs": either of them, "parameters": {"beam": 5, …}}'
@@ -154,7 +155,7 @@ def _taken_apart(value: dict[Any, Any]) -> tuple[Any, dict[Any, Any]]:
             if str(key).replace("-", "_") in parameter_names():
                 right = f'{{"inputs": …, "parameters": {{"{key}": …}}}}'
                 raise InputError(f"unknown key {key!r}; put it into 'parameters': {right}")
-            raise InputError(f"unknown key {str(key)[:SHOWN]!r}; {nearest(str(key), KEYS)}")
+            raise InputError(f"unknown key {str(key)[:SHOWN]!r}; {did_you_mean(str(key), KEYS)}")
     if "inputs" not in value:
         raise InputError(f"the object has no 'inputs'; it should be {RIGHT}")
     given = value.get("parameters")
@@ -170,7 +171,7 @@ def read_parameters(given: Mapping[Any, Any], defaults: Parameters) -> Parameter
     for key, value in given.items():
         name = str(key).replace("-", "_")
         if name not in hints:
-            raise InputError(f"unknown parameter {str(key)[:SHOWN]!r}; {nearest(str(key), hints)}")
+            raise InputError(f"unknown parameter {str(key)[:SHOWN]!r}; {did_you_mean(str(key), hints)}")
         try:
             values[name] = convert(value if isinstance(value, str) else json.dumps(value), hints[name])
         except (ValueError, TypeError):

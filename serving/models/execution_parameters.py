@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from byo_container.container.failure import JobError
-from byo_container.container.hyperparameters import nearest
+from byo_container.container.suggest import did_you_mean
 from byo_container.serving.settings import MEGABYTE, Settings
 
 CONCURRENT, STRATEGY, PAYLOAD = "MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"
@@ -43,7 +43,7 @@ def checked(own: Any, whose: str) -> Mapping[str, Any]:
         raise JobError(f"{whose}.execution_parameters is {own!r}; it must be a dict such as {{{CONCURRENT!r}: 4}}")
     for name, value in own.items():
         if name not in (CONCURRENT, STRATEGY, PAYLOAD):
-            known = nearest(str(name), [CONCURRENT, STRATEGY, PAYLOAD])
+            known = did_you_mean(str(name), [CONCURRENT, STRATEGY, PAYLOAD])
             raise JobError(f"{whose}.execution_parameters has {name!r}, which the platform does not know; {known}")
         if name == STRATEGY and value not in STRATEGIES:
             raise JobError(f"{whose}.execution_parameters[{name!r}] is {value!r}; it must be one of {STRATEGIES}")

@@ -8,9 +8,9 @@ from typing import Any
 
 from byo_container.container.environment import count_gpus
 from byo_container.container.failure import JobError
-from byo_container.container.hyperparameters import nearest
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
+from byo_container.container.suggest import did_you_mean
 from byo_container.training.launchers import Launcher, flag, mpi, single, tf_config, torchrun
 
 SINGLE = Launcher("single", single.launch, distributes=False)
@@ -41,7 +41,7 @@ def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> La
     asked = job.launcher.get("launcher")
     if asked is not None:
         if asked not in LAUNCHERS:
-            raise JobError(f"{job.paths.hyperparameters}: launcher is {asked!r}; {nearest(str(asked), LAUNCHERS)}")
+            raise JobError(f"{job.paths.hyperparameters}: launcher is {asked!r}; {did_you_mean(str(asked), LAUNCHERS)}")
         return LAUNCHERS[str(asked)]
     if environ.get("SAGEMAKER_TRAINING_MODULE"):
         return SINGLE  # a framework module reads what the SDKs send, and starts the ranks itself
@@ -65,7 +65,7 @@ def choose_for_handler(job: TrainingJob[Any], launcher: Launcher, wanted: str | 
     if wanted is None or launcher is not SINGLE or "launcher" in job.launcher:
         return launcher
     if wanted not in LAUNCHERS:
-        raise JobError(f"a handler is registered with the launcher {wanted!r}; {nearest(wanted, LAUNCHERS)}")
+        raise JobError(f"a handler is registered with the launcher {wanted!r}; {did_you_mean(wanted, LAUNCHERS)}")
     return LAUNCHERS[wanted] if len(job.hosts.all) > 1 or count_gpus() > 1 else launcher
 
 
