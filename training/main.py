@@ -37,7 +37,7 @@ from byo_container.training.artifacts import collect
 from byo_container.training.cluster.members import company_of
 from byo_container.training.cluster.protocol import Outcome
 from byo_container.training.cluster.session import Company, allow_many_files
-from byo_container.training.launchers import Launcher, Place
+from byo_container.training.launchers import HostContext, Launcher
 from byo_container.training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
 from byo_container.training.launchers.mpi import ssh_port
 from byo_container.training.launchers.network_interface import find_interface, free_port
@@ -135,7 +135,7 @@ def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: 
     ports = company.settings.ports
     if company.is_alone:
         ports = Ports.with_master(free_port(ports.master))
-    place = Place(
+    context = HostContext(
         scratch=company.ranks.scratch,
         ports=dataclasses.replace(ports, ssh=ssh_port(ports.ssh)),
         accelerators=count_accelerators(job.hosts.instance_type) if launcher.distributes else 0,
@@ -143,17 +143,17 @@ def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: 
     )
 
     def launch(supervisor: Supervisor) -> list[Command]:
-        offers = company.gather(launcher.offer(place), supervisor)
-        if offers is None:
+        payloads = company.gather(launcher.payload(context), supervisor)
+        if payloads is None:
             return []
-        here = dataclasses.replace(place, interface=find_interface(job.hosts))
-        launcher.accept(job, program, here, offers)
+        here = dataclasses.replace(context, interface=find_interface(job.hosts))
+        launcher.receive(job, program, here, payloads)
         commands = launcher.launch(job, program, here)
         if all(command.service for command in commands):
             company.done()
         return collect.observed(commands, job.paths) if collect.keeps_records(job) else commands
 
-    return [*([command] for command in launcher.prepare(job, place)), launch]
+    return [*([command] for command in launcher.prepare(job, context)), launch]
 
 
 def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:

@@ -11,7 +11,8 @@ from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.suggest import did_you_mean
-from byo_container.training.launchers import Launcher, flag, mpi, single, tf_config, torchrun
+from byo_container.training.launchers import Launcher, mpi, single, tf_config, torchrun
+from byo_container.training.launchers.options import is_enabled
 
 SINGLE = Launcher("single", single.launch, distributes=False)
 LAUNCHERS = {
@@ -45,14 +46,14 @@ def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> La
         return LAUNCHERS[str(asked)]
     if environ.get("SAGEMAKER_TRAINING_MODULE"):
         return SINGLE  # a framework module reads what the SDKs send, and starts the ranks itself
-    if flag(job, XLA):
+    if is_enabled(job, XLA):
         raise JobError(
             f"{job.paths.hyperparameters}: {XLA} is on, and there is no such launcher here: it needs the torch_xla of "
             "SageMaker Training Compiler, which calls the script's _mp_fn; a script for torch.distributed is started "
             "by the hyperparameter launcher=torchrun"
         )
     for name, launcher in BY_FLAG.items():
-        if flag(job, name):
+        if is_enabled(job, name):
             if name in REPLACED:
                 log.warning("%s, which %s asks for: torch.distributed takes its place", REPLACED[name], name)
             return LAUNCHERS[launcher]

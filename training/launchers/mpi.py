@@ -31,7 +31,8 @@ from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
 from byo_container.container.process.arguments import LONGEST_STRING
 from byo_container.container.process.child import Command
-from byo_container.training.launchers import Launcher, Offers, Place, count, efa, single
+from byo_container.training.launchers import HostContext, Launcher, Payloads, efa, single
+from byo_container.training.launchers.options import PROCESSES_PER_HOST, process_count
 from byo_container.training.processes.rank import OWN, WORDS, Ranks
 
 SSHD = "/usr/sbin/sshd"
@@ -46,18 +47,18 @@ OPTIONS = {
 SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
+def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> list[Command]:
     """mpirun on the first host, an sshd for it on the others. A host outside the distribution's instance groups runs
     the program alone."""
     hosts = team(job)
     if job.hosts.current not in hosts:
-        return single.launch(job, program, place)
+        return single.launch(job, program, context)
     if job.hosts.current != hosts[0]:
-        return [sshd(place)]
-    env = _environment(job, program, place)
-    words = [*WORDS, *(under_mpi4py(program.argv) if place.has_mpi4py else program.argv)]
+        return [sshd(context)]
+    env = _environment(job, program, context)
+    words = [*WORDS, *(under_mpi4py(program.argv) if context.has_mpi4py else program.argv)]
     _check_length(words, job)
-    argv = [*mpirun(job, place), *words]
+    argv = [*mpirun(job, context), *words]
     return [
         dataclasses.replace(
             program, argv=argv, name=f"mpirun {program.name}", env=env, capture=True, spared_on_stop=True
@@ -84,16 +85,16 @@ def under_mpi4py(argv: Sequence[str]) -> list[str]:
     return [argv[0], *flags, "-m", "mpi4py", *argv[1 + len(flags) :]]
 
 
-def mpirun(job: TrainingJob[Any], place: Place) -> list[str]:
+def mpirun(job: TrainingJob[Any], context: HostContext) -> list[str]:
     """mpirun and its options, without the program."""
     hosts = team(job)
-    per_host = count(job, ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host"), place.accelerators or 1)
-    total = count(job, ("sagemaker_mpi_num_processes",), per_host * len(hosts))
+    per_host = process_count(job, PROCESSES_PER_HOST, context.accelerators or 1)
+    total = process_count(job, ("sagemaker_mpi_num_processes",), per_host * len(hosts))
     options = dict(OPTIONS)
     if len(hosts) > 1:
-        options |= {**KEEPALIVE, "plm_rsh_agent": "ssh", "plm_rsh_args": shlex.join(ssh_options(place))}
-        if place.interface:
-            options |= {"btl_tcp_if_include": place.interface, "oob_tcp_if_include": place.interface}
+        options |= {**KEEPALIVE, "plm_rsh_agent": "ssh", "plm_rsh_args": shlex.join(ssh_options(context))}
+        if context.interface:
+            options |= {"btl_tcp_if_include": context.interface, "oob_tcp_if_include": context.interface}
     # Of a host that is alone nobody else needs to know the name, and mpirun would try to log in to one that is unknown.
     on = hosts if len(hosts) > 1 else ["localhost"]
     words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in on), "-np", str(total)]
@@ -132,11 +133,11 @@ def ssh_port(otherwise: int, environ: Mapping[str, str] = os.environ) -> int:
         raise JobError(f"the environment variable SSH_PORT is {text!r}; it must be {error}") from None
 
 
-def sshd(place: Place) -> Command:
+def sshd(context: HostContext) -> Command:
     """The sshd that lets the first host in, and nobody else."""
-    scratch = place.scratch
+    scratch = context.scratch
     options = {
-        "Port": place.ports.ssh,
+        "Port": context.ports.ssh,
         "HostKey": scratch / "host_key",
         "AuthorizedKeysFile": scratch / "authorized_keys",
         "ForceCommand": f'. {scratch / "session"}; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"',
@@ -154,21 +155,21 @@ def sshd(place: Place) -> Command:
     )
 
 
-def ssh_options(place: Place) -> list[str]:
+def ssh_options(context: HostContext) -> list[str]:
     options = {
-        "IdentityFile": place.scratch / "client_key",
+        "IdentityFile": context.scratch / "client_key",
         "IdentitiesOnly": "yes",
-        "UserKnownHostsFile": place.scratch / "known_hosts",
+        "UserKnownHostsFile": context.scratch / "known_hosts",
         "StrictHostKeyChecking": "yes",
         "BatchMode": "yes",
         "ConnectTimeout": 30,
         "LogLevel": "ERROR",
     }
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    return ["-F", "/dev/null", "-p", str(place.ports.ssh), *words]
+    return ["-F", "/dev/null", "-p", str(context.ports.ssh), *words]
 
 
-def prepare(job: TrainingJob[Any], place: Place) -> list[Command]:
+def prepare(job: TrainingJob[Any], context: HostContext) -> list[Command]:
     """The commands that make this host's key. Raises JobError where Open MPI or sshd is not installed."""
     hosts, current = team(job), job.hosts.current
     needed = {"mpirun": "openmpi-bin"} if current == hosts[0] else {"orted": "openmpi-bin", SSHD: "openssh-server"}
@@ -182,32 +183,32 @@ def prepare(job: TrainingJob[Any], place: Place) -> list[Command]:
         return []
     if current != hosts[0] and os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd does not start without it
-    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(_key(place, current == hosts[0]))]
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(_key(context, current == hosts[0]))]
     return [Command(words, "ssh-keygen", capture=True)]
 
 
-def _key(place: Place, is_first: bool) -> Path:
-    return place.scratch / ("client_key" if is_first else "host_key")
+def _key(context: HostContext, is_first: bool) -> Path:
+    return context.scratch / ("client_key" if is_first else "host_key")
 
 
-def offer(place: Place) -> dict[str, Any]:
+def payload(context: HostContext) -> dict[str, Any]:
     """The public halves of this host's keys."""
-    keys = {key: place.scratch / f"{key}.pub" for key in ("client_key", "host_key")}
+    keys = {key: context.scratch / f"{key}.pub" for key in ("client_key", "host_key")}
     return {key: path.read_text(encoding="utf-8").strip() for key, path in keys.items() if path.exists()}
 
 
-def accept(job: TrainingJob[Any], program: Command, place: Place, offers: Offers) -> None:
+def receive(job: TrainingJob[Any], program: Command, context: HostContext, payloads: Payloads) -> None:
     """Writes down whom to trust, and the variables that ranks of this host get."""
     hosts = team(job)
-    known = [f"[{host}]:{place.ports.ssh},{host} {offers[host].get('host_key', '')}\n" for host in hosts[1:]]
-    (place.scratch / "known_hosts").write_text("".join(known), encoding="utf-8")
-    client_key = offers[hosts[0]].get("client_key", "") if hosts else ""
-    (place.scratch / "authorized_keys").write_text(f"{client_key}\n", encoding="utf-8")
+    known = [f"[{host}]:{context.ports.ssh},{host} {payloads[host].get('host_key', '')}\n" for host in hosts[1:]]
+    (context.scratch / "known_hosts").write_text("".join(known), encoding="utf-8")
+    client_key = payloads[hosts[0]].get("client_key", "") if hosts else ""
+    (context.scratch / "authorized_keys").write_text(f"{client_key}\n", encoding="utf-8")
     if job.hosts.current in hosts[1:]:
-        env = {**os.environ, **_environment(job, program, place)}
-        (place.scratch / "session").write_text(session(env), encoding="utf-8")
+        env = {**os.environ, **_environment(job, program, context)}
+        (context.scratch / "session").write_text(session(env), encoding="utf-8")
         own = [dict(program.env), str(program.cwd) if program.cwd else None]
-        (place.scratch / OWN).write_text(json.dumps(own), encoding="utf-8")
+        (context.scratch / OWN).write_text(json.dumps(own), encoding="utf-8")
 
 
 def session(env: Mapping[str, str]) -> str:
@@ -216,9 +217,9 @@ def session(env: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(env[name])}\n" for name in names)
 
 
-def _environment(job: TrainingJob[Any], program: Command, place: Place) -> dict[str, str]:
-    variables = {**single.network(job, place), **efa.variables(job), **Ranks(place.scratch).variables(program.name)}
+def _environment(job: TrainingJob[Any], program: Command, context: HostContext) -> dict[str, str]:
+    variables = {**single.network(job, context), **efa.variables(job), **Ranks(context.scratch).variables(program.name)}
     return {**variables, **custom_options(job)[1], **program.env}
 
 
-LAUNCHER = Launcher("mpi", launch, prepare=prepare, offer=offer, accept=accept)
+LAUNCHER = Launcher("mpi", launch, prepare=prepare, payload=payload, receive=receive)

@@ -28,7 +28,8 @@ from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.process.child import Command
-from byo_container.training.launchers import Place, flag, single
+from byo_container.training.launchers import HostContext, single
+from byo_container.training.launchers.options import is_enabled
 from byo_container.training.launchers.parameter_server import find_parameter_server, program_of
 
 STRATEGY = ("-m", "byo_container.training.processes.tf_strategy")
@@ -36,31 +37,31 @@ LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 MIRRORED = "sagemaker_multi_worker_mirrored_strategy_enabled"
 
 
-def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
+def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> list[Command]:
     """The processes of this host. A host outside the distribution's instance groups needs no TF_CONFIG; nor does one
     host alone, unless its script wants parameter servers. Raises JobError."""
     hosts = team(job)
     alone = len(hosts) == 1
     if job.hosts.current not in hosts:
-        return single.launch(job, program, place)
+        return single.launch(job, program, context)
     if alone and program.argv[0] != sys.executable:
-        return one_host(job, program, place)
+        return one_host(job, program, context)
     found = parameter_server_in(job, program)
-    if found and flag(job, MIRRORED):
+    if found and is_enabled(job, MIRRORED):
         log.info("MultiWorkerMirroredStrategy, because %s is on, though %s", MIRRORED, found)
     elif found:
         log.info("a parameter server on every host, because %s", found)
-        return parameter_server(job, program, place, ["127.0.0.1"] if len(job.hosts.all) == 1 else hosts)
+        return parameter_server(job, program, context, ["127.0.0.1"] if len(job.hosts.all) == 1 else hosts)
     elif not alone:
         log.info("MultiWorkerMirroredStrategy, because %s uses no ParameterServerStrategy", program.name)
-    return one_host(job, program, place) if alone else mirrored(job, program, place, hosts)
+    return one_host(job, program, context) if alone else mirrored(job, program, context, hosts)
 
 
-def one_host(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
+def one_host(job: TrainingJob[Any], program: Command, context: HostContext) -> list[Command]:
     """The program itself, with the Keras that several hosts would give it, unless the job says otherwise."""
     if LEGACY_KERAS not in os.environ and importlib.util.find_spec("tf_keras"):
         program = dataclasses.replace(program, env={LEGACY_KERAS: "1", **program.env})
-    return single.launch(job, program, place)
+    return single.launch(job, program, context)
 
 
 def parameter_server_in(job: TrainingJob[Any], program: Command) -> str:
@@ -73,17 +74,17 @@ def parameter_server_in(job: TrainingJob[Any], program: Command) -> str:
     return f"{found.path.name}, line {found.line}, uses ParameterServerStrategy" if found else ""
 
 
-def mirrored(job: TrainingJob[Any], program: Command, place: Place, hosts: Sequence[str]) -> list[Command]:
+def mirrored(job: TrainingJob[Any], program: Command, context: HostContext, hosts: Sequence[str]) -> list[Command]:
     """Every host a worker. Only the first one's model is kept: the others' goes to the scratch folder."""
     rank = hosts.index(job.hosts.current)
-    cluster = {"worker": [f"{host}:{place.ports.master}" for host in hosts]}
-    env = {**_common(job, program, place), "TF_CONFIG": tf_config(cluster, "worker", rank)}
+    cluster = {"worker": [f"{host}:{context.ports.master}" for host in hosts]}
+    env = {**_common(job, program, context), "TF_CONFIG": tf_config(cluster, "worker", rank)}
     sharded = sharded_channels(job)
     if sharded:
         env["TRAINING_SHARDED_CHANNELS"] = ", ".join(sharded)
     words = _python_words(program)
     if rank:
-        spare = str(place.scratch / "model")
+        spare = str(context.scratch / "model")
         env |= {"SM_MODEL_DIR": spare, "TRAINING_SPARE_MODEL_DIR": spare}
         model = {str(job.paths.model), f"{job.paths.model}/"}
         words = [spare if word in model else word for word in words]
@@ -98,15 +99,17 @@ def sharded_channels(job: TrainingJob[Any]) -> list[str]:
     return sorted(name for name, told in inputs.items() if told.get("S3DistributionType") == "ShardedByS3Key")
 
 
-def parameter_server(job: TrainingJob[Any], program: Command, place: Place, hosts: Sequence[str]) -> list[Command]:
+def parameter_server(
+    job: TrainingJob[Any], program: Command, context: HostContext, hosts: Sequence[str]
+) -> list[Command]:
     """A worker and a parameter server on every host, and the chief on the first one besides."""
     cluster = {
-        "chief": [f"{hosts[0]}:{place.ports.chief}"],
-        "ps": [f"{host}:{place.ports.parameter_server}" for host in hosts],
-        "worker": [f"{host}:{place.ports.master}" for host in hosts],
+        "chief": [f"{hosts[0]}:{context.ports.chief}"],
+        "ps": [f"{host}:{context.ports.parameter_server}" for host in hosts],
+        "worker": [f"{host}:{context.ports.master}" for host in hosts],
     }
     # The processes of a host share its graphics processors, each of which the first one would else take whole.
-    common = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **_common(job, program, place)}
+    common = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", **_common(job, program, context)}
 
     def server(task: str, index: int, env: dict[str, str]) -> Command:
         argv = [sys.executable, "-P", *STRATEGY, "--server"]
@@ -135,8 +138,8 @@ def tf_config(cluster: dict[str, list[str]], task: str, index: int) -> str:
     return json.dumps({"cluster": cluster, "task": {"type": task, "index": index}, "environment": "cloud"})
 
 
-def _common(job: TrainingJob[Any], program: Command, place: Place) -> dict[str, str]:
-    return {**single.network(job, place), LEGACY_KERAS: "1", **program.env}
+def _common(job: TrainingJob[Any], program: Command, context: HostContext) -> dict[str, str]:
+    return {**single.network(job, context), LEGACY_KERAS: "1", **program.env}
 
 
 def _python_words(program: Command) -> list[str]:

@@ -20,10 +20,10 @@ from byo_container.container.failure import JobError
 from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
 from byo_container.container.process.child import Command
-from byo_container.training.launchers import Launcher, Place, count, efa, single
+from byo_container.training.launchers import HostContext, Launcher, efa, single
+from byo_container.training.launchers.options import PROCESSES_PER_HOST, process_count
 from byo_container.training.processes.rank import WORDS, Ranks
 
-PROCESSES = ("processes_per_host", "sagemaker_mpi_num_of_processes_per_host")
 COMPILE = "neuron_parallel_compile"
 
 
@@ -32,7 +32,7 @@ def compiles() -> bool:
     return os.environ.get("RUN_NEURON_PARALLEL_COMPILE") == "1"
 
 
-def prepare(job: TrainingJob[Any], place: Place) -> list[Command]:
+def prepare(job: TrainingJob[Any], context: HostContext) -> list[Command]:
     """Nothing is run before. Raises JobError where the compiler is asked for and is not installed."""
     if compiles() and not shutil.which(COMPILE):
         raise JobError(
@@ -42,25 +42,25 @@ def prepare(job: TrainingJob[Any], place: Place) -> list[Command]:
     return []
 
 
-def launch(job: TrainingJob[Any], program: Command, place: Place) -> list[Command]:
+def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> list[Command]:
     """torchrun for this host. A host outside the distribution's instance groups runs the program alone."""
     hosts = team(job)
     if job.hosts.current not in hosts:
-        return single.launch(job, program, place)
+        return single.launch(job, program, context)
     words = [
         *([COMPILE] if compiles() else []),
         *[sys.executable, "-m", "torch.distributed.run"],
         f"--nnodes={len(hosts)}",
-        f"--nproc_per_node={count(job, PROCESSES, place.accelerators or 1)}",
+        f"--nproc_per_node={process_count(job, PROCESSES_PER_HOST, context.accelerators or 1)}",
         f"--node_rank={hosts.index(job.hosts.current)}",
         f"--master_addr={hosts[0] if len(hosts) > 1 else single.ALONE}",
-        f"--master_port={place.ports.master}",
+        f"--master_port={context.ports.master}",
         "--no_python",  # so that a module, a package or a shell script is started like a file
     ]
     env = {
-        **single.network(job, place),
+        **single.network(job, context),
         **efa.variables(job),
-        **Ranks(place.scratch).variables(program.name),
+        **Ranks(context.scratch).variables(program.name),
         **program.env,
     }
     argv = [*words, *WORDS, *program.argv]

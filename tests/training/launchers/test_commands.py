@@ -20,7 +20,7 @@ from byo_container.container.process.child import Command
 from byo_container.training.launchers import efa, mpi, single, tf_config, torchrun
 from byo_container.training.processes.rank import WORDS
 from tests.support.tree import write_files
-from tests.training.support.jobs import ENV, PROGRAM, SIZES, job, names, place
+from tests.training.support.jobs import ENV, PROGRAM, SIZES, context, job, names
 
 LAUNCHERS = [single.launch, torchrun.launch, mpi.launch, tf_config.launch]
 ALONE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "20001"}
@@ -37,21 +37,21 @@ def only(commands: list[Command]) -> Command:
 
 @pytest.mark.parametrize(("hosts", "gpus"), SIZES)
 def test_single_is_the_program_itself(hosts: int, gpus: int) -> None:
-    command = only(single.launch(job(hosts), PROGRAM, place(gpus)))
+    command = only(single.launch(job(hosts), PROGRAM, context(gpus)))
     assert command.argv == PROGRAM.argv
     assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | ENV
     assert (command.cwd, command.capture, command.spared_on_stop) == (PROGRAM.cwd, True, False)
 
 
 def test_an_interface_that_is_not_known_is_not_told() -> None:
-    env = only(single.launch(job(2), PROGRAM, place(interface=None))).env
+    env = only(single.launch(job(2), PROGRAM, context(interface=None))).env
     assert not any(name.endswith("IFNAME") for name in env)
 
 
 @pytest.mark.parametrize(("hosts", "gpus"), SIZES)
 def test_torchrun(hosts: int, gpus: int) -> None:
     for current in {1, hosts}:
-        command = only(torchrun.launch(job(hosts, current, launcher="torchrun"), PROGRAM, place(gpus)))
+        command = only(torchrun.launch(job(hosts, current, launcher="torchrun"), PROGRAM, context(gpus)))
         assert command.argv == [
             *[sys.executable, "-m", "torch.distributed.run", f"--nnodes={hosts}", f"--nproc_per_node={gpus or 1}"],
             f"--node_rank={current - 1}",
@@ -66,12 +66,12 @@ def test_torchrun(hosts: int, gpus: int) -> None:
 def test_arguments_that_mpi_cannot_pass_on_are_refused() -> None:
     program = Command([sys.executable, "train.py", *["x" * 2500] * 60], "train.py")
     with pytest.raises(JobError, match=r"hyperparameters\.json: the hyperparameters are too long for the launcher mpi"):
-        mpi.launch(job(2, launcher="mpi"), program, place(0))
+        mpi.launch(job(2, launcher="mpi"), program, context(0))
 
 
 @pytest.mark.parametrize(("hosts", "gpus"), SIZES)
 def test_mpi(hosts: int, gpus: int) -> None:
-    command = only(mpi.launch(job(hosts, launcher="mpi"), PROGRAM, place(gpus)))
+    command = only(mpi.launch(job(hosts, launcher="mpi"), PROGRAM, context(gpus)))
     argv = list(command.argv)
     each = gpus or 1
     on = ",".join(f"{name}:{each}" for name in (names(hosts) if hosts > 1 else ["localhost"]))
@@ -84,7 +84,7 @@ def test_mpi(hosts: int, gpus: int) -> None:
     assert ("plm_rsh_args" in mca) == (mca.get("btl_tcp_if_include") == "eth0") == (hosts > 1)
     assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | RANKS | ENV
     for current in range(2, hosts + 1):
-        server = only(mpi.launch(job(hosts, current, launcher="mpi"), PROGRAM, place(gpus)))
+        server = only(mpi.launch(job(hosts, current, launcher="mpi"), PROGRAM, context(gpus)))
         assert (server.argv[0], server.service) == ("/usr/sbin/sshd", True)
         assert "Port=20006" in server.argv
 
@@ -101,7 +101,7 @@ def test_mpi(hosts: int, gpus: int) -> None:
 def test_python_is_run_by_mpi4py_where_it_is_installed(words: list[str], run: list[str]) -> None:
     python = {"PYTHON": sys.executable}
     program = Command([python.get(word, word) for word in words], "train.py")
-    here = dataclasses.replace(place(), has_mpi4py=True)
+    here = dataclasses.replace(context(), has_mpi4py=True)
     argv = list(only(mpi.launch(job(1), program, here)).argv)
     assert argv[-len(run) :] == [python.get(word, word) for word in run]
 
@@ -116,7 +116,7 @@ def test_python_is_run_by_mpi4py_where_it_is_installed(words: list[str], run: li
     ],
 )
 def test_how_many_processes_mpi_starts(given: dict[str, Any], per_host: int, total: int) -> None:
-    words = mpi.mpirun(job(2, **given), place(gpus=8))
+    words = mpi.mpirun(job(2, **given), context(gpus=8))
     assert words[:5] == ["mpirun", "--host", f"algo-1:{per_host},algo-2:{per_host}", "-np", str(total)]
 
 
@@ -129,22 +129,22 @@ def test_how_many_processes_mpi_starts(given: dict[str, Any], per_host: int, tot
     ],
 )
 def test_how_many_processes_torchrun_starts(given: dict[str, Any], number: int) -> None:
-    argv = only(torchrun.launch(job(1, **given), PROGRAM, place(gpus=8))).argv
+    argv = only(torchrun.launch(job(1, **given), PROGRAM, context(gpus=8))).argv
     assert f"--nproc_per_node={number}" in argv
 
 
 def test_neuron_graphs_are_compiled_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert torchrun.LAUNCHER.prepare(job(1), place()) == []
-    usual = only(torchrun.launch(job(1), PROGRAM, place())).argv
+    assert torchrun.LAUNCHER.prepare(job(1), context()) == []
+    usual = only(torchrun.launch(job(1), PROGRAM, context())).argv
     monkeypatch.setenv("RUN_NEURON_PARALLEL_COMPILE", "1")
-    assert list(only(torchrun.launch(job(1), PROGRAM, place())).argv) == ["neuron_parallel_compile", *usual]
+    assert list(only(torchrun.launch(job(1), PROGRAM, context())).argv) == ["neuron_parallel_compile", *usual]
     with pytest.raises(
         JobError, match="RUN_NEURON_PARALLEL_COMPILE is 1, and neuron_parallel_compile is not installed"
     ):
-        torchrun.LAUNCHER.prepare(job(1), place())
+        torchrun.LAUNCHER.prepare(job(1), context())
     (tmp_path / "neuron_parallel_compile").touch(mode=0o755)
-    assert torchrun.LAUNCHER.prepare(job(1), place()) == []
+    assert torchrun.LAUNCHER.prepare(job(1), context()) == []
 
 
 EFA = {"FI_PROVIDER": "efa", "FI_EFA_FORK_SAFE": "1"}
@@ -177,15 +177,15 @@ def test_efa_by_the_instance_type(instance_type: str, variables: dict[str, str])
     hosts = dataclasses.replace(job(2).hosts, instance_type=instance_type)
     several = dataclasses.replace(job(2), hosts=hosts)
     for launch in (torchrun.launch, mpi.launch):
-        assert variables.items() <= only(launch(several, PROGRAM, place())).env.items()
-    assert not variables.items() & only(single.launch(several, PROGRAM, place())).env.items()
+        assert variables.items() <= only(launch(several, PROGRAM, context())).env.items()
+    assert not variables.items() & only(single.launch(several, PROGRAM, context())).env.items()
     assert efa.variables(dataclasses.replace(job(1), hosts=dataclasses.replace(hosts, all=("algo-1",)))) == {}
 
 
 def test_what_is_set_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NCCL_PROTO", "LL128")
     hosts = dataclasses.replace(job(2).hosts, instance_type="ml.p4d.24xlarge")
-    env = only(torchrun.launch(dataclasses.replace(job(2), hosts=hosts), PROGRAM, place())).env
+    env = only(torchrun.launch(dataclasses.replace(job(2), hosts=hosts), PROGRAM, context())).env
     assert "NCCL_PROTO" not in env
     assert env["FI_PROVIDER"] == "efa"
 
@@ -194,13 +194,13 @@ def test_what_is_set_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_number_of_processes_is_refused(number: object) -> None:
     for launch in (mpi.launch, torchrun.launch):
         with pytest.raises(JobError, match=r"processes_per_host is .*; it must be a whole number, at least 1"):
-            launch(job(2, processes_per_host=number), PROGRAM, place())
+            launch(job(2, processes_per_host=number), PROGRAM, context())
 
 
 @pytest.mark.parametrize("debug", ["--NCCL_DEBUG WARN", "--NCCL_DEBUG=WARN", "--NCCL_DEBUG INFO --NCCL_DEBUG=WARN"])
 def test_custom_options_of_mpi(debug: str) -> None:
     given: dict[str, Any] = {"sagemaker_mpi_custom_mpi_options": f"-x A='b c' {debug} -verbose --mca a -1 -x B"}
-    command = only(mpi.launch(job(1, **given), PROGRAM, place()))
+    command = only(mpi.launch(job(1, **given), PROGRAM, context()))
     at = list(command.argv).index("-x")
     assert list(command.argv)[at : at + 8] == ["-x", "A=b c", "-verbose", "--mca", "a", "-1", "-x", "B"]
     assert command.env["NCCL_DEBUG"] == "WARN"
@@ -211,7 +211,7 @@ def test_custom_options_of_mpi(debug: str) -> None:
 )
 def test_custom_options_that_mpi_could_not_have(text: str, said: str) -> None:
     with pytest.raises(JobError, match=f"sagemaker_mpi_custom_mpi_options is .*{said}"):
-        mpi.launch(job(1, sagemaker_mpi_custom_mpi_options=text), PROGRAM, place())
+        mpi.launch(job(1, sagemaker_mpi_custom_mpi_options=text), PROGRAM, context())
 
 
 @pytest.mark.parametrize(("text", "port"), [(None, 20_006), ("", 20_006), ("2222", 2222)])
@@ -232,7 +232,7 @@ def test_what_a_shell_can_hold_goes_through_it() -> None:
 @pytest.mark.parametrize(("hosts", "gpus"), SIZES)
 def test_mirrored_workers(hosts: int, gpus: int) -> None:
     for current in {1, hosts}:
-        command = only(tf_config.launch(job(hosts, current), PROGRAM, place(gpus)))
+        command = only(tf_config.launch(job(hosts, current), PROGRAM, context(gpus)))
         if hosts == 1:
             assert command.argv == PROGRAM.argv
             assert "TF_CONFIG" not in command.env
@@ -256,8 +256,8 @@ def test_the_channels_of_which_every_host_has_other_files_are_passed_on() -> Non
         "code": {},
     }
     sharded = dataclasses.replace(job(2), raw={"inputdataconfig": inputs})
-    assert only(tf_config.launch(sharded, PROGRAM, place())).env["TRAINING_SHARDED_CHANNELS"] == "a, b"
-    assert "TRAINING_SHARDED_CHANNELS" not in only(tf_config.launch(job(2), PROGRAM, place())).env
+    assert only(tf_config.launch(sharded, PROGRAM, context())).env["TRAINING_SHARDED_CHANNELS"] == "a, b"
+    assert "TRAINING_SHARDED_CHANNELS" not in only(tf_config.launch(job(2), PROGRAM, context())).env
 
 
 @pytest.mark.parametrize(
@@ -271,12 +271,12 @@ def test_one_host_alone_has_the_keras_of_several(
         monkeypatch.setenv(tf_config.LEGACY_KERAS, given)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: installed or None)
     for program in (PROGRAM, Command(["/bin/sh", "-c", "./train.sh"], "train.sh")):
-        assert only(tf_config.launch(job(1), program, place())).env.get(tf_config.LEGACY_KERAS) == expected
+        assert only(tf_config.launch(job(1), program, context())).env.get(tf_config.LEGACY_KERAS) == expected
 
 
 def test_only_the_first_hosts_script_is_told_the_model_folder() -> None:
     program = Command([sys.executable, "train.py", "--model_dir", "/opt/ml/model", "--data", "/opt/ml/model2"], "t")
-    first, second = (only(tf_config.launch(job(2, current), program, place())) for current in (1, 2))
+    first, second = (only(tf_config.launch(job(2, current), program, context())) for current in (1, 2))
     assert first.argv[-4:] == ["--model_dir", "/opt/ml/model", "--data", "/opt/ml/model2"]
     assert second.argv[-4:] == ["--model_dir", "/tmp/scratch/model", "--data", "/opt/ml/model2"]  # noqa: S108
 
@@ -294,7 +294,7 @@ def test_every_host_has_a_parameter_server_and_a_worker_and_the_first_one_the_ch
         "worker": ["algo-1:20001", "algo-2:20001", "algo-3:20001"],
     }
     for current in (1, 2, 3):
-        commands = tf_config.launch(job(3, current), PROGRAM, place())
+        commands = tf_config.launch(job(3, current), PROGRAM, context())
         tasks = [json.loads(command.env["TF_CONFIG"])["task"] for command in commands]
         assert [(task["type"], task["index"]) for task in tasks] == [
             *[("ps", current - 1), ("worker", current - 1)],
@@ -309,7 +309,7 @@ def test_every_host_has_a_parameter_server_and_a_worker_and_the_first_one_the_ch
 
 @pytest.mark.usefixtures("wants_servers")
 def test_one_host_alone_is_a_cluster_for_who_wants_parameter_servers() -> None:
-    ps, worker, chief = tf_config.launch(job(1), PROGRAM, place())
+    ps, worker, chief = tf_config.launch(job(1), PROGRAM, context())
     assert [command.service for command in (ps, worker, chief)] == [True, True, False]
     assert json.loads(chief.env["TF_CONFIG"]) == {
         "cluster": {"chief": ["127.0.0.1:20003"], "ps": ["127.0.0.1:20002"], "worker": ["127.0.0.1:20001"]},
@@ -347,7 +347,7 @@ def test_which_strategy_a_program_gets_and_why(
     monkeypatch.setattr(log, "propagate", True)
     caplog.set_level(logging.INFO)
     program = Command([sys.executable, *words], "train.py")
-    commands = tf_config.launch(dataclasses.replace(job(2, **given), paths=paths), program, place())
+    commands = tf_config.launch(dataclasses.replace(job(2, **given), paths=paths), program, context())
     assert (len(commands) == 3) is servers
     assert why in caplog.text
 
@@ -355,16 +355,16 @@ def test_which_strategy_a_program_gets_and_why(
 def test_what_is_not_python_cannot_be_mirrored() -> None:
     shell = Command(["/bin/sh", "-c", "./train.sh"], "train.sh")
     with pytest.raises(JobError, match=r"train\.sh cannot be distributed by TensorFlow: it is no Python program"):
-        tf_config.launch(job(2), shell, place())
+        tf_config.launch(job(2), shell, context())
 
 
 @pytest.mark.parametrize("launch", LAUNCHERS)
 def test_hosts_outside_the_distributions_groups_run_the_program_alone(launch: Any) -> None:
     outside = job(3, 3, groups=HETERO, sagemaker_distribution_instance_groups=["gpus"])
-    command = only(launch(outside, PROGRAM, place()))
+    command = only(launch(outside, PROGRAM, context()))
     assert command.argv == PROGRAM.argv
     inside = job(3, 2, groups=HETERO, sagemaker_distribution_instance_groups=["gpus"])
-    assert "algo-3" not in " ".join([*only(launch(inside, PROGRAM, place())).argv])
+    assert "algo-3" not in " ".join([*only(launch(inside, PROGRAM, context())).argv])
 
 
 def test_the_modules_that_are_started_are_there() -> None:

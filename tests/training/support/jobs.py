@@ -9,7 +9,7 @@ from typing import Any
 from byo_container.container.job import Hosts, TrainingJob
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
-from byo_container.training.launchers import Place
+from byo_container.training.launchers import HostContext
 from byo_container.training.ports import Ports
 
 ENV = {"SM_HOSTS": "[]"}
@@ -38,5 +38,5 @@ def job(count: int = 1, current: int = 1, groups: dict[str, list[str]] | None = 
     )
 
 
-def place(gpus: int = 0, interface: str | None = "eth0") -> Place:
-    return Place(Path("/tmp/scratch"), Ports.starting_at(20_000), gpus, interface)  # noqa: S108
+def context(gpus: int = 0, interface: str | None = "eth0") -> HostContext:
+    return HostContext(Path("/tmp/scratch"), Ports.starting_at(20_000), gpus, interface)  # noqa: S108
