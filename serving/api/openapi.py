@@ -9,7 +9,7 @@ from typing import Any
 
 from byo_container.serving.api.bidirectional import PATH as WEBSOCKET
 from byo_container.serving.codecs import media_types
-from byo_container.serving.engine.streaming import EVENTS
+from byo_container.serving.codecs.stream_parts import EVENTS
 from byo_container.serving.models.execution_parameters import CONCURRENT, PAYLOAD, STRATEGIES, STRATEGY
 
 JSON = media_types.JSON

@@ -1,8 +1,8 @@
-"""A batch that fails is tried again in halves, so that one poisoned request fails alone.
+"""Re-runs a failing batch by bisection, so that only the bad request fails.
 
-With one bad request of n this takes at most 2·log2(n) calls more, with all of them bad 2·n - 2. So `predict` must
-not mind being called again with a part of what it has seen. What cannot be told apart is who is to blame for a
-call that never returns, or that takes the process with it: such a batch fails as a whole.
+With one bad request of n this takes at most 2·log2(n) more calls, with all of them bad 2·n - 2. So `predict` must be
+able to run again on a part of what it was called with. A call that never returns, or that ends the process, cannot be
+bisected: such a batch fails as a whole.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from byo_container.serving.metrics import prometheus
 
 
-def outcomes(compute: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:
-    """What `compute` returns for each item, or the exception that it raised for that item by itself."""
+def run(compute: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:
+    """What `compute` returns for each item, or the exception that it raised for that item alone."""
     try:
         return compute(items)
     except BaseException as error:  # such as pyo3's PanicException, which is no Exception; in compute threads only
@@ -22,4 +22,4 @@ def outcomes(compute: Callable[[list[Any]], list[Any]], items: list[Any]) -> lis
             return [error]
     prometheus.split_batches.add_locked()
     half = len(items) // 2
-    return [*outcomes(compute, items[:half]), *outcomes(compute, items[half:])]
+    return [*run(compute, items[:half]), *run(compute, items[half:])]

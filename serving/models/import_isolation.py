@@ -69,8 +69,8 @@ class ModelCode:
         finally:
             _current.reset(token)
 
-    def forget(self) -> None:
-        """Lets go of the modules."""
+    def unload(self) -> None:
+        """Removes the model's modules."""
         _packages.pop(self.package, None)
         for name in list(sys.modules):
             if name == self.package or name.startswith(f"{self.package}."):

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from contextlib import AbstractContextManager
 from typing import Any
 
 import gevent
@@ -15,7 +15,7 @@ from byo_container.container.failure import JobError, describe
 from byo_container.container.handler import Conversation
 from byo_container.container.log import log
 from byo_container.serving.engine.engine import Engine
-from byo_container.serving.engine.streaming import compute_with_steps
+from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
 from byo_container.serving.metrics.worker_state import WorkerState, any_worker_was_ready, enter
@@ -27,63 +27,78 @@ LOADED_POLL_S = 0.01
 
 
 class ModelServer:
-    """One worker's model from start to end: being loaded, ready, or failed.
+    """One worker's model from start to end: being loaded, ready, or failed. It is what the engine runs (engine.Model).
 
-    `only` says that it is the worker's only model, so that the worker is ready when the model is.
-    """
+    `only` says that it is the worker's only model, so that the worker is ready when the model is."""
 
     def __init__(self, servable: Servable, settings: Settings, only: bool = False) -> None:
         self.failure = ""
-        self.out_of_memory = False
-        self._pid = os.getpid()
-        self.on_retire: Callable[[], None] = lambda: None
+        """Why the model could not be loaded."""
+        self.failed_for_memory = False
+        """Whether loading ended with a MemoryError."""
+        self.load_finished = False
+        """Whether the model was loaded, or could not be."""
+        self.on_retire: Callable[[], None] = _do_nothing
+        """Called in the event loop when the worker should be replaced: a computation does not end."""
         self._servable = servable
         self._only = only
-        self._loaded = False
         self._timeout_s = settings.timeout_s
+        self._pid = os.getpid()
+        # The last one: its first thread begins to load at once.
         self.engine = Engine(
-            partial(compute_with_steps, servable.compute),
-            batching=lambda: servable.batch_policy,
-            threads=settings.threads,
-            timeout_s=settings.timeout_s,
-            queue_size=settings.queue_size,
-            prepare=self._load,
-            on_stuck=lambda: self.on_retire(),
+            self, threads=settings.threads, timeout_s=settings.timeout_s, queue_size=settings.queue_size
         )
 
-    def _load(self) -> None:
+    # --- what the engine runs ---------------------------------------------------------------------
+
+    @property
+    def batch_policy(self) -> BatchPolicy:
+        return self._servable.batch_policy
+
+    def load(self) -> None:
         try:
             self._servable.load()
         except BaseException as error:  # SystemExit too: the worker must stay, to answer 500
             reason = describe(error) if isinstance(error, JobError) else ""
             # By traceback, for the text of an exception may raise another one.
             self.failure = reason or traceback.format_exception_only(error)[-1].strip()
-            self.out_of_memory = isinstance(error, MemoryError)
+            self.failed_for_memory = isinstance(error, MemoryError)
             log.error("the model cannot be loaded: %s", self.failure, exc_info=not reason)
         if os.getpid() != self._pid:
             os._exit(0)  # a copy that the model's code has made by os.fork(): it is not this worker
-        self._loaded = True
+        self.load_finished = True
         if self._only:
             enter(WorkerState.FAILED if self.failure else WorkerState.READY)
             prometheus.models.set(not self.failure)
         if not self.failure:
             log.info("the model is loaded")
 
-    @property
-    def settled(self) -> bool:
-        """Whether loading has ended, well or not."""
-        return self._loaded
+    def context(self) -> AbstractContextManager[Any]:
+        return self._servable.context()
+
+    def compute(self, items: list[Any]) -> list[Any]:
+        return self._servable.compute(items)
+
+    def on_stuck(self) -> None:
+        self.on_retire()
+
+    # --- what clients ask -------------------------------------------------------------------------
 
     def ping(self) -> int:
         """The status of /ping: 200 with a model, 503 while the first worker still loads it, 500 after a failure."""
         if self.failure:
             return 500
-        return 200 if self._loaded or self._served_elsewhere() else 503
+        return 200 if self.load_finished or self._is_served_elsewhere() else 503
 
     def respond(self, request: Request) -> Reply:
         """Answers one request. Raises RequestError."""
         self._await_model()
-        return self._servable.respond(request, partial(self.engine.submit, waited_s=request.waited_s))
+        return self._servable.respond(request, self.engine)
+
+    def converse(self, message: str | bytes, conversation: Conversation) -> Iterator[Any]:
+        """The answers to one message of a WebSocket, as they come. Raises RequestError."""
+        self._await_model()
+        return self._servable.converse(message, conversation, self.engine)
 
     @property
     def execution_parameters(self) -> Mapping[str, Any]:
@@ -91,24 +106,24 @@ class ModelServer:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a person is told of the model, and of whether it is there."""
-        state = self.failure or ("loaded" if self._loaded else "being loaded")
+        """What the test page shows of the model and its state."""
+        state = self.failure or ("loaded" if self.load_finished else "being loaded")
         return {**self._servable.description, "state": state}
 
     def _await_model(self) -> None:
-        """Raises RequestError where there is no model to ask. While only this worker still loads its own, waits."""
+        """Waits while another worker is ready and only this one still loads its model. Raises RequestError where there
+        is no model to ask."""
         deadline = time.monotonic() + self._timeout_s
-        while not self._loaded and self._served_elsewhere() and time.monotonic() < deadline:
+        while not self.load_finished and self._is_served_elsewhere() and time.monotonic() < deadline:
             gevent.sleep(LOADED_POLL_S)
         if self.failure:
             raise RequestError(500, "the model could not be loaded; the log of the server says why")
-        if not self._loaded:
+        if not self.load_finished:
             raise RequestError(503, "the model is still being loaded; try again", (("Retry-After", "5"),))
 
-    def converse(self, message: str | bytes, conversation: Conversation) -> Iterator[Any]:
-        """The answers to one message of a WebSocket, as they come. Raises RequestError."""
-        self._await_model()
-        return self._servable.converse(message, conversation, self.engine.submit)
-
-    def _served_elsewhere(self) -> bool:
+    def _is_served_elsewhere(self) -> bool:
         return self._only and any_worker_was_ready()
+
+
+def _do_nothing() -> None:
+    """Until the worker says how it is replaced."""

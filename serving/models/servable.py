@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from byo_container.container.handler import Conversation
 from byo_container.serving import headers
 from byo_container.serving.codecs import media_types
+from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.streaming import Stream
 from byo_container.serving.headers import check_media_type
@@ -23,9 +25,9 @@ class Request:
     accept: str
     header: Callable[[str], str]
     waited_s: float = 0.0
-    """How long it has waited for this worker, behind nginx."""
+    """How long the request has waited behind nginx for this worker."""
     variables: Mapping[str, Any] = field(default_factory=dict)
-    """WSGI's, for who wants to see all of the headers."""
+    """WSGI's environ, with all headers."""
 
 
 @dataclass(slots=True)
@@ -35,57 +37,95 @@ class Reply:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     stream: Stream | None = None
-    """The body, where it comes part by part."""
+    """The body, where it is sent part by part."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for headers that would split the answer, whoever wrote them."""
+        """Raises ValueError for headers that would split the answer, wherever they come from."""
         check_media_type(self.content_type)
         if self.headers:
             headers.check(self.headers)
 
 
 class Servable(Protocol):
-    """A model and the code around it. `load` and `compute` run in compute threads."""
+    """A model and the code around it. The engine calls `load`, `context` and `compute` in its threads."""
 
     @property
     def batch_policy(self) -> BatchPolicy:
-        """How requests are put together; final once the model is loaded."""
+        """How requests are batched; final once the model is loaded."""
 
     @property
     def execution_parameters(self) -> Mapping[str, Any]:
-        """What the model's code says of batch transform; final once it is loaded."""
+        """What the model's code declares for batch transform; final once it is loaded."""
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a person is told of it."""
+        """What the test page shows of it."""
 
     def load(self) -> None:
         """Loads the model."""
 
+    def context(self) -> AbstractContextManager[Any]:
+        """Entered around each `compute` and each step of a stream."""
+
     def compute(self, items: list[Any]) -> list[Any]:
         """One outcome for each item that `respond` submits; an exception in place of one fails it alone."""
 
-    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
-        """Answers one request, in the event loop, with the help of Engine.submit. Raises RequestError."""
+    def respond(self, request: Request, engine: Engine) -> Reply:
+        """Answers one request, in the event loop; what the model computes is submitted to `engine`. Raises
+        RequestError."""
 
-    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
+    def converse(self, message: str | bytes, conversation: Conversation, engine: Engine) -> Iterator[Any]:
         """The answers to one message of a WebSocket, as they come. Raises RequestError."""
 
 
-def as_request(
-    respond: Callable[..., Reply], message: str | bytes, conversation: Conversation, submit: Callable[..., Any]
+class ServableWrapper:
+    """A servable that passes everything on to another one; the base of those that change some of it."""
+
+    servable: Servable
+
+    @property
+    def batch_policy(self) -> BatchPolicy:
+        return self.servable.batch_policy
+
+    @property
+    def execution_parameters(self) -> Mapping[str, Any]:
+        return self.servable.execution_parameters
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return self.servable.description
+
+    def load(self) -> None:
+        self.servable.load()
+
+    def context(self) -> AbstractContextManager[Any]:
+        return self.servable.context()
+
+    def compute(self, items: list[Any]) -> list[Any]:
+        return self.servable.compute(items)
+
+    def respond(self, request: Request, engine: Engine) -> Reply:
+        return self.servable.respond(request, engine)
+
+    def converse(self, message: str | bytes, conversation: Conversation, engine: Engine) -> Iterator[Any]:
+        return self.servable.converse(message, conversation, engine)
+
+
+def respond_to_message(
+    servable: Servable, message: str | bytes, conversation: Conversation, engine: Engine
 ) -> Iterator[Any]:
-    """A message of a WebSocket as a request like any other: JSON where it is a text, else what the opening of the
-    conversation says."""
-    text = isinstance(message, str)
-    body = message.encode() if isinstance(message, str) else message
-    kind = media_types.JSON if text else conversation.header("Content-Type") or "application/octet-stream"
-    reply = respond(Request(body, kind, conversation.header("Accept"), conversation.header), submit)
+    """Answers a message of a WebSocket as a request like any other: a text is JSON, bytes are of the Content-Type that
+    opened the conversation."""
+    if isinstance(message, str):
+        body, kind = message.encode(), media_types.JSON
+    else:
+        body, kind = message, conversation.header("Content-Type") or "application/octet-stream"
+    reply = servable.respond(Request(body, kind, conversation.header("Accept"), conversation.header), engine)
     if reply.stream:
         try:
             yield from reply.stream.values()
         finally:
             reply.stream.close()
     else:
-        written = reply.content_type.startswith(("text/", "application/json"))
-        yield reply.body.decode() if written else reply.body
+        is_text = reply.content_type.startswith(("text/", "application/json"))
+        yield reply.body.decode() if is_text else reply.body

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from byo_container.container.discovery import code_folders
-from byo_container.container.handler import Conversation
 from byo_container.container.paths import Paths
-from byo_container.serving.engine.queue import BatchPolicy
-from byo_container.serving.engine.streaming import stepping
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models import find
+from byo_container.serving.models.find import find_servable
 from byo_container.serving.models.import_isolation import ModelCode
 from byo_container.serving.models.model_server import ModelServer
-from byo_container.serving.models.servable import Reply, Request, Servable
+from byo_container.serving.models.servable import ServableWrapper
 from byo_container.serving.multi_model.registry import Entry
 from byo_container.serving.settings import Settings
 
@@ -40,49 +36,32 @@ class ModelPaths(Paths):
         return self.folder
 
 
-class IsolatedModel:
-    """A model whose own code is kept apart from that of all others."""
+class IsolatedModel(ServableWrapper):
+    """A model whose own code is kept apart from that of all others. Raises JobError, OSError."""
 
     def __init__(self, paths: ModelPaths, settings: Settings) -> None:
         own = [folder for folder in code_folders(paths) if folder.is_relative_to(paths.folder)]
         self._code = ModelCode(own)
         try:
             with self._code.active():
-                self._servable: Servable = find.find_servable(paths, settings)
+                self.servable = find_servable(paths, settings)
         except BaseException:
-            self._code.forget()
+            self._code.unload()
             raise
-
-    @property
-    def batch_policy(self) -> BatchPolicy:
-        return self._servable.batch_policy
-
-    @property
-    def description(self) -> dict[str, Any]:
-        return self._servable.description
-
-    @property
-    def execution_parameters(self) -> Mapping[str, Any]:
-        return self._servable.execution_parameters
-
-    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
-        return self._servable.respond(request, stepping(submit, self._code.active))
-
-    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
-        return self._servable.converse(message, conversation, stepping(submit, self._code.active))
 
     def load(self) -> None:
         with self._code.active():
-            self._servable.load()
+            self.servable.load()
 
-    def compute(self, items: list[Any]) -> list[Any]:
-        with self._code.active():
-            return self._servable.compute(items)
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        with self._code.active(), self.servable.context():
+            yield
 
-    def forget(self) -> None:
-        """Lets go of the model, whoever still holds this object."""
-        del self._servable
-        self._code.forget()
+    def unload(self) -> None:
+        """Releases the model, even where this object is still referenced."""
+        del self.servable
+        self._code.unload()
 
 
 class SupersededError(RequestError):
@@ -124,9 +103,9 @@ class LoadedModel:
     def finish(self) -> None:
         """Waits until it is loaded. Raises RequestError where it cannot be."""
         assert self.server
-        while not self.server.settled:
+        while not self.server.load_finished:
             gevent.sleep(POLL_S)
-        if self.server.out_of_memory:
+        if self.server.failed_for_memory:
             raise RequestError(507, f"there is not enough memory for the model: {self.server.failure}")
         if self.server.failure:
             raise RequestError(500, f"the model cannot be loaded: {self.server.failure}")
@@ -160,7 +139,7 @@ class LoadedModel:
         self._closed = True
         ended = self.server.engine.close(FREE_S) if self.server else True
         if self._servable:
-            self._servable.forget()
+            self._servable.unload()
         return ended
 
     def _superseded(self) -> RequestError:

@@ -41,7 +41,7 @@ class MultiModelServer:
 
     def __init__(self, paths: Paths, settings: Settings, run: RunFolder) -> None:
         self.engine = AlwaysAvailable()
-        self.settled = True
+        self.load_finished = True
         self.execution_parameters: Mapping[str, Any] = {}
         self.on_retire: Callable[[], None] = lambda: None
         self._paths = paths

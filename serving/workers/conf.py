@@ -99,7 +99,7 @@ def post_worker_init(worker: Any) -> None:
         gevent.sleep(0.02)
 
     if model.ping() == 200:
-        while not model.settled and worker.alive:
+        while not model.load_finished and worker.alive:
             pause()
     if worker_state.own_state() == WorkerState.FAILED and (worker.rolling or worker_state.ready_workers()):
         sys.exit(0)

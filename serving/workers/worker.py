@@ -20,8 +20,9 @@ from byo_container.serving.api.app import CONVERSE, ENGINE, INVOCATIONS, LIMIT, 
 from byo_container.serving.api.bidirectional import CONVERSATIONS, Talk
 from byo_container.serving.api.bidirectional import PATH as WEBSOCKET
 from byo_container.serving.api.websocket import handshake
-from byo_container.serving.engine.engine import SLOW_S, abandoned
+from byo_container.serving.engine.engine import abandoned
 from byo_container.serving.engine.streaming import Stream
+from byo_container.serving.engine.threads import SLOW_CALL_S
 from byo_container.serving.errors import RequestError, error_body, phrase
 from byo_container.serving.headers import cgi_variables, look_up
 from byo_container.serving.metrics import prometheus
@@ -225,7 +226,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             raise StopIteration  # its client, or nginx, has given up: nothing is computed for nobody
         start = time.monotonic()
         body = self.wsgi.extensions[INVOCATIONS](environ, start_response)
-        slow = time.monotonic() - start > SLOW_S or self.wsgi.extensions[ENGINE].above_latency_threshold
+        slow = time.monotonic() - start > SLOW_CALL_S or self.wsgi.extensions[ENGINE].above_latency_threshold
         if slow:  # the next one on this connection had better find the worker that is free then
             head.insert(1, "Connection: close\r\n")
         if isinstance(body, Stream):

@@ -14,6 +14,7 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Request
 from byo_container.serving.settings import Settings
+from tests.serving.support.engine import engine_for
 from tests.serving.support.handlers.newcomers import LinearModel, pipeline
 
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
@@ -44,13 +45,7 @@ def test_a_handler_answers_as_the_page_says(name: str, tmp_path: Path, monkeypat
 
 
 def answer(model: HandlerModel, request: Request) -> str:
-    def submit(item: Any, *_: Any) -> Any:
-        (outcome,) = model.compute([item])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
     try:
-        return model.respond(request, submit).body.decode()
+        return model.respond(request, engine_for(model)).body.decode()
     except RequestError as error:
         return f"{error.status} {error.message}"

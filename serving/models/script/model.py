@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
@@ -22,8 +22,11 @@ from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation
 from byo_container.container.log import log
 from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs.stream_parts import EVENTS
+from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
-from byo_container.serving.engine.streaming import EVENTS, Stream
+from byo_container.serving.engine.streaming import Stream
+from byo_container.serving.engine.work import Work
 from byo_container.serving.errors import RequestError
 from byo_container.serving.headers import MEDIA_TYPE
 from byo_container.serving.models import execution_parameters as batch_transform
@@ -39,7 +42,7 @@ from byo_container.serving.models.script.functions import (
     import_script,
     provide_event_loop,
 )
-from byo_container.serving.models.servable import Reply, Request, as_request
+from byo_container.serving.models.servable import Reply, Request, respond_to_message
 from byo_container.serving.settings import Settings
 
 # Bodies of these very types, written so, are decoded for a user's input_fn; all others come as bytes.
@@ -115,15 +118,18 @@ class ScriptModel:
                 f"{', '.join(media_types.ENCODERS)}"
             )
 
-    def respond(self, request: Request, submit: Callable[..., Any]) -> Reply:
-        found: Reply | Parts = submit(request)
+    def respond(self, request: Request, engine: Engine) -> Reply:
+        found: Reply | Parts = engine.submit(Work(request), request.waited_s)
         if isinstance(found, Reply):
             return found
-        stream = Stream(found.parts, submit, events=found.content_type.partition(";")[0].strip() == EVENTS)
+        stream = Stream(found.parts, engine, events=found.content_type.partition(";")[0].strip() == EVENTS)
         return Reply(b"", found.content_type or stream.content_type, found.status, found.headers, stream)
 
-    def converse(self, message: str | bytes, conversation: Conversation, submit: Callable[..., Any]) -> Iterator[Any]:
-        return as_request(self.respond, message, conversation, submit)
+    def converse(self, message: str | bytes, conversation: Conversation, engine: Engine) -> Iterator[Any]:
+        return respond_to_message(self, message, conversation, engine)
+
+    def context(self) -> AbstractContextManager[Any]:
+        return nullcontext()
 
     def compute(self, items: list[Request]) -> list[Any]:
         provide_event_loop()

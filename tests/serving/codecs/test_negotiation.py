@@ -7,9 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs import media_types, stream_parts
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
-from byo_container.serving.engine import streaming
 from byo_container.serving.errors import RequestError
 
 
@@ -43,7 +42,7 @@ from byo_container.serving.errors import RequestError
     ],
 )
 def test_the_best_type_is_answered(header: str, expected: str) -> None:
-    assert streaming.accepted(header, JSON) == expected
+    assert stream_parts.accepted(header, JSON) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,10 +66,10 @@ def test_a_client_that_takes_nothing_of_ours_is_told(header: str) -> None:
 
 
 def test_server_sent_events_are_for_who_takes_nothing_else() -> None:
-    assert streaming.accepted("text/event-stream", JSON) == streaming.EVENTS
-    assert streaming.accepted("application/json, text/event-stream", JSON) == JSON
+    assert stream_parts.accepted("text/event-stream", JSON) == stream_parts.EVENTS
+    assert stream_parts.accepted("application/json, text/event-stream", JSON) == JSON
     with pytest.raises(RequestError):
-        streaming.accepted("text/event-stream;q=0", JSON)
+        stream_parts.accepted("text/event-stream;q=0", JSON)
 
 
 def test_preferences_are_by_quality_then_by_name_then_by_place() -> None:

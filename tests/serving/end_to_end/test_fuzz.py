@@ -21,10 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs import media_types, stream_parts
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
 from byo_container.serving.dialects import envelopes
-from byo_container.serving.engine import streaming
 from byo_container.serving.errors import RequestError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
@@ -164,8 +163,8 @@ def test_arrays_are_written_in_every_form_or_it_is_told(data: st.DataObject) -> 
 )
 def test_headers_are_understood_or_refused(header: str) -> None:
     media_types.content_type(header)
-    found = outcome(lambda: streaming.accepted(header, JSON))
-    assert found in (*media_types.ENCODERS, streaming.EVENTS) or found.status == 406
+    found = outcome(lambda: stream_parts.accepted(header, JSON))
+    assert found in (*media_types.ENCODERS, stream_parts.EVENTS) or found.status == 406
     decoded(b"[1]", header)
 
 
@@ -222,6 +221,6 @@ def test_outputs_are_written_or_refused_in_words(outputs: list[Any], many: bool,
 @fuzz
 @given(part=st.text() | st.binary() | st.integers() | st.dictionaries(st.text(), st.none()))
 def test_parts_of_a_stream_are_events_of_their_own(part: Any) -> None:
-    sent = streaming.event(part)
+    sent = stream_parts.event(part)
     assert sent.endswith(b"\n\n")
     assert all(line.startswith(b"data: ") for line in sent[:-2].split(b"\n"))

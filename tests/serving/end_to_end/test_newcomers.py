@@ -14,6 +14,7 @@ from byo_container.container.discovery import HandlerReference
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.servable import Request
 from byo_container.serving.settings import Settings
+from tests.serving.support.engine import engine_for
 from tests.serving.support.websocket import WebSocketClient
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def answer_of(handler: str, model_dir: Path, body: bytes, kind: str) -> Any:
     model = HandlerModel(HandlerReference(handler, "the test"), model_dir, Settings())
     model.load()
     request = Request(body, kind, JSON, lambda header: "")
-    return json.loads(model.respond(request, lambda item, *_: model.compute([item])[0]).body)
+    return json.loads(model.respond(request, engine_for(model)).body)
 
 
 def test_a_server_does_not_start_with_another_word_for_it(start: Start, root: Path) -> None:

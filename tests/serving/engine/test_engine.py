@@ -14,18 +14,16 @@ import pytest
 
 from byo_container.container.discovery import HandlerReference
 from byo_container.container.handler import InputError
-from byo_container.serving.engine import engine as batching
+from byo_container.serving.engine import threads as compute_threads
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
+from byo_container.serving.engine.work import Work
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.handler.predict import Predictor
 from byo_container.serving.models.handler.traits import HandlerTraits
 from byo_container.serving.settings import Settings
-
-
-def make(compute: Callable[[list[Any]], list[Any]], **options: Any) -> Engine:
-    return Engine(compute, **{"timeout_s": 20, **options})
+from tests.serving.support.engine import engine_of
 
 
 def together(engine: Engine, items: list[Any]) -> list[Any]:
@@ -33,7 +31,7 @@ def together(engine: Engine, items: list[Any]) -> list[Any]:
 
     def submit(item: Any) -> Any:
         try:
-            return engine.submit(item)
+            return engine.submit(Work(item))
         except Exception as error:
             return error
 
@@ -57,8 +55,8 @@ class Recorder:
 
 def test_what_waits_is_taken_in_one_go_and_in_order() -> None:
     recorder = Recorder()
-    engine = make(recorder)
-    first = gevent.spawn(engine.submit, 100)
+    engine = engine_of(recorder)
+    first = gevent.spawn(engine.submit, Work(100))
     gevent.sleep(0.03)
     assert together(engine, list(range(10))) == [2 * n for n in range(10)]
     assert first.get() == 200
@@ -67,19 +65,17 @@ def test_what_waits_is_taken_in_one_go_and_in_order() -> None:
 
 def test_no_batch_is_larger_than_it_may_be() -> None:
     recorder = Recorder()
-    assert together(make(recorder, batching=lambda: BatchPolicy(max_size=4)), list(range(11))) == [
-        2 * n for n in range(11)
-    ]
+    assert together(engine_of(recorder, policy=BatchPolicy(max_size=4)), list(range(11))) == [2 * n for n in range(11)]
     assert max(map(len, recorder.calls)) <= 4
     assert [item for call in recorder.calls for item in call] == list(range(11))
 
 
 def test_an_idle_engine_does_not_wait_for_company() -> None:
-    engine = make(lambda items: items)
-    engine.submit(0)
+    engine = engine_of(lambda items: items)
+    engine.submit(Work(0))
     began = time.monotonic()
     for n in range(100):
-        engine.submit(n)
+        engine.submit(Work(n))
     assert time.monotonic() - began < 5
 
 
@@ -95,14 +91,14 @@ def slowly(calls: list[list[Any]]) -> Callable[[list[Any]], list[Any]]:
 
 
 def test_who_was_answered_together_is_computed_together_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "GATHER_PART", 20.0)  # more patience, for the test's machine may be busy
-    monkeypatch.setattr(batching, "GATHER_S", 4.0)
+    monkeypatch.setattr(compute_threads, "GATHER_PART", 20.0)  # more patience, for the test's machine may be busy
+    monkeypatch.setattr(compute_threads, "GATHER_S", 4.0)
     calls: list[list[Any]] = []
-    engine = make(slowly(calls))
+    engine = engine_of(slowly(calls))
     together(engine, [1, 2, 3])
     later = []
     for n in range(3):  # one by one, as from a network
-        later.append(gevent.spawn(engine.submit, n))
+        later.append(gevent.spawn(engine.submit, Work(n)))
         gevent.sleep(0.003)
     gevent.joinall(later, timeout=10)
     assert calls == [[1, 2, 3], [0, 1, 2]]
@@ -110,7 +106,7 @@ def test_who_was_answered_together_is_computed_together_again(monkeypatch: pytes
 
 def test_nobody_waits_long_for_those_who_stay_away() -> None:
     calls: list[list[Any]] = []
-    engine = make(slowly(calls))
+    engine = engine_of(slowly(calls))
     together(engine, [1, 2, 3])
     began = time.monotonic()
     assert together(engine, [4]) == [4]
@@ -123,8 +119,8 @@ def test_the_event_loop_runs_while_the_model_computes() -> None:
         time.sleep(0.3)
         return items
 
-    engine = make(compute)
-    waiting = gevent.spawn(engine.submit, 1)
+    engine = engine_of(compute)
+    waiting = gevent.spawn(engine.submit, Work(1))
     ticks = 0
     while not waiting.ready():
         gevent.sleep(0.01)
@@ -135,7 +131,7 @@ def test_the_event_loop_runs_while_the_model_computes() -> None:
 def test_threads_compute_side_by_side() -> None:
     barrier = threading.Barrier(2, timeout=10)
     assert sorted(
-        together(make(lambda items: [barrier.wait()], batching=lambda: BatchPolicy(max_size=1), threads=2), [1, 2])
+        together(engine_of(lambda items: [barrier.wait()], policy=BatchPolicy(max_size=1), threads=2), [1, 2])
     ) == [0, 1]
 
 
@@ -144,7 +140,7 @@ def test_whatever_the_model_raises_reaches_the_one_who_waits(error: BaseExceptio
     def compute(items: list[Any]) -> list[Any]:
         raise error
 
-    (outcome,) = together(make(compute), [1])
+    (outcome,) = together(engine_of(compute), [1])
     assert isinstance(outcome, Exception)  # never a SystemExit, which would end the greenlet without an answer
     assert error in (outcome, outcome.__cause__)
 
@@ -156,7 +152,7 @@ def test_each_of_those_that_one_call_failed_for_has_an_exception_of_its_own() ->
         time.sleep(0.05)
         raise error
 
-    outcomes = together(make(compute), list(range(8)))
+    outcomes = together(engine_of(compute), list(range(8)))
     assert len({id(outcome) for outcome in outcomes}) == 8
     assert all(error in (outcome, outcome.__cause__) for outcome in outcomes)
     frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
@@ -171,11 +167,11 @@ def test_what_ends_while_the_engine_is_closed_is_delivered_and_who_waits_is_told
         release.wait(20)
         return items
 
-    engine = make(compute, batching=lambda: BatchPolicy(max_size=1))
+    engine = engine_of(compute, policy=BatchPolicy(max_size=1))
     engine._wake.stop()  # as if the answer came in the instant in which the thread ends
-    first = gevent.spawn(engine.submit, "first")
+    first = gevent.spawn(engine.submit, Work("first"))
     assert gevent.get_hub().threadpool.apply(computing.wait, (20,))
-    second = gevent.spawn(engine.submit, "second")
+    second = gevent.spawn(engine.submit, Work("second"))
     gevent.sleep(0.01)
     closing = gevent.spawn(engine.close, 20)
     gevent.sleep(0.01)
@@ -187,7 +183,7 @@ def test_what_ends_while_the_engine_is_closed_is_delivered_and_who_waits_is_told
 
 
 def test_an_outcome_that_is_an_exception_is_raised_for_its_own_item() -> None:
-    outcomes = together(make(lambda items: [ValueError("odd") if n % 2 else n for n in items]), [0, 1, 2, 3])
+    outcomes = together(engine_of(lambda items: [ValueError("odd") if n % 2 else n for n in items]), [0, 1, 2, 3])
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
 
 
@@ -199,7 +195,7 @@ def test_one_that_hangs_is_a_504_and_the_engine_goes_on() -> None:
             released.wait(30)
         return items
 
-    engine = make(compute, timeout_s=0.3, on_stuck=lambda: stuck.append(1))
+    engine = engine_of(compute, timeout_s=0.3, on_stuck=lambda: stuck.append(1))
     (late,) = together(engine, ["hang"])
     assert isinstance(late, RequestError)
     assert late.status == 504
@@ -220,7 +216,7 @@ def test_waiting_long_is_no_reason_to_give_up_a_thread() -> None:
         time.sleep(0.2)
         return items
 
-    engine = make(compute, batching=lambda: BatchPolicy(max_size=1), timeout_s=0.5, on_stuck=lambda: stuck.append(1))
+    engine = engine_of(compute, policy=BatchPolicy(max_size=1), timeout_s=0.5, on_stuck=lambda: stuck.append(1))
     outcomes = together(engine, list(range(8)))
     assert outcomes[0] == 0
     assert isinstance(outcomes[-1], RequestError)
@@ -236,7 +232,7 @@ def test_prepare_runs_first_and_in_the_thread_that_computes() -> None:
         threads.append(threading.get_ident())
         return items
 
-    engine = make(compute, prepare=lambda: threads.append(threading.get_ident()))
+    engine = engine_of(compute, load=lambda: threads.append(threading.get_ident()))
     together(engine, [1])
     assert threads[0] == threads[1] != threading.get_ident()
 
@@ -281,7 +277,7 @@ def test_requests_of_several_records_get_their_own_back(model: HandlerModel) -> 
         ("poison", ValueError),
         ("exit", SystemExit),
         ("panic", Panic),
-        ("refuse", RequestError),
+        ("refuse", InputError),
         ("short", TypeError),
         ("none", TypeError),
     ],

@@ -56,7 +56,7 @@ def make(tmp_path: Path) -> Iterator[Any]:
 
     yield make
     for code in made:
-        code.forget()
+        code.unload()
 
 
 def load_module(code: ModelCode) -> Any:
@@ -99,7 +99,7 @@ def test_what_a_model_had_is_forgotten_with_it(make: Any) -> None:
     code = make("gone")
     load_module(code)
     assert f"{code.package}.pack.part" in sys.modules
-    code.forget()
+    code.unload()
     assert set(sys.modules) == before
 
 
@@ -130,7 +130,7 @@ import wave  # while the model is being imported
 assert not hasattr(wave, "WORD") and sys.path == path, wave
 go_on.set()
 thread.join()
-code.forget()
+code.unload()
 import statistics, calendar
 assert statistics.mean([1, 3]) == 2 and calendar.isleap(2024) and sys.path == path
 """

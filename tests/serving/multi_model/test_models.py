@@ -99,7 +99,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Models]:
 
 def held_by(worker: MultiModelServer) -> int:
     """How many models a worker has in memory, by what it knows: both are in one process here."""
-    return sum(bool(one.server and one.server.settled) for one in {*worker._loaded.values(), *worker._leaving})
+    return sum(bool(one.server and one.server.load_finished) for one in {*worker._loaded.values(), *worker._leaving})
 
 
 def listed(worker: MultiModelServer, name: str) -> bool:

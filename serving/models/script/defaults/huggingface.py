@@ -18,9 +18,8 @@ from typing import Any
 
 from byo_container.container.failure import JobError
 from byo_container.container.files.json_object import read_object
-from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs import media_types, stream_parts
 from byo_container.serving.codecs.media_types import MediaType
-from byo_container.serving.engine import streaming
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import encoding, formats
 from byo_container.serving.models.script.defaults.defaults import Defaults
@@ -125,7 +124,7 @@ def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
     name = answer_type(accept, media_types.JSON)
     if name in IMAGES:
         return _image_bytes(prediction, name), name
-    if name == media_types.JSON and not streaming.is_stream(prediction):
+    if name == media_types.JSON and not stream_parts.is_stream(prediction):
         return media_types.dumps(_with_images(prediction) if "PIL.Image" in sys.modules else prediction), name
     if name == media_types.CSV and (table := _table(prediction)):
         return table, name
@@ -134,7 +133,7 @@ def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
 
 def answer_type(accept: str, default: str) -> str:
     try:
-        return streaming.accepted(accept, default)
+        return stream_parts.accepted(accept, default)
     except RequestError:
         found = next((name for name in media_types.preferences(accept) if name in IMAGES or name == "image/*"), "")
         if not found:

@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byo_container.container.handler import Conversation, InputError, RequestContext
-from byo_container.serving.engine.queue import BatchPolicy, Slice, Slices
-from byo_container.serving.models.handler.predict import InputsWithContext, Predictor, sub_batches
+from byo_container.serving.engine.queue import BatchPolicy
+from byo_container.serving.engine.sub_batches import split_by_cost
+from byo_container.serving.models.handler.predict import InputsWithContext, Predictor
 from byo_container.serving.models.handler.traits import HandlerTraits
 from byo_container.serving.settings import Settings
 
 
 @given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 8), st.integers(1, 200))
 def test_sub_batches_hold_every_input_once_and_keep_the_limits(costs: list[float], size: int, cost: int) -> None:
-    batches = sub_batches(costs, BatchPolicy(size, 0.0, cost))
+    batches = split_by_cost(costs, BatchPolicy(size, 0.0, cost))
     assert sorted(number for batch in batches for number in batch) == list(range(len(costs)))
     for batch in batches:
         assert len(batch) == 1 or (len(batch) <= size and len(batch) * max(costs[n] for n in batch) <= cost)
@@ -80,16 +81,12 @@ class Lists:
 def outputs_of(inputs: list[Any]) -> tuple[list[Any], list[list[Any]]]:
     """The outputs for a request's inputs, and the inputs of each call."""
     predictor = Predictor(HandlerTraits.of(Lists(), "lists:Lists"), None, Settings())
-    calls: list[list[Any]] = []
-
-    def submit(item: Any, size: int = 1, cost: float = 0.0) -> Any:
-        parts = item if isinstance(item, Slices) else [Slice(item, size, cost)]
-        calls.extend(part.item for part in parts)
-        assert all(part.size == len(part.item) and part.cost == max(part.item) for part in parts)
-        found = [predictor.predict_requests([part.item])[0] for part in parts]
-        return found if isinstance(item, Slices) else found[0]
-
-    return predictor.work(inputs).outputs(submit), calls
+    work = predictor.work(inputs)
+    parts = work.sub_batches or [work]
+    calls = [part.item for part in parts]
+    assert all(part.size == len(part.item) and part.cost == max(part.item) for part in parts)
+    outcomes = [predictor.predict_requests([part.item])[0] for part in parts]
+    return work.outputs(outcomes if work.sub_batches else outcomes[0]), calls
 
 
 def test_slices_are_sorted_by_cost_over_the_whole_request_and_outputs_come_in_order() -> None:

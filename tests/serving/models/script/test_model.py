@@ -17,12 +17,12 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
-from byo_container.serving.engine.streaming import compute_with_steps
 from byo_container.serving.errors import ModelRefusalError, RequestError
 from byo_container.serving.headers import cgi_name, look_up
 from byo_container.serving.models.script.model import ScriptModel, favourite
 from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
+from tests.serving.support.engine import engine_for
 
 LOAD = "def model_fn(model_dir): return 10\n"
 
@@ -53,15 +53,8 @@ def asked(body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **h
 
 
 def respond(model: ScriptModel, *arguments: Any, **headers: Any) -> Reply:
-    """As in the event loop, and what the engine would raise."""
-
-    def submit(item: Any) -> Any:
-        (outcome,) = compute_with_steps(model.compute, [item])
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    return model.respond(asked(*arguments, **headers), submit)
+    """Through an engine, as in the event loop."""
+    return model.respond(asked(*arguments, **headers), engine_for(model))
 
 
 def answer(model: ScriptModel, *arguments: Any, **headers: Any) -> Reply:

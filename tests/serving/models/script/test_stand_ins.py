@@ -226,4 +226,4 @@ def test_one_of_many_models_may_import_them(tmp_path: Path) -> None:
             (reply,) = model.compute([Request(b"[1]", "application/json", "", lambda name: "", variables={})])
         assert reply.body == b"[2]"
     finally:
-        code.forget()
+        code.unload()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from byo_container.serving.engine import bisect_failures
 from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue
+from byo_container.serving.engine.work import Work
 
 if TYPE_CHECKING:
     from tests.serving.support.server import Start
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
 def line(*costs_and_sizes: tuple[float, int]) -> RequestQueue:
     waiting = RequestQueue()
-    waiting.extend(
-        [PendingRequest(number, math.inf, size, cost) for number, (cost, size) in enumerate(costs_and_sizes)]
-    )
+    waiting.extend([PendingRequest(Work(n, size, cost), math.inf) for n, (cost, size) in enumerate(costs_and_sizes)])
     return waiting
 
 
@@ -83,7 +82,7 @@ def test_the_poisoned_fail_alone_and_soon(poisoned: set[int]) -> None:
             raise ValueError("poisoned")
         return items
 
-    outcomes = bisect_failures.outcomes(compute, list(range(32)))
+    outcomes = bisect_failures.run(compute, list(range(32)))
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == sorted(poisoned)
     assert [outcome for outcome in outcomes if isinstance(outcome, int)] == sorted(set(range(32)) - poisoned)
     assert calls <= (11 if len(poisoned) == 1 else 63)

@@ -15,30 +15,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byo_container.serving.engine.engine import Engine
-from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue, Slice, Slices
+from byo_container.serving.engine.queue import BatchPolicy, PendingRequest, RequestQueue
+from byo_container.serving.engine.work import Task, Work
 from byo_container.serving.errors import RequestError
+from tests.serving.support import engine as support
+from tests.serving.support.engine import do_nothing
 
 if TYPE_CHECKING:
     from tests.serving.support.server import Server, Start
 
 
 def small(name: str) -> PendingRequest:
-    return PendingRequest(name, math.inf)
+    return PendingRequest(Work(name), math.inf)
 
 
-def large(name: str, slices: int, size: int = 4) -> PendingRequest:
-    return PendingRequest(Slices(Slice(f"{name}{number}", size) for number in range(slices)), math.inf)
+def large(name: str, count: int, size: int = 4) -> PendingRequest:
+    return PendingRequest(Work(name, sub_batches=[Work(f"{name}{n}", size) for n in range(count)]), math.inf)
 
 
-def in_order(line: RequestQueue, arrivals: dict[int, list[PendingRequest]], calls: int) -> list[list[Any]]:
+def in_order(queue: RequestQueue, arrivals: dict[int, list[PendingRequest]], calls: int) -> list[list[Any]]:
     """The items of each call. `arrivals` are those that come before call n; a large request's next slice comes
-    back to the line when its last one has been computed, as in the engine."""
+    back to the queue when its last one has been computed, as in the engine."""
     taken = []
     for number in range(calls):
-        line.extend(arrivals.get(number, []))
-        batch = line.take(BatchPolicy(max_size=4))
+        queue.extend(arrivals.get(number, []))
+        batch = queue.take(BatchPolicy(max_size=4))
         taken.append([ticket.item for ticket in batch])
-        line.extend([ticket for ticket in batch if ticket.advance("done")])
+        queue.extend([ticket for ticket in batch if ticket.advance("done")])
     return taken
 
 
@@ -60,8 +63,8 @@ def test_a_small_request_rides_along_where_it_fits() -> None:
 
 
 def test_what_must_be_alone_is_alone() -> None:
-    step = PendingRequest("step", math.inf, alone=True)
-    assert in_order(RequestQueue(), {0: [small("x"), step, small("y")]}, 3) == [["x"], ["step"], ["y"]]
+    step = PendingRequest(Task(do_nothing), math.inf)
+    assert in_order(RequestQueue(), {0: [small("x"), step, small("y")]}, 3) == [["x"], [do_nothing], ["y"]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), max_size=12))
@@ -84,12 +87,12 @@ def test_everything_is_computed_once_and_every_second_call_is_for_small_ones(req
 # --- the engine ---------------------------------------------------------------------------------
 
 
-def engine_of(compute: Any, **options: Any) -> Engine:
-    return Engine(compute, **{"timeout_s": 20, "batching": lambda: BatchPolicy(max_size=4), **options})
+def engine_of(compute: Any, policy: BatchPolicy = BatchPolicy(max_size=4), **options: Any) -> Engine:  # noqa: B008
+    return support.engine_of(compute, policy=policy, **options)
 
 
-def slices(*items: Any) -> Slices:
-    return Slices(Slice(item, 4) for item in items)
+def in_sub_batches(*items: Any) -> Work:
+    return Work(None, sub_batches=[Work(item, 4) for item in items])
 
 
 class Gate:
@@ -119,9 +122,9 @@ class Gate:
 def test_small_requests_pass_between_the_slices_of_a_large_one() -> None:
     gate = Gate()
     engine = engine_of(gate)
-    bulk = gevent.spawn(engine.submit, slices("a", "b", "c"))
+    bulk = gevent.spawn(engine.submit, in_sub_batches("a", "b", "c"))
     gate.reached(1)
-    one = gevent.spawn(engine.submit, "x")
+    one = gevent.spawn(engine.submit, Work("x"))
     gevent.sleep(0.01)
     gate.open(2)
     assert one.get(timeout=20) == "<x>"
@@ -135,8 +138,8 @@ def test_where_a_slice_fails_the_request_does_and_the_others_are_dropped() -> No
     engine = engine_of(gate)
     gate.open(9)
     with pytest.raises(ValueError, match="bad"):
-        engine.submit(slices("a", "bad", "c"))
-    assert engine.submit("x") == "<x>"
+        engine.submit(in_sub_batches("a", "bad", "c"))
+    assert engine.submit(Work("x")) == "<x>"
     assert gate.calls == [["a"], ["bad"], ["x"]]
 
 
@@ -151,9 +154,9 @@ def test_what_is_left_of_one_that_timed_out_is_dropped_and_no_thread_is_given_up
 
     engine = engine_of(compute, timeout_s=0.5, on_stuck=lambda: stuck.append(1))
     with pytest.raises(RequestError, match="within 0 s"):
-        engine.submit(slices(*range(10_000)))
+        engine.submit(in_sub_batches(*range(10_000)))
     seen = len(calls)
-    assert engine.submit("x") == "x"
+    assert engine.submit(Work("x")) == "x"
     assert calls[seen:] in ([["x"]], [[seen], ["x"]])
     assert not stuck
 
@@ -167,9 +170,9 @@ def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
         return items
 
     engine = engine_of(compute)
-    engine.submit("slow")
+    engine.submit(Work("slow"))
     engine.on_delivered = lambda: seen.append(engine.all_threads_busy or engine.has_enough_queued)
-    engine.submit(slices(1, 2, 3, 4))
+    engine.submit(in_sub_batches(1, 2, 3, 4))
     assert all(seen[:3])
     assert not engine.has_enough_queued
 
@@ -187,7 +190,7 @@ def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPat
         time.sleep(0.02)
         return items
 
-    engine_of(compute).submit(slices(1, 2, 3))
+    engine_of(compute).submit(in_sub_batches(1, 2, 3))
     assert inputs == [4, 4, 4]
     assert len(stages["queue"]) == len(stages["predict"]) == 1
     assert 0.06 <= stages["predict"][0] < 10
@@ -205,13 +208,13 @@ def test_quick_calls_of_one_request_each_are_made_in_turns_and_slow_ones_singly(
         time.sleep(max(items))
         return items
 
-    engine = engine_of(compute, batching=lambda: BatchPolicy(max_size=1, max_per_turn=32))
+    engine = engine_of(compute, policy=BatchPolicy(max_size=1, max_per_turn=32))
     engine.on_delivered = lambda: wakes.append(1)
 
     def all_of(items: list[float]) -> int:
         """How often the event loop was told."""
         wakes.clear()
-        greenlets = [gevent.spawn(engine.submit, item) for item in items]
+        greenlets = [gevent.spawn(engine.submit, Work(item)) for item in items]
         gevent.joinall(greenlets, timeout=20, raise_error=True)
         return len(wakes)
 
@@ -231,10 +234,10 @@ def test_one_that_hangs_in_a_turn_of_quick_calls_hangs_alone() -> None:
             hanging.wait(30)
         return items
 
-    engine = engine_of(compute, batching=lambda: BatchPolicy(max_size=1, max_per_turn=32), timeout_s=1.0)
+    engine = engine_of(compute, policy=BatchPolicy(max_size=1, max_per_turn=32), timeout_s=1.0)
     for _ in range(50):
-        engine.submit("quick")
-    greenlets = [gevent.spawn(engine.submit, item) for item in ["a", "hang", "b", "c"]]
+        engine.submit(Work("quick"))
+    greenlets = [gevent.spawn(engine.submit, Work(item)) for item in ["a", "hang", "b", "c"]]
     gevent.joinall(greenlets, timeout=20)
     hanging.set()
     assert [greenlet.value for greenlet in greenlets] == ["a", None, "b", "c"]
