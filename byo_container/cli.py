@@ -55,16 +55,16 @@ def main() -> int:
 def check() -> int:
     """The command `byo-container check`: whether a shell would start our `train` and `serve`. For the end of an image's
     build, since sagemaker-training and sagemaker-containers bring commands of these names too."""
-    from byo_container.container import commands
+    from byo_container.container.source import console_scripts
 
-    return commands.check()
+    return console_scripts.check()
 
 
 def belongs_to_another_package(command: str) -> bool:
     """Whether the first command of that name on the PATH does."""
-    from byo_container.container.commands import foreign
+    from byo_container.container.source.console_scripts import shadowed
 
-    return bool(foreign([command]))
+    return bool(shadowed([command]))
 
 
 COMMANDS = {"train": train, "serve": serve, "check": check}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from byo_container.container import commands
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
+from byo_container.container.source import console_scripts
 
 
 def warn(job: TrainingJob[Any]) -> None:
     """Logs a warning for each."""
-    for text in (*intermediate(job), *commands.foreign(["train"])):
+    for text in (*intermediate(job), *console_scripts.shadowed(["train"])):
         log.warning("%s", text)
 
 

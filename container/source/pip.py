@@ -22,7 +22,7 @@ def install(folder: Path, first: Sequence[str] = (), environ: Mapping[str, str] 
         return None
     arn = environ.get(codeartifact.VARIABLE) if required else None
     # -P: the current folder may hold another byo_container.
-    guard = [sys.executable, "-P", "-m", "byo_container.container.commands"]
+    guard = [sys.executable, "-P", "-m", "byo_container.container.source.console_scripts"]
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore"]
     return Command(
         [*guard, *pip, *packages],

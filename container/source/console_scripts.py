@@ -1,10 +1,10 @@
-"""Our own commands `train` and `serve`, which other packages have too: sagemaker-training and sagemaker-containers.
+"""The commands `train` and `serve`, which other packages (sagemaker-training, sagemaker-containers) install too.
 
-python -m byo_container.container.commands PROGRAM ARGUMENT …
-    runs a program, such as pip; puts our commands back where it has replaced them, and warns of packages that are no
-    longer in the range of versions that byo-container requires
+python -m byo_container.container.source.console_scripts PROGRAM ARGUMENT …
+    runs a program, such as pip; restores our commands if it has replaced them, and warns of packages whose versions
+    are no longer in the ranges that byo-container requires
 byo-container check
-    says whether `train` and `serve` are ours, for the end of a build
+    says whether `train` and `serve` are ours, for the end of an image's build
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from byo_container.container import log
+from byo_container.container.log import configure, log
 
 NAMES = ("train", "serve", "byo-container")
 DISTRIBUTION = "byo-container"
 MISSING = "missing"
 MODULE = b"byo_container"
-"""What a console script of ours imports."""
+"""The package that our console scripts import."""
 
 
 def main(words: list[str]) -> int:
-    """Runs the program, and returns its status."""
-    log.configure()
-    ours, required = find(), requirements()
+    """Runs the program, and returns its exit status."""
+    configure()
+    ours, required = own_scripts(), requirements()
     before = {requirement.name: installed_version(requirement.name) for requirement in required}
-    status = subprocess.call(words)  # its errors and its end by SIGTERM are our parent's affair
+    status = subprocess.call(words)  # our parent handles its errors, and SIGTERM
     replaced = ", ".join(map(str, restore(ours)))
     if replaced:
-        log.log.warning("a package has put its own commands in place of ours, which are back now: %s", replaced)
+        log.warning("a package has put its own commands in place of ours, which are back now: %s", replaced)
     importlib.invalidate_caches()
     for requirement in required:
         name, version = requirement.name, installed_version(requirement.name)
         if version != before[name] and (version == MISSING or version not in requirement.specifier):
-            log.log.warning("byo-container was tested with %s %s, which is %s now", name, before[name], version)
+            log.warning("byo-container was tested with %s %s, which is %s now", name, before[name], version)
     return status if status >= 0 else 128 - status
 
 
-def find(folders: Iterable[str] = ()) -> dict[Path, bytes]:
-    """Our console scripts: in the folder where pip puts such, and on the PATH."""
+def own_scripts(folders: Iterable[str] = ()) -> dict[Path, bytes]:
+    """The paths and contents of our console scripts: in the folder where pip puts them, and on the PATH."""
     places = folders or [sysconfig.get_path("scripts"), *os.environ.get("PATH", "").split(os.pathsep)]
     ours = {}
     for path in (Path(folder, name) for folder in dict.fromkeys(filter(None, places)) for name in NAMES):
@@ -62,7 +62,7 @@ def find(folders: Iterable[str] = ()) -> dict[Path, bytes]:
 
 
 def restore(ours: dict[Path, bytes]) -> list[Path]:
-    """Writes those back that are others by now, and returns their paths."""
+    """Writes back the scripts that have changed, and returns their paths."""
     replaced = []
     for path, text in ours.items():
         try:
@@ -74,13 +74,13 @@ def restore(ours: dict[Path, bytes]) -> list[Path]:
             building.replace(path)
             replaced.append(path)
         except OSError as error:
-            log.log.error("%s is another package's now, and cannot be put back: %s", path, error)
+            log.error("%s is another package's now, and cannot be put back: %s", path, error)
     return replaced
 
 
 def check() -> int:
     """Prints what is wrong with the commands of this image, and returns the status: 1 where something is."""
-    faults = foreign()
+    faults = shadowed()
     for fault in faults:
         print(f"byo-container: {fault}", file=sys.stderr)
     if not faults:
@@ -88,13 +88,13 @@ def check() -> int:
     return 1 if faults else 0
 
 
-def foreign(names: Iterable[str] = NAMES[:2]) -> list[str]:
-    """A sentence for each of these commands in whose place a shell would start that of an installed package. A user's
-    own program of the name, which is no package's, is left alone."""
+def shadowed(names: Iterable[str] = NAMES[:2]) -> list[str]:
+    """A sentence for each of these commands for which a shell would start another installed package's. A user's own
+    program of that name, which belongs to no package, is fine."""
     faults = []
     for name in names:
         found = shutil.which(name)
-        module = imported(Path(found)) if found else None
+        module = imported_module(Path(found)) if found else None
         if module is None or module.partition(".")[0] == MODULE.decode():
             continue
         others = {entry.module for entry in metadata.entry_points(group="console_scripts", name=name)}
@@ -107,8 +107,8 @@ def foreign(names: Iterable[str] = NAMES[:2]) -> list[str]:
     return faults
 
 
-def imported(path: Path) -> str | None:
-    """The module that a console script runs; None for any other program."""
+def imported_module(path: Path) -> str | None:
+    """The module that a console script imports; None for any other program."""
     with suppress(OSError):
         match = re.search(rb"^from ([\w.]+) import ", path.read_bytes(), re.MULTILINE)
         return match[1].decode() if match else None

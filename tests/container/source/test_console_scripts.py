@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.container import commands
-from byo_container.container.source import pip
+from byo_container.container.source import console_scripts, pip
 from tests.support.tree import make_tree
 
 SCRIPTS = Path(sys.executable).parent
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def wheel(folder: Path, name: str, version: str = "1.0", scripts: tuple[str, ...] = ()) -> Path:
@@ -41,7 +40,7 @@ def python(tmp_path: Path) -> Path:
     python = tmp_path / "venv" / "bin" / "python"
     (site,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
     (site / "borrowed.pth").write_text("\n".join([str(ROOT), *(path for path in sys.path if "packages" in path)]))
-    for name in commands.NAMES:
+    for name in console_scripts.NAMES:
         text = (SCRIPTS / name).read_text().replace(str(SCRIPTS / "python"), str(python))
         (python.parent / name).write_text(text)
         (python.parent / name).chmod(0o755)
@@ -51,7 +50,7 @@ def python(tmp_path: Path) -> Path:
 def run(python: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PIP_NO_INDEX": "1", "PATH": f"{python.parent}:/usr/bin:/bin"}
     return subprocess.run(
-        [python, "-P", "-m", "byo_container.container.commands", *words],
+        [python, "-P", "-m", "byo_container.container.source.console_scripts", *words],
         env=environ,
         capture_output=True,
         text=True,
@@ -60,7 +59,7 @@ def run(python: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_replaced_console_scripts_are_restored(python: Path, tmp_path: Path) -> None:
-    before = {name: (python.parent / name).read_text() for name in commands.NAMES}
+    before = {name: (python.parent / name).read_text() for name in console_scripts.NAMES}
     theirs = wheel(tmp_path, "sagemaker_other", scripts=("train", "serve", "other"))
     pip_install = (str(python), "-m", "pip", "install", "--no-deps", str(theirs))
     assert subprocess.run(pip_install, env={**os.environ, "PIP_NO_INDEX": "1"}).returncode == 0
@@ -69,7 +68,7 @@ def test_replaced_console_scripts_are_restored(python: Path, tmp_path: Path) -> 
         (python.parent / name).write_text(text)
     done = run(python, *pip_install, "--force-reinstall")
     assert done.returncode == 0, done.stderr
-    assert {name: (python.parent / name).read_text() for name in commands.NAMES} == before
+    assert {name: (python.parent / name).read_text() for name in console_scripts.NAMES} == before
     assert "sagemaker_other" in (python.parent / "other").read_text()
     (told,) = [line for line in done.stderr.splitlines() if "WARNING" in line and "in place of ours" in line]
     assert told.endswith(f"{python.parent / 'train'}, {python.parent / 'serve'}")
@@ -102,7 +101,7 @@ def test_pip_is_run_by_the_commands_guard(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").touch()
     command = pip.install(tmp_path)
     assert command is not None
-    assert command.argv[:4] == [sys.executable, "-P", "-m", "byo_container.container.commands"]
+    assert command.argv[:4] == [sys.executable, "-P", "-m", "byo_container.container.source.console_scripts"]
 
 
 def byo_container(python: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
