@@ -6,6 +6,7 @@
 # make setup   only what the others need: .venv with pinned dependencies, and nginx
 
 PYTHON := .venv/bin/python
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -q
 
 HANDLERS := news
 # Most tests wait for a process most of the time, so twice as many run side by side as there are cores.
@@ -14,16 +15,20 @@ comma := ,
 TAG = $(subst $(comma),-,$(HANDLERS))
 BUILD_ARGS = --build-arg HANDLERS=$(HANDLERS) --build-arg REVISION=$(shell git rev-parse HEAD)
 
-.PHONY: demo test test-slow check image image-gpu audit format setup clean
+.PHONY: demo bytecode test test-slow check image image-gpu audit format setup clean
 
 demo: setup
 	tools/demo.sh
 
-test: setup
-	$(PYTHON) -m pytest -q -m "not slow and not docker" -n $(JOBS) --dist loadfile
+# Thousands of processes are started: none compiles our modules again. schemathesis has only slow tests.
+bytecode: setup
+	@$(PYTHON) -m compileall -q byo_container container handlers local_test serving training
 
-test-slow: setup
-	$(PYTHON) -m pytest -q -m "slow or docker"
+test: bytecode
+	$(PYTEST) -m "not slow and not docker" -p no:schemathesis -n $(JOBS) --dist loadfile
+
+test-slow: bytecode
+	$(PYTEST) -m "slow or docker"
 
 check: setup
 	$(PYTHON) -m ruff check .

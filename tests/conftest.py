@@ -1,4 +1,4 @@
-"""Fixtures of the training side."""
+"""Fixtures and settings for all tests."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_bytecode_by_processes() -> None:
+    """A test may write another module in the same second, which Python would take for the one that it has compiled."""
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ import importlib.util
 import logging
 import os
 import shutil
+import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +35,7 @@ def install() -> None:
     for name in ("fairseq", "fairseq_cli"):
         logging.getLogger(name).setLevel(logging.WARNING)  # its lines for every step and file; ours say as much
     _give_dataclasses_a_hash()
+    _keep_tensorflow_out()
     try:
         for name in ("sacrebleu", "sacremoses", "subword_nmt"):  # which come with it and are imported later
             if not importlib.util.find_spec(name):
@@ -66,6 +69,12 @@ def _give_dataclasses_a_hash() -> None:
         return plain(cls, **options)
 
     dataclasses.dataclass = dataclass
+
+
+def _keep_tensorflow_out() -> None:
+    """fairseq imports TensorBoard's writer, which imports all of TensorFlow where that is installed: four seconds for
+    nothing. A module of this name is TensorBoard's own switch for its stub."""
+    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
 
 
 def _let_checkpoints_load() -> None:

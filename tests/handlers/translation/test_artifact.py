@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
@@ -155,6 +154,8 @@ def load_model(folder: Path) -> Any:
 
 
 def test_pickle_with_code_is_refused(folder: Path, tmp_path: Path) -> None:
+    import torch
+
     change(folder / "checkpoint.pt", lambda state: state.update(extra=Bomb(tmp_path / "mark")))
     torch.load(folder / "checkpoint.pt", weights_only=False)
     assert (tmp_path / "mark").exists(), "the bomb is real"
@@ -203,12 +204,16 @@ def test_damaged_file_is_named(folder: Path, name: str, content: bytes, message:
 
 
 def test_file_that_is_no_fairseq_checkpoint_is_refused(folder: Path) -> None:
+    import torch
+
     torch.save({"weights": torch.zeros(1)}, folder / "checkpoint.pt")
     with pytest.raises(JobError, match="no checkpoint of fairseq's: it should be a dictionary with the key 'model'"):
         load_model(folder)
 
 
 def test_checkpoint_from_before_pytorch_1_6_loads(folder: Path) -> None:
+    import torch
+
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     torch.save(state, folder / "checkpoint.pt", _use_new_zipfile_serialization=False)
     assert load_model(folder).model is not None

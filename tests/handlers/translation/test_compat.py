@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from byo_container.handlers.translation import compat
 from byo_container.handlers.translation.compat import FUSED
 
-compat.install()
+
+@pytest.fixture(scope="module", autouse=True)
+def fairseq() -> None:
+    compat.install()
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,16 @@ def layer() -> Any:
 def test_without_them_fairseq_does_not_start() -> None:
     tried = subprocess.run([sys.executable, "-c", "import fairseq"], capture_output=True, text=True)
     assert "mutable default" in tried.stderr, "then the first shim is no longer needed"
+
+
+def test_tensorflow_is_not_imported() -> None:
+    pytest.importorskip("tensorboard")
+    if not importlib.util.find_spec("tensorflow"):
+        pytest.skip("TensorFlow is not installed")
+    code = "import sys; from byo_container.handlers.translation import compat; compat.install(); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch.utils.tensorboard" in modules
+    assert "tensorflow" not in modules
 
 
 def test_only_fairseqs_dataclasses_get_a_hash() -> None:
@@ -54,11 +67,15 @@ def test_twice_is_once() -> None:
 def test_an_encoder_layer_in_evaluation(layer: Any) -> None:
     trained = layer.state_dict()
     layer.load_state_dict(trained)  # after which fairseq would take the fast path
+    import torch
+
     x = torch.randn(3, 2, 8)
     assert layer.eval()(x, torch.tensor([[False, False, False], [False, False, True]])).shape == x.shape
 
 
 def test_an_encoder_layer_has_its_weights_once_and_loads_those_that_have_them_twice(layer: Any) -> None:
+    import torch
+
     own = layer.state_dict()
     assert not set(FUSED) & set(own)
     twice = {**own, **{name: torch.zeros(1) for name in FUSED}}
@@ -68,6 +85,8 @@ def test_an_encoder_layer_has_its_weights_once_and_loads_those_that_have_them_tw
 
 
 def test_settings_in_a_namespace_load_safely_and_other_objects_do_not(tmp_path: Path) -> None:
+    import torch
+
     torch.save({"args": argparse.Namespace(arch="fconv")}, tmp_path / "old.pt")
     assert torch.load(tmp_path / "old.pt", weights_only=True)["args"].arch == "fconv"
     torch.save({"args": subprocess.Popen}, tmp_path / "bad.pt")

@@ -123,15 +123,20 @@ def test_gzip_is_read(server: Server) -> None:
     assert answer.json() == ["x"] * 1000
 
 
+@pytest.mark.parametrize(("times", "status"), [(1, 413), (2, 400)])
+def test_a_gzip_bomb_is_refused(server: Server, times: int, status: int) -> None:
+    """200 kB that would become 200 MB; packed twice, its contents are no JSON."""
+    body = b" " * 200 * MEGABYTE
+    for _ in range(times):
+        body = gzip.compress(body, mtime=0)
+    answer = server.post(data=body, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == status, answer.text
+    assert server.ask(1) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "coding", "status"),
     [
-        (gzip.compress(b" " * 200 * MEGABYTE, mtime=0), "gzip", 413),  # 200 kB that would become 200 MB
-        (
-            gzip.compress(gzip.compress(b" " * 200 * MEGABYTE, mtime=0), mtime=0),
-            "gzip",
-            400,
-        ),  # its contents are no JSON
         (gzip.compress(b"1", mtime=0)[:-4], "gzip", 400),
         (gzip.compress(b"1", mtime=0) + b"more", "gzip", 400),
         (b"1", "gzip", 400),
@@ -141,7 +146,7 @@ def test_gzip_is_read(server: Server) -> None:
         (b"1", "identity", 200),
     ],
 )
-def test_gzip_that_is_a_bomb_or_broken(server: Server, body: bytes, coding: str, status: int) -> None:
+def test_gzip_that_is_broken_or_not_supported(server: Server, body: bytes, coding: str, status: int) -> None:
     answer = server.post(data=body, headers={"Content-Encoding": coding})
     assert answer.status_code == status, answer.text
     assert server.ask(1) == 1

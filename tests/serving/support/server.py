@@ -42,7 +42,6 @@ class Server:
             SAGEMAKER_BASE_DIR=str(root),
             SAGEMAKER_BIND_TO_PORT=str(self.port),
             MODEL_SERVER_WORKERS="1",
-            PYTHONDONTWRITEBYTECODE="1",
             **dict([self.mark.split("=")]),
         )
         environ = {name: value for name, value in (inherited | environ).items() if value}

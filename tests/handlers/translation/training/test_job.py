@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
@@ -20,6 +19,8 @@ from tests.handlers.translation.support import METRIC, MODEL, TRANSFORMER, MakeJ
 
 
 def test_the_model_folder_holds_what_serving_needs_and_nothing_else(trained: TrainingJob[Any]) -> None:
+    import torch
+
     assert {path.name for path in trained.model_dir.iterdir()} == MODEL
     manifest = json.loads((trained.model_dir / "translation.json").read_text())
     assert (manifest["source"], manifest["target"], manifest["architecture"]) == ("de", "en", "fconv_iwslt_de_en")
@@ -94,6 +95,8 @@ def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[st
 def test_a_finished_job_started_again_changes_nothing(
     make_job: MakeJob, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: Any
 ) -> None:
+    import torch
+
     monkeypatch.setattr(log, "propagate", True)
     for _ in range(2):
         assert "nothing was trained" not in caplog.text
@@ -244,6 +247,8 @@ def test_mixed_precision_on_a_cpu_comes_to_nearly_the_same(make_job: MakeJob) ->
 
 
 def test_bf16_computes_on_a_cpu_and_is_served_as_float(make_job: MakeJob) -> None:
+    import torch
+
     job = make_job(bf16="true", max_update=6, save_interval_updates=3, eval_bleu_args='{"beam": 1}')
     Translation().train(job)
     state = torch.load(job.model_dir / "checkpoint.pt", weights_only=True)

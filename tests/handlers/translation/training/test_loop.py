@@ -8,7 +8,10 @@ import pytest
 
 from byo_container.handlers.translation import compat
 
-compat.install()
+
+@pytest.fixture(scope="module", autouse=True)
+def fairseq() -> None:
+    compat.install()
 
 
 def dealt(rank: int, epoch: int, lengths: list[int], ranks: int = 3) -> list[Any]:
