@@ -1,0 +1,62 @@
+"""A handler's training in the process of a test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from byo_container.container import manifest
+from byo_container.container.job import read_job
+from byo_container.container.paths import Paths
+from byo_container.training.processes.run_handler import declare_for
+
+HOST = "algo-1"
+
+
+def train(
+    handler_class: type[Any],
+    root: Path | str,
+    *,
+    hyperparameters: Mapping[str, Any] | None = None,
+    channels: Mapping[str, Path | str | Mapping[str, str | bytes]] | None = None,
+) -> Path:
+    """Calls the handler's `train` with a job in `root`, which stands for /opt/ml, and returns the model folder.
+
+    `hyperparameters` are checked as in a job. A channel is a folder, or its files: `{"training": {"a.csv": "1,2"}}`.
+    Raises whatever the training raises: JobError for wrong hyperparameters, too. Outputs are below `root/output`.
+    """
+    paths = Paths(Path(root))
+    _write(paths.hyperparameters, {name: _as_text(value) for name, value in (hyperparameters or {}).items()})
+    _write(paths.input_data_config, {name: {"TrainingInputMode": "File"} for name in channels or {}})
+    _write(paths.resource_config, {"current_host": HOST, "hosts": [HOST]})
+    for name, content in (channels or {}).items():
+        _fill(paths.data / name, content)
+    for folder in (paths.model, paths.output_data, paths.checkpoints):
+        folder.mkdir(parents=True, exist_ok=True)
+    handler_class().train(declare_for(handler_class, read_job(paths)))
+    manifest.keep(f"{handler_class.__module__}:{handler_class.__qualname__}", paths)
+    return paths.model
+
+
+def _as_text(value: Any) -> str:
+    """A hyperparameter as the platform writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _fill(folder: Path, content: Path | str | Mapping[str, str | bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(content, Mapping):
+        folder.unlink(missing_ok=True)  # the link of an earlier training in the same root
+        folder.symlink_to(Path(content).resolve(), target_is_directory=True)
+        return
+    for name, data in content.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def _write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
