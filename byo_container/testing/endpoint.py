@@ -129,7 +129,7 @@ class Endpoint:
         sessions.of_this_run.cache_clear()  # those of an earlier endpoint have gone with its folder
         self._model = ModelServer(self._servable, self._settings)
         self._resources.callback(self._model.engine.close, CLOSE_S)
-        while not self._model.settled:
+        while not self._model.load_finished:
             gevent.sleep(POLL_S)
         if self._model.failure:
             self._resources.close()
