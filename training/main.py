@@ -38,7 +38,7 @@ from byo_container.training.cluster.members import company_of
 from byo_container.training.cluster.protocol import Outcome
 from byo_container.training.cluster.session import Company, allow_many_files
 from byo_container.training.launchers import HostContext, Launcher
-from byo_container.training.launchers.choose import choose, choose_for_handler, refuse_lonely_handlers
+from byo_container.training.launchers.choose import choose, choose_for_handler, reject_undistributed_handler
 from byo_container.training.launchers.mpi import ssh_port
 from byo_container.training.launchers.network_interface import find_interface, free_port
 from byo_container.training.ports import Ports
@@ -121,7 +121,7 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
         return [*([command] for command in before), *start(job, program, launcher, company)], None
     reference = discovery.find_for_training(job)
     launcher = choose_for_handler(job, launcher, discovery.launcher_of(reference.target))
-    refuse_lonely_handlers(job, launcher, reference.target)
+    reject_undistributed_handler(job, launcher, reference.target)
     log.log.info("training %s, which %s asks for", reference.target, reference.source)
     # -P: `training` must be ours, also where the current folder holds another one.
     words = ["-P", "-m", "byo_container.training.processes.run_handler", reference.target, reference.source]

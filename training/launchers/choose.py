@@ -1,4 +1,5 @@
-"""Which launcher a job asks for: by our own hyperparameter `launcher`, or by what SageMaker's SDKs send."""
+"""Chooses a job's launcher: by our own hyperparameter `launcher`, or by the hyperparameters that SageMaker's SDKs
+send."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ LAUNCHERS = {
         Launcher("tf_config", tf_config.launch),
     )
 }
-# In the order in which sagemaker-training-toolkit would take them.
+# The first that is true counts, in the order of sagemaker-training-toolkit.
 BY_FLAG = {
     "sagemaker_mpi_enabled": "mpi",
     "sagemaker_torch_distributed_enabled": "torchrun",
@@ -39,30 +40,30 @@ XLA = "sagemaker_pytorch_xla_multi_worker_enabled"
 
 def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> Launcher:
     """The launcher for a job. Raises JobError."""
-    asked = job.launcher.get("launcher")
-    if asked is not None:
-        if asked not in LAUNCHERS:
-            raise JobError(f"{job.paths.hyperparameters}: launcher is {asked!r}; {did_you_mean(str(asked), LAUNCHERS)}")
-        return LAUNCHERS[str(asked)]
+    name = job.launcher.get("launcher")
+    if name is not None:
+        if name not in LAUNCHERS:
+            raise JobError(f"{job.paths.hyperparameters}: launcher is {name!r}; {did_you_mean(str(name), LAUNCHERS)}")
+        return LAUNCHERS[str(name)]
     if environ.get("SAGEMAKER_TRAINING_MODULE"):
-        return SINGLE  # a framework module reads what the SDKs send, and starts the ranks itself
+        return SINGLE  # a framework module reads the SDKs' hyperparameters and starts the ranks itself
     if is_enabled(job, XLA):
         raise JobError(
             f"{job.paths.hyperparameters}: {XLA} is on, and there is no such launcher here: it needs the torch_xla of "
             "SageMaker Training Compiler, which calls the script's _mp_fn; a script for torch.distributed is started "
             "by the hyperparameter launcher=torchrun"
         )
-    for name, launcher in BY_FLAG.items():
-        if is_enabled(job, name):
-            if name in REPLACED:
-                log.warning("%s, which %s asks for: torch.distributed takes its place", REPLACED[name], name)
+    for flag, launcher in BY_FLAG.items():
+        if is_enabled(job, flag):
+            if flag in REPLACED:
+                log.warning("%s, which %s asks for: torch.distributed takes its place", REPLACED[flag], flag)
             return LAUNCHERS[launcher]
     return SINGLE
 
 
 def choose_for_handler(job: TrainingJob[Any], launcher: Launcher, wanted: str | None) -> Launcher:
-    """The launcher for a handler that wants the launcher `wanted` to start it on several hosts or GPUs; what the job
-    asks for, which is `launcher`, goes before. Raises JobError."""
+    """The launcher for a handler that is registered with the launcher `wanted` for several hosts or GPUs. What the job
+    itself chooses, `launcher`, goes before. Raises JobError."""
     if wanted is None or launcher is not SINGLE or "launcher" in job.launcher:
         return launcher
     if wanted not in LAUNCHERS:
@@ -70,8 +71,8 @@ def choose_for_handler(job: TrainingJob[Any], launcher: Launcher, wanted: str | 
     return LAUNCHERS[wanted] if len(job.hosts.all) > 1 or count_gpus() > 1 else launcher
 
 
-def refuse_lonely_handlers(job: TrainingJob[Any], launcher: Launcher, target: str) -> None:
-    """Raises JobError where a handler would train on every host alone."""
+def reject_undistributed_handler(job: TrainingJob[Any], launcher: Launcher, target: str) -> None:
+    """Raises JobError where every host would train a model of its own by a handler."""
     if len(job.hosts.all) > 1 and not launcher.distributes:
         names = ", ".join(name for name, known in LAUNCHERS.items() if known.distributes)
         raise JobError(

@@ -1,13 +1,13 @@
-"""Open MPI, started on the first host and logging in to the others:
+"""Open MPI, started on the first host, from where it logs in to the others:
 
     mpirun --host algo-1:2,algo-2:2 -np 4 … train.py
 
-A process for each GPU or Neuron core, one where there is none, or as sagemaker_mpi_num_of_processes_per_host or
-`processes_per_host` says. The options are those of sagemaker-training-toolkit, and those by which a host that falls
-silent is missed after eight seconds. Every host runs an sshd of its own. Only the first one logs in, with a key that it
-makes for this job and that never leaves it: what the hosts tell each other are the public halves.
+Each GPU or Neuron core gets a process, a host without any gets one, unless `processes_per_host` or
+sagemaker_mpi_num_of_processes_per_host says otherwise. The options are those of sagemaker-training-toolkit, and TCP
+keepalive, by which a host that has gone is noticed after eight seconds. Every other host runs an sshd. Only the first
+host logs in, with a key that it generates for this job and that never leaves it: the hosts exchange only public keys.
 
-A rank gets the variables of its own host. (The toolkit's ranks get all SM_* variables of the first one.)
+A rank gets the variables of its own host. (The toolkit's ranks get all SM_* variables of the first host.)
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> list[Command]:
-    """mpirun on the first host, an sshd for it on the others. A host outside the distribution's instance groups runs
-    the program alone."""
+    """mpirun on the first host, sshd on the others. A host outside the distribution's instance groups runs the program
+    alone."""
     hosts = team(job)
     if job.hosts.current not in hosts:
         return single.launch(job, program, context)
@@ -67,7 +67,7 @@ def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> lis
 
 
 def _check_length(words: Sequence[str], job: TrainingJob[Any]) -> None:
-    """JobError where Open MPI could not start this: it puts all arguments together into one variable, OMPI_ARGV."""
+    """Raises JobError where the arguments are too long: Open MPI passes all of them in one variable, OMPI_ARGV."""
     length = len("OMPI_ARGV=") + sum(len(os.fsencode(word)) + 1 for word in words)
     if length > LONGEST_STRING:
         raise JobError(
@@ -77,8 +77,8 @@ def _check_length(words: Sequence[str], job: TrainingJob[Any]) -> None:
 
 
 def under_mpi4py(argv: Sequence[str]) -> list[str]:
-    """A Python program run by mpi4py, as the toolkit does: a rank that raises would else wait at its end, for ever,
-    until the others have come to theirs."""
+    """A Python program run by mpi4py, as the toolkit does. Without it a rank that raises waits in MPI_Finalize, for
+    ever, for the other ranks."""
     if argv[0] != sys.executable:
         return list(argv)
     flags = list(itertools.takewhile(lambda word: word.startswith("-") and word != "-m", argv[1:]))
@@ -95,9 +95,9 @@ def mpirun(job: TrainingJob[Any], context: HostContext) -> list[str]:
         options |= {**KEEPALIVE, "plm_rsh_agent": "ssh", "plm_rsh_args": shlex.join(ssh_options(context))}
         if context.interface:
             options |= {"btl_tcp_if_include": context.interface, "oob_tcp_if_include": context.interface}
-    # Of a host that is alone nobody else needs to know the name, and mpirun would try to log in to one that is unknown.
-    on = hosts if len(hosts) > 1 else ["localhost"]
-    words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in on), "-np", str(total)]
+    # A single host may have a name that does not resolve, and mpirun would try to log in to it.
+    names = hosts if len(hosts) > 1 else ["localhost"]
+    words = ["mpirun", "--host", ",".join(f"{host}:{per_host}" for host in names), "-np", str(total)]
     words += ["--allow-run-as-root", "--tag-output", "-bind-to", "none", "-map-by", "slot"]
     for name, value in options.items():
         words += ["-mca", name, value]
@@ -105,8 +105,8 @@ def mpirun(job: TrainingJob[Any], context: HostContext) -> list[str]:
 
 
 def custom_options(job: TrainingJob[Any]) -> tuple[list[str], dict[str, str]]:
-    """The user's own options for mpirun, and the variables among them: as the toolkit, we take --NCCL_DEBUG for one.
-    Raises JobError."""
+    """The user's options for mpirun, and the environment variables among them: like the toolkit, we take --NCCL_DEBUG
+    as a variable. Raises JobError."""
     name = "sagemaker_mpi_custom_mpi_options"
     text = job.platform.get(name) or ""
     try:
@@ -125,7 +125,8 @@ def custom_options(job: TrainingJob[Any]) -> tuple[list[str], dict[str, str]]:
 
 
 def ssh_port(otherwise: int, environ: Mapping[str, str] = os.environ) -> int:
-    """Where sshd listens: SSH_PORT, else one of the job's own, so that hosts that share a network do not meet."""
+    """Where sshd listens: SSH_PORT, or else the job's port `otherwise`, so that jobs that share a network do not
+    collide."""
     text = environ.get("SSH_PORT") or str(otherwise)
     try:
         return int(hp.convert(text, Annotated[int, hp.Range(1, 65_535)]))
@@ -134,7 +135,7 @@ def ssh_port(otherwise: int, environ: Mapping[str, str] = os.environ) -> int:
 
 
 def sshd(context: HostContext) -> Command:
-    """The sshd that lets the first host in, and nobody else."""
+    """The sshd command, which lets only the first host log in."""
     scratch = context.scratch
     options = {
         "Port": context.ports.ssh,
@@ -143,7 +144,7 @@ def sshd(context: HostContext) -> Command:
         "ForceCommand": f'. {scratch / "session"}; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"',
         "PasswordAuthentication": "no",
         "PermitRootLogin": "yes",
-        "StrictModes": "no",  # which would look at the modes of /tmp
+        "StrictModes": "no",  # it would reject the modes of /tmp
         "UsePAM": "no",
         "PidFile": "none",
         "LogLevel": "ERROR",
@@ -156,6 +157,7 @@ def sshd(context: HostContext) -> Command:
 
 
 def ssh_options(context: HostContext) -> list[str]:
+    """The options by which mpirun calls ssh."""
     options = {
         "IdentityFile": context.scratch / "client_key",
         "IdentitiesOnly": "yes",
@@ -170,7 +172,7 @@ def ssh_options(context: HostContext) -> list[str]:
 
 
 def prepare(job: TrainingJob[Any], context: HostContext) -> list[Command]:
-    """The commands that make this host's key. Raises JobError where Open MPI or sshd is not installed."""
+    """The command that generates this host's key. Raises JobError where Open MPI or sshd is not installed."""
     hosts, current = team(job), job.hosts.current
     needed = {"mpirun": "openmpi-bin"} if current == hosts[0] else {"orted": "openmpi-bin", SSHD: "openssh-server"}
     if len(hosts) > 1:
@@ -192,13 +194,13 @@ def _key(context: HostContext, is_first: bool) -> Path:
 
 
 def payload(context: HostContext) -> dict[str, Any]:
-    """The public halves of this host's keys."""
+    """The public keys of this host."""
     keys = {key: context.scratch / f"{key}.pub" for key in ("client_key", "host_key")}
     return {key: path.read_text(encoding="utf-8").strip() for key, path in keys.items() if path.exists()}
 
 
 def receive(job: TrainingJob[Any], program: Command, context: HostContext, payloads: Payloads) -> None:
-    """Writes down whom to trust, and the variables that ranks of this host get."""
+    """Writes the files for ssh and sshd: which hosts and keys to trust, and the variables of this host's ranks."""
     hosts = team(job)
     known = [f"[{host}]:{context.ports.ssh},{host} {payloads[host].get('host_key', '')}\n" for host in hosts[1:]]
     (context.scratch / "known_hosts").write_text("".join(known), encoding="utf-8")
@@ -212,13 +214,18 @@ def receive(job: TrainingJob[Any], program: Command, context: HostContext, paylo
 
 
 def session(env: Mapping[str, str]) -> str:
-    """What a shell reads to have these variables. Names that a shell cannot have come to the rank by a file."""
+    """A shell script that exports these variables. Those whose names a shell cannot export reach the rank by the file
+    OWN."""
     names = sorted(name for name in env if SHELL_NAME.fullmatch(name))
     return "".join(f"export {name}={shlex.quote(env[name])}\n" for name in names)
 
 
 def _environment(job: TrainingJob[Any], program: Command, context: HostContext) -> dict[str, str]:
-    variables = {**single.network(job, context), **efa.variables(job), **Ranks(context.scratch).variables(program.name)}
+    variables = {
+        **single.network_variables(job, context),
+        **efa.variables(job),
+        **Ranks(context.scratch).variables(program.name),
+    }
     return {**variables, **custom_options(job)[1], **program.env}
 
 

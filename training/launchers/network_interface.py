@@ -1,5 +1,8 @@
-"""Which network interface leads to the other hosts, and a port for a host that is alone. resourceconfig.json names the
-interface, and is sometimes wrong: the SDK's local mode writes `ethwe`, where Docker calls it eth0."""
+"""Finds the network interface that leads to the other hosts, and a free port for a single host.
+
+resourceconfig.json names the interface, and is sometimes wrong: the SDK's local mode writes `ethwe`, where Docker calls
+it eth0.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,23 @@ SIOCGIFADDR = 0x8915
 
 
 def find_interface(hosts: Hosts) -> str | None:
-    """The interface that the platform names, if this host has it; else the one with the address from which we reach
-    another host; None where that cannot be told (frameworks then choose for themselves)."""
+    """The interface that the platform names, if this host has it; otherwise the one whose address this host uses
+    towards another host; None where that is not known, so that frameworks choose for themselves."""
     if Path("/sys/class/net", hosts.network_interface).exists():
         return hosts.network_interface
     others = [host for host in hosts.all if host != hosts.current]
-    found = interface_of(address_towards(others[0])) if others else None
+    interface = interface_of(address_towards(others[0])) if others else None
     if others:
         log.warning(
             "resourceconfig.json names the network interface %s, which is not there; %s",
             hosts.network_interface,
-            f"using {found}" if found else "frameworks will choose one themselves",
+            f"using {interface}" if interface else "frameworks will choose one themselves",
         )
-    return found
+    return interface
 
 
 def free_port(wanted: int) -> int:
-    """`wanted`, or where somebody listens there already any other that is free: for a host that is alone, and need not
-    agree with others."""
+    """The port `wanted`, or any free port where that is taken. For a single host, which need not agree with others."""
     for port in (wanted, 0):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as server:
             return int(server.getsockname()[1])
@@ -41,7 +43,7 @@ def free_port(wanted: int) -> int:
 
 
 def address_towards(host: str) -> str | None:
-    """Our own address in what we would send to `host`. Nothing is sent."""
+    """The source address of packets to `host`. Nothing is sent."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, 9))
         return str(probe.getsockname()[0])
@@ -49,7 +51,7 @@ def address_towards(host: str) -> str | None:
 
 
 def interface_of(address: str | None) -> str | None:
-    """The interface that has an IPv4 address."""
+    """The interface with this IPv4 address; None where there is none."""
     for _, name in socket.if_nameindex():
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             request = struct.pack("256s", name.encode()[:15])

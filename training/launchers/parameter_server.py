@@ -1,5 +1,8 @@
-"""Whether a program uses ParameterServerStrategy: by its syntax tree and those of the modules that it imports from its
-own code, so that neither a comment nor a file that nobody imports decides."""
+"""Finds out whether a program uses ParameterServerStrategy.
+
+It reads the syntax trees of the program and of the modules that it imports from its own code, so that neither a comment
+nor a file that is never imported counts.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +21,30 @@ class Reference:
 
 
 def find_parameter_server(program: Path, code: Path) -> Reference | None:
-    """The first reference to the strategy in `program` or a module below `code` that it imports, directly or not.
-    What cannot be parsed refers to nothing: Python itself will say so."""
-    waiting, seen = [program], {program}
-    while waiting:
-        path = waiting.pop(0)
+    """The first reference to the strategy in `program` or in a module below `code` that it imports, directly or
+    indirectly. A file that cannot be parsed has none: Python will report its error."""
+    queue, seen = [program], {program}
+    while queue:
+        path = queue.pop(0)
         try:
             tree = ast.parse(path.read_bytes())
         except (OSError, SyntaxError, ValueError):
             continue
-        line = _reference(tree)
+        line = _line_of_reference(tree)
         if line:
             return Reference(path, line)
-        for found in _imported(tree, path, [program.parent, code]):
-            if found not in seen:
-                seen.add(found)
-                waiting.append(found)
+        for imported in _imported_files(tree, path, [program.parent, code]):
+            if imported not in seen:
+                seen.add(imported)
+                queue.append(imported)
     return None
 
 
-def program_of(words: Sequence[str], code: Path) -> Path:
-    """The file that `python WORDS` runs in `code`: of `train.py …` or of `-m package.train …`."""
-    if words[0] != "-m":
-        return code / words[0]
-    parts = words[1].split(".")
+def program_of(arguments: Sequence[str], code: Path) -> Path:
+    """The file that `python ARGUMENTS` runs in `code`, for `train.py …` or `-m package.train …`."""
+    if arguments[0] != "-m":
+        return code / arguments[0]
+    parts = arguments[1].split(".")
     for root in (code, code / "src"):
         for path in (root.joinpath(*parts, "__main__.py"), root.joinpath(*parts).with_suffix(".py")):
             if path.is_file():
@@ -49,8 +52,8 @@ def program_of(words: Sequence[str], code: Path) -> Path:
     return code / f"{parts[-1]}.py"
 
 
-def _reference(tree: ast.AST) -> int:
-    """The line where a module uses the strategy, by whatever name it has imported it; 0 where it does not."""
+def _line_of_reference(tree: ast.AST) -> int:
+    """The line where a module uses the strategy, under whatever name it imports it; 0 where it does not."""
     nodes = list(ast.walk(tree))
     names = STRATEGIES | {
         alias.asname
@@ -68,20 +71,20 @@ def _reference(tree: ast.AST) -> int:
     return min(lines, default=0)
 
 
-def _imported(tree: ast.AST, path: Path, roots: Sequence[Path]) -> Iterator[Path]:
+def _imported_files(tree: ast.AST, path: Path, roots: Sequence[Path]) -> Iterator[Path]:
     """The files of the modules that the module at `path` imports, where they lie below one of `roots`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from _files(roots, alias.name)
+                yield from _files_of_module(roots, alias.name)
         elif isinstance(node, ast.ImportFrom):
             folders = [path.parents[node.level - 1]] if node.level else roots
             for alias in node.names:
-                yield from _files(folders, ".".join(filter(None, (node.module, alias.name))))
+                yield from _files_of_module(folders, ".".join(filter(None, (node.module, alias.name))))
 
 
-def _files(roots: Sequence[Path], name: str) -> Iterator[Path]:
-    """The files that `import a.b.c` runs: of a, a.b and a.b.c, as far as these are modules."""
+def _files_of_module(roots: Sequence[Path], name: str) -> Iterator[Path]:
+    """The files that `import a.b.c` executes: those of a, a.b and a.b.c, as far as these are modules."""
     parts = name.split(".")
     for root in roots:
         for length in range(1, len(parts) + 1):

@@ -2,10 +2,11 @@
 
     python -m torch.distributed.run --nnodes=2 --nproc_per_node=8 --node_rank=0 --master_addr=algo-1 … train.py
 
-A process for each GPU or Neuron core, one where there is none, or as many as `processes_per_host` says.
+Each GPU or Neuron core gets a process, a host without any gets one, unless `processes_per_host` says otherwise.
 
-RUN_NEURON_PARALLEL_COMPILE=1 runs all of it under AWS's neuron_parallel_compile, which trains for show and compiles the
-graphs that it meets. Source: https://github.com/aws/sagemaker-training-toolkit/blob/master/src/sagemaker_training/torch_distributed.py
+RUN_NEURON_PARALLEL_COMPILE=1 runs it under AWS's neuron_parallel_compile, which trains a few steps and compiles the
+graphs that it meets. Source:
+https://github.com/aws/sagemaker-training-toolkit/blob/master/src/sagemaker_training/torch_distributed.py
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ COMPILE = "neuron_parallel_compile"
 
 
 def compiles() -> bool:
-    """Whether the job is to compile for Neuron cores ahead of training."""
+    """Whether the job compiles for Neuron cores instead of training."""
     return os.environ.get("RUN_NEURON_PARALLEL_COMPILE") == "1"
 
 
 def prepare(job: TrainingJob[Any], context: HostContext) -> list[Command]:
-    """Nothing is run before. Raises JobError where the compiler is asked for and is not installed."""
+    """No commands. Raises JobError where the job needs the compiler and it is not installed."""
     if compiles() and not shutil.which(COMPILE):
         raise JobError(
             f"RUN_NEURON_PARALLEL_COMPILE is 1, and {COMPILE} is not installed here: it comes with torch-neuronx, for "
@@ -53,12 +54,12 @@ def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> lis
         f"--nnodes={len(hosts)}",
         f"--nproc_per_node={process_count(job, PROCESSES_PER_HOST, context.accelerators or 1)}",
         f"--node_rank={hosts.index(job.hosts.current)}",
-        f"--master_addr={hosts[0] if len(hosts) > 1 else single.ALONE}",
+        f"--master_addr={hosts[0] if len(hosts) > 1 else single.LOOPBACK}",
         f"--master_port={context.ports.master}",
         "--no_python",  # so that a module, a package or a shell script is started like a file
     ]
     env = {
-        **single.network(job, context),
+        **single.network_variables(job, context),
         **efa.variables(job),
         **Ranks(context.scratch).variables(program.name),
         **program.env,

@@ -16,7 +16,7 @@ from byo_container.training.launchers.choose import (
     XLA,
     choose,
     choose_for_handler,
-    refuse_lonely_handlers,
+    reject_undistributed_handler,
 )
 from tests.training.support.jobs import job, names
 
@@ -80,10 +80,10 @@ def test_smddp_is_replaced_with_a_warning(caplog: pytest.LogCaptureFixture, monk
 
 
 def test_a_handler_on_several_hosts_needs_a_launcher_that_distributes_it() -> None:
-    refuse_lonely_handlers(job(1), SINGLE, "my:Handler")
-    refuse_lonely_handlers(job(2, launcher="mpi"), choose(job(2, launcher="mpi")), "my:Handler")
+    reject_undistributed_handler(job(1), SINGLE, "my:Handler")
+    reject_undistributed_handler(job(2, launcher="mpi"), choose(job(2, launcher="mpi")), "my:Handler")
     with pytest.raises(JobError, match=r"my:Handler was given 2 hosts and the launcher single: .* torchrun, mpi"):
-        refuse_lonely_handlers(job(2), SINGLE, "my:Handler")
+        reject_undistributed_handler(job(2), SINGLE, "my:Handler")
 
 
 @pytest.mark.parametrize(

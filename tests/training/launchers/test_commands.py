@@ -173,7 +173,7 @@ SIMPLE = {"NCCL_PROTO": "simple"}
     ],
 )
 def test_efa_by_the_instance_type(instance_type: str, variables: dict[str, str]) -> None:
-    assert efa.of_type(instance_type) == variables
+    assert efa.variables_for(instance_type) == variables
     hosts = dataclasses.replace(job(2).hosts, instance_type=instance_type)
     several = dataclasses.replace(job(2), hosts=hosts)
     for launch in (torchrun.launch, mpi.launch):
