@@ -72,7 +72,11 @@ def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
     fault: an unknown name, a value of the wrong type or out of range, a missing one without a default.
     """
     fields = {field.name: field for field in dataclasses.fields(declared)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(declared, include_extras=True)
+    # A default of None makes a field nullable.
+    hints = {
+        name: hint | None if name in fields and fields[name].default is None else hint
+        for name, hint in typing.get_type_hints(declared, include_extras=True).items()
+    }
     values: dict[str, Any] = {}
     faults: list[str] = []
     seen: set[str] = set()

@@ -1,8 +1,8 @@
-"""A model on disk: `news_breaker.keras`, and `vocabulary-<fingerprint>.json` that belongs to it.
+"""The model folder: `news_breaker.keras`, and the `vocabulary-<fingerprint>.json` that belongs to it.
 
-The network's name ends in the fingerprint of its vocabulary, and the vocabulary is in place before the
-network is renamed over the last one. So a kill or a full disk at any moment leaves a whole model, the last
-or the new one, and never a network with another's vocabulary.
+The network's name ends in the fingerprint of its vocabulary, and the vocabulary is written before the network replaces
+the previous one. So a kill or a full disk at any moment leaves a complete model, the previous or the new one, and never
+a network with the vocabulary of another.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from byo_container.handlers.news.preprocessing.features import Features
 
 NETWORK = "news_breaker.keras"
-_NAMED = re.compile(r"news_\w+_([0-9a-f]{16})")
+_NETWORK_NAME = re.compile(r"news_\w+_([0-9a-f]{16})")
 
 
 def vocabulary_text(features: Features) -> str:
-    """The JSON file's text."""
+    """The content of the vocabulary file."""
     return json.dumps({"categories": NAMES, **features.to_json()}, ensure_ascii=False, indent=1) + "\n"
 
 
 def network_name(architecture: str, features: Features) -> str:
-    """What a network must be called for `save`."""
+    """The name that a network must have for `save`."""
     return f"news_{architecture}_{_fingerprint(vocabulary_text(features))}"
 
 
@@ -48,15 +48,15 @@ def _vocabulary_name(fingerprint: str) -> str:
 
 
 def save(network: keras.Model, features: Features, folder: Path) -> None:
-    """Replaces the model in `folder` as a whole. Raises JobError where it cannot be written; what was there
-    before is then as it was."""
+    """Replaces the model in `folder` atomically. Raises JobError where it cannot be written; the previous model is then
+    unchanged."""
     text = vocabulary_text(features)
     vocabulary = _vocabulary_name(_fingerprint(text))
     if not network.name.endswith(_fingerprint(text)):
         raise ValueError(f"the network {network.name!r} does not belong to {vocabulary}")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _remove(folder.glob(f"{UNFINISHED}*"))  # a killed run's
+        _remove(folder.glob(f"{UNFINISHED}*"))  # of a run that was killed
         try:
             new_network, new_vocabulary = folder / (UNFINISHED + NETWORK), folder / (UNFINISHED + vocabulary)
             network.save(new_network)
@@ -94,13 +94,13 @@ def load(folder: Path) -> tuple[keras.Model, Features]:
     missing or damaged."""
     path = folder / NETWORK
     if not path.is_file():
-        there = ", ".join(sorted(entry.name for entry in folder.glob("*"))) or "nothing"
-        raise JobError(f"{path} is missing, and a trained news model should be there; {folder} holds {there}")
+        content = ", ".join(sorted(entry.name for entry in folder.glob("*"))) or "nothing"
+        raise JobError(f"{path} is missing, and a trained news model should be there; {folder} holds {content}")
     network = _load_network(path)
-    named = _NAMED.fullmatch(network.name)
-    if not named:
+    match = _NETWORK_NAME.fullmatch(network.name)
+    if not match:
         raise JobError(f"{path} holds a network called {network.name!r}, which is not one of the news handler's")
-    return network, _load_features(folder / _vocabulary_name(named[1]), path)
+    return network, _load_features(folder / _vocabulary_name(match[1]), path)
 
 
 def _load_network(path: Path) -> keras.Model:
@@ -108,7 +108,7 @@ def _load_network(path: Path) -> keras.Model:
 
     try:
         return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a damaged archive fails in whatever part of Keras meets it first
+    except Exception as error:  # a damaged archive fails in whatever part of Keras reads it first
         raise JobError(
             f"{path} cannot be loaded as a Keras model, it may be damaged or of another Keras than "
             f"{keras.__version__}: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The handler: what `train` and `serve` call. Imports nothing heavy until it is called."""
+"""The handler that `train` and `serve` call. It imports TensorFlow only inside its methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from byo_container.container.job import TrainingJob
 from byo_container.handlers.news import hyperparameters, requests
 
 if TYPE_CHECKING:
-    from byo_container.handlers.news.predictor import Model
+    from byo_container.handlers.news.predictor import Predictor
 
 
 class NewsClassifier:
@@ -20,26 +20,26 @@ class NewsClassifier:
     csv_squeeze = True
 
     def train(self, job: TrainingJob[hyperparameters.Hyperparameters]) -> None:
-        """Trains on newsCorpora.csv in the channel `training`; see training.run."""
+        """Trains on newsCorpora.csv in the channel `training`; see training/job.py."""
         choose_framework()
-        from byo_container.handlers.news.training import job as training
+        from byo_container.handlers.news.training.job import run
 
-        training.run(job)
+        run(job)
 
-    def load(self, model_dir: Path) -> Model:
-        """The model that `train` left. Raises JobError where it is missing or damaged."""
+    def load(self, model_dir: Path) -> Predictor:
+        """The model that `train` saved. Raises JobError where it is missing or damaged."""
         choose_framework()
-        from byo_container.handlers.news.predictor import Model
+        from byo_container.handlers.news.predictor import Predictor
 
-        return Model(model_dir)
+        return Predictor(model_dir)
 
-    def predict(self, model: Model, inputs: list[Any]) -> list[Any]:
-        """One output for each input, as answers.py tells; all headlines go through one call of TensorFlow."""
-        return requests.answer(inputs, model.classify)
+    def predict(self, model: Predictor, inputs: list[Any]) -> list[Any]:
+        """One output for each input, see requests.py; all headlines go through one call of TensorFlow."""
+        return requests.respond(inputs, model.classify)
 
 
 def choose_framework() -> None:
-    """Before the first import: Keras on TensorFlow, whatever its own config file says, and TensorFlow without its
-    remarks on every start."""
+    """Call this before the first import. Keras then uses TensorFlow, whatever its config file says, and TensorFlow logs
+    no start-up messages."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

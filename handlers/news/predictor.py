@@ -1,4 +1,4 @@
-"""The model as a server holds it: a traced TensorFlow function and the features that feed it."""
+"""The loaded model: a traced TensorFlow function, and the features that are its input."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ import tensorflow as tf
 from byo_container.handlers.news import artifact
 from byo_container.handlers.news.preprocessing.features import Features
 
-ROWS_AT_ONCE = 1024  # bounds the memory for a request of very many headlines
+MAX_ROWS = 1024  # in one call; limits the memory for a request with very many headlines
 
 
 def limit_threads() -> None:
-    """One thread for each server worker, of which there is one for each core, unless the environment says
-    otherwise (TF_NUM_INTRAOP_THREADS, OMP_NUM_THREADS)."""
-    wanted = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS") or "1"
-    with contextlib.suppress(RuntimeError):  # TensorFlow has begun to compute: too late to choose
-        tf.config.threading.set_intra_op_parallelism_threads(int(wanted) if wanted.isdigit() else 1)
+    """One thread for each server worker, as there is a worker for each core. TF_NUM_INTRAOP_THREADS and
+    OMP_NUM_THREADS override it."""
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.environ.get("OMP_NUM_THREADS") or "1"
+    with contextlib.suppress(RuntimeError):  # too late: TensorFlow has started to compute
+        tf.config.threading.set_intra_op_parallelism_threads(int(threads) if threads.isdigit() else 1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-class Model:
-    """Classifies headlines. Safe to call from several threads."""
+class Predictor:
+    """Classifies headlines. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
-        """Loads what `train` left in `folder` and computes once, so that no request waits for that. Raises
+        """Loads the model in `folder` and computes once, so that no request waits for the first call's set-up. Raises
         JobError where the model is missing or damaged."""
         limit_threads()
         network, features = artifact.load(folder)
         self._features: Features = features
-        # One signature for any number of rows: calling a Keras model costs 3 ms and `predict` 90 ms, the traced
-        # function 0.2 ms, and it is never traced again.
+        # One signature for any number of rows, so that it is never traced again. A call of a Keras model costs 3 ms, of
+        # its `predict` 90 ms, of the traced function 0.2 ms.
         traced = tf.function(
             lambda ids: network(ids, training=False),
             input_signature=[tf.TensorSpec([None, features.width], tf.int32)],
         )
         self._run = traced.get_concrete_function()
-        self._network = network  # the traced function holds the weights only weakly
+        self._network = network  # the traced function has only weak references to the weights
         self.classify(["warm up"])
 
     def classify(self, headlines: list[str]) -> list[list[float]]:
         """The probabilities of the four categories, in the order of categories.NAMES, for each headline."""
-        if len(headlines) <= ROWS_AT_ONCE:
+        if len(headlines) <= MAX_ROWS:
             return self._classify(headlines)
-        parts = range(0, len(headlines), ROWS_AT_ONCE)
-        return [row for first in parts for row in self._classify(headlines[first : first + ROWS_AT_ONCE])]
+        parts = range(0, len(headlines), MAX_ROWS)
+        return [row for first in parts for row in self._classify(headlines[first : first + MAX_ROWS])]
 
     def _classify(self, headlines: list[str]) -> list[list[float]]:
         features = self._features

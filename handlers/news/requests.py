@@ -1,11 +1,11 @@
-"""A request's inputs → headlines, and their probabilities → its outputs. Standard library only.
+"""Inputs of requests → headlines, and their probabilities → outputs. Standard library only.
 
     an input                                          its output
     {"input": "headline"}, or just "headline"         {"result": "Health & Medicine"}
     {"input": ["headline", …]}, or ["headline", …]    {"result": ["Health & Medicine", …]}
     {"input": …, "probabilities": true}               also "probabilities": {"Business": 0.01, …}, or a list
 
-Anything else is an InputError in place of its output, so that it fails alone.
+The output for any other input is an InputError, so that only this input fails.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 from byo_container.container.handler import InputError
 from byo_container.handlers.news.categories import NAMES
 
-RIGHT = 'a headline, a list of headlines, or {"input": either of them, "probabilities": true or false}'
+EXPECTED = 'a headline, a list of headlines, or {"input": either of them, "probabilities": true or false}'
 SHOWN = 60
 
 Classify = Callable[[list[str]], list[list[float]]]  # headlines → four probabilities for each
 
 
-def answer(inputs: Sequence[Any], classify: Classify) -> list[Any]:
-    """One output for each input; `classify` is called once, with the headlines of all, or not at all."""
-    asked = [_read(value) for value in inputs]
+def respond(inputs: Sequence[Any], classify: Classify) -> list[Any]:
+    """One output for each input. `classify` is called at most once, with the headlines of all inputs."""
+    requests = [_read(value) for value in inputs]
     headlines: list[str] = []
-    for request in asked:
+    for request in requests:
         if not isinstance(request, InputError):
             headlines += request[0]
     rows = iter(classify(headlines) if headlines else ())
@@ -34,12 +34,12 @@ def answer(inputs: Sequence[Any], classify: Classify) -> list[Any]:
         request
         if isinstance(request, InputError)
         else _output([next(rows) for _ in request[0]], request[1], request[2])
-        for request in asked
+        for request in requests
     ]
 
 
 def _read(value: Any) -> tuple[list[str], bool, bool] | InputError:
-    """The headlines, whether they came as a list, and whether probabilities are asked for."""
+    """The headlines, whether they came as a list, and whether to return probabilities."""
     with_probabilities: Any = False
     if isinstance(value, dict):
         if "input" not in value or len(value) > 2 or (len(value) == 2 and "probabilities" not in value):
@@ -54,11 +54,11 @@ def _read(value: Any) -> tuple[list[str], bool, bool] | InputError:
     if isinstance(value, str):
         return _blank(value, "") or ([value], False, with_probabilities)
     if not isinstance(value, list):
-        return InputError(f"the input is {_show(value)}; it should be {RIGHT}")
-    for place, headline in enumerate(value):
+        return InputError(f"the input is {_show(value)}; it should be {EXPECTED}")
+    for index, headline in enumerate(value):
         if not isinstance(headline, str):
-            return InputError(f"item {place} of the list is {_show(headline)}; it should be a headline (a text)")
-        if fault := _blank(headline, f" (item {place} of the list)"):
+            return InputError(f"item {index} of the list is {_show(headline)}; it should be a headline (a text)")
+        if fault := _blank(headline, f" (item {index} of the list)"):
             return fault
     return value, True, with_probabilities
 
@@ -78,7 +78,7 @@ def _show(value: Any) -> str:
         return kind
     try:
         return f"{kind} {str(value)[:SHOWN]}"
-    except ValueError:  # Python does not print integers of thousands of digits
+    except ValueError:  # an integer with thousands of digits
         return kind
 
 
@@ -86,6 +86,6 @@ def _output(rows: list[list[float]], as_list: bool, with_probabilities: bool) ->
     results = [NAMES[row.index(max(row))] for row in rows]
     output: dict[str, Any] = {"result": results if as_list else results[0]}
     if with_probabilities:
-        named = [dict(zip(NAMES, row, strict=True)) for row in rows]
-        output["probabilities"] = named if as_list else named[0]
+        by_name = [dict(zip(NAMES, row, strict=True)) for row in rows]
+        output["probabilities"] = by_name if as_list else by_name[0]
     return output

@@ -1,8 +1,8 @@
-"""Headlines for a demonstration and for tests, in the exact format of newsCorpora.csv:
+"""Writes headlines for demonstrations and tests, in the format of newsCorpora.csv:
 
     python -m byo_container.handlers.news.sample PATH [--rows N]
 
-Made of hand-written patterns and word lists, the same each time; nobody's data. Standard library only.
+They are made of hand-written patterns and word lists, and the same each time. Standard library only.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 
 def headlines(rows: int) -> Iterator[tuple[str, str]]:
     """(category, title) of `rows` headlines, the categories in turn; the same for the same number."""
-    dice = random.Random(SEED)  # noqa: S311  repeatable, and no secret
+    dice = random.Random(SEED)  # noqa: S311  repeatable, not secret
     codes = list(PATTERNS)
     for row in range(rows):
         code = codes[row % len(codes)]

@@ -1,0 +1,1 @@
+"""From newsCorpora.csv to the numbers that a network takes."""

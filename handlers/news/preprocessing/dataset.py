@@ -1,4 +1,4 @@
-"""Reading newsCorpora.csv exactly as UCI publishes it.
+"""Reads newsCorpora.csv in the format in which UCI publishes it.
 
 Tab-separated, no header, no quoting, UTF-8, eight columns:
 ID, TITLE, URL, PUBLISHER, CATEGORY, STORY, HOSTNAME, TIMESTAMP.
@@ -23,19 +23,19 @@ TITLE = COLUMNS.index("TITLE")
 CATEGORY = COLUMNS.index("CATEGORY")
 SPLIT_SEED = 99
 VALIDATION_SHARE = 0.2
-LEAST_ROWS = 5  # the fewest of which a fifth is one
-SHOWN = 60  # characters of a bad value that an error quotes
+MIN_ROWS = 5  # so that a fifth is at least one
+MAX_QUOTED = 60  # characters of an invalid value in an error message
 
 TAB, NEWLINE = 9, 10
 
-Places = npt.NDArray[np.int64]  # byte positions
+Positions = npt.NDArray[np.int64]  # of bytes
 
 _LABELS = {code.encode(): label for label, code in enumerate(CATEGORIES)}
 
 
 @dataclass(frozen=True)
 class Headlines:
-    """Titles, as UTF-8, and their categories: int32 (rows,), an index into CATEGORIES."""
+    """titles: UTF-8; labels: int32 (rows,), indices of CATEGORIES."""
 
     titles: list[bytes]
     labels: npt.NDArray[np.int32]
@@ -44,13 +44,13 @@ class Headlines:
         return len(self.titles)
 
     def fingerprint(self) -> str:
-        """The same for the same headlines with the same categories in the same order, whatever files they come in."""
+        """A digest of headlines, categories and their order, independent of the files that they come from."""
         return digest.of_bytes(b"\n".join(self.titles), self.labels.tobytes())
 
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers, int64: four fifths to train on, one fifth to measure with."""
+    """Row numbers, int64: four fifths for training, one fifth for validation."""
 
     training: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
@@ -59,8 +59,8 @@ class Split:
 def read_channel(channel: Channel) -> Headlines:
     """All headlines of a channel: its `*.csv` files, or its one stream in Pipe mode.
 
-    The data are read once and kept, for a FIFO gives them only once. Raises JobError that names file and
-    line where the data are malformed, too few, or of a single category.
+    The data are read once and kept, as a FIFO can be read only once. Raises JobError that names file and line where
+    the data are malformed, too few, or of a single category.
     """
     titles: list[bytes] = []
     labels: list[npt.NDArray[np.int32]] = []
@@ -76,7 +76,7 @@ def read_channel(channel: Channel) -> Headlines:
 
 
 def parse(text: bytes, name: str) -> Headlines:
-    """The headlines in one file's bytes. `name` is for errors: JobError with the line number."""
+    """The headlines in the bytes of one file. Raises JobError with `name` and line number."""
     if not text:
         raise JobError(f"{name} is empty; it should hold {_shape()}")
     _check_utf8(text, name)
@@ -84,7 +84,7 @@ def parse(text: bytes, name: str) -> Headlines:
     starts = np.concatenate(([0], ends.ravel()[:-1] + 1)).reshape(ends.shape)
     titles = _column(text, starts, ends, TITLE)
     codes = _column(text, starts, ends, CATEGORY)
-    # Checked in bulk, and looked at line by line only to say where: the real file has 400,000 lines.
+    # Checked in bulk, and line by line only for an error message: the real file has 400,000 lines.
     if not set(codes) <= _LABELS.keys():
         raise _first_unknown_category(codes, name)
     if not all(map(bytes.strip, titles)):
@@ -93,11 +93,11 @@ def parse(text: bytes, name: str) -> Headlines:
     return Headlines(titles, np.fromiter(map(_LABELS.__getitem__, codes), np.int32, len(codes)))
 
 
-def _column_ends(text: bytes, name: str) -> Places:
-    """Where each column of each line ends: int64 (lines, columns). The last newline may be missing."""
-    signs = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero((signs == TAB) | (signs == NEWLINE))
-    is_newline = signs[ends] == NEWLINE
+def _column_ends(text: bytes, name: str) -> Positions:
+    """The end of each column of each line: int64 (lines, columns). The last newline may be missing."""
+    bytes_ = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero((bytes_ == TAB) | (bytes_ == NEWLINE))
+    is_newline = bytes_[ends] == NEWLINE
     if not text.endswith(b"\n"):
         ends, is_newline = np.append(ends, len(text)), np.append(is_newline, True)
     expected = np.arange(len(ends)) % len(COLUMNS) == len(COLUMNS) - 1
@@ -106,13 +106,13 @@ def _column_ends(text: bytes, name: str) -> Places:
     return ends.reshape(-1, len(COLUMNS))
 
 
-def _column(text: bytes, starts: Places, ends: Places, column: int) -> list[bytes]:
+def _column(text: bytes, starts: Positions, ends: Positions, column: int) -> list[bytes]:
     pairs = zip(starts[:, column].tolist(), ends[:, column].tolist(), strict=True)
     return [text[start:end] for start, end in pairs]
 
 
 def split(rows: int) -> Split:
-    """The same fifth of `rows` for validation each time (seed 99)."""
+    """A fixed fifth of `rows` for validation (seed 99)."""
     order = np.random.default_rng(SPLIT_SEED).permutation(rows)
     held_out = round(rows * VALIDATION_SHARE)
     return Split(training=order[held_out:], validation=order[:held_out])
@@ -137,28 +137,28 @@ def _check_utf8(text: bytes, name: str) -> None:
 def _first_wrong_width(text: bytes, name: str) -> JobError:
     widths = enumerate((line.count(b"\t") + 1 for line in text.split(b"\n")), 1)
     line, width = next((line, width) for line, width in widths if width != len(COLUMNS))
-    found = f"{width} tab-separated column{'s'[: width != 1]}"
-    return JobError(f"{name}, line {line}: {found}, where there should be {len(COLUMNS)}: {', '.join(COLUMNS)}")
+    actual = f"{width} tab-separated column{'s'[: width != 1]}"
+    return JobError(f"{name}, line {line}: {actual}, where there should be {len(COLUMNS)}: {', '.join(COLUMNS)}")
 
 
 def _first_unknown_category(codes: Sequence[bytes], name: str) -> JobError:
     line, code = next((n, code) for n, code in enumerate(codes, 1) if code not in _LABELS)
     allowed = ", ".join(f"{code} ({meaning})" for code, meaning in CATEGORIES.items())
     return JobError(
-        f"{name}, line {line}: unknown CATEGORY {code.decode()[:SHOWN]!r} (column {CATEGORY + 1}); "
+        f"{name}, line {line}: unknown CATEGORY {code.decode()[:MAX_QUOTED]!r} (column {CATEGORY + 1}); "
         f"it must be one of {allowed}"
     )
 
 
 def _check_enough(headlines: Headlines, names: str) -> None:
-    if len(headlines) < LEAST_ROWS:
+    if len(headlines) < MIN_ROWS:
         raise JobError(
             f"{names}: {len(headlines)} headline{'s'[: len(headlines) != 1]} cannot be split into training "
-            f"and validation; it should hold at least {LEAST_ROWS}"
+            f"and validation; it should hold at least {MIN_ROWS}"
         )
-    found = np.unique(headlines.labels)
-    if len(found) < 2:
-        only = list(CATEGORIES)[int(found[0])]
+    categories = np.unique(headlines.labels)
+    if len(categories) < 2:
+        only = list(CATEGORIES)[int(categories[0])]
         raise JobError(
             f"{names}: all {len(headlines)} headlines are of CATEGORY {only}; "
             "there must be at least two categories to tell apart"

@@ -1,9 +1,8 @@
-"""Headlines → rows of numbers that a network looks up in its table of vectors.
+"""Headlines → rows of ids, which a network looks up in its embedding table.
 
-Two ways: `NgramFeatures` for the default architecture, which needs no vocabulary, and `WordFeatures` for
-the workshop's, the most frequent words in order of frequency. Number 0 is padding in both. Each encodes one
-headline (serving: a few µs) and many at once (training: a few µs each too, 400,000 of them), to the same
-numbers.
+`NgramFeatures`, for the default architecture, needs no vocabulary. `WordFeatures`, for the workshop's, numbers the most
+frequent words in order of frequency. Id 0 is padding in both. Both encode one headline (serving: a few µs) or many at
+once (training: a few µs each too, for 400,000 of them), with the same result.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ import numpy.typing as npt
 
 from byo_container.handlers.news.text import normalise_lines, words
 
-CHUNK_ROWS = 1 << 15  # headlines that are encoded together; bounds the memory for their words
+CHUNK_ROWS = 1 << 15  # headlines that are encoded together; limits the memory for their words
 NEWLINE, SPACE = 10, 32
 
 Align = Literal["left", "right"]
-Progress = Callable[[int], None]  # told how many rows have been encoded since the last call
+Progress = Callable[[int], None]  # called with the number of rows encoded since the last call
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Ragged:
         return np.diff(self.starts)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Ragged:
-        """The rows asked for, in that order."""
+        """The given rows, in the given order."""
         lengths = self.starts[rows + 1] - self.starts[rows]
         starts = np.concatenate(([0], np.cumsum(lengths)))
         source = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], lengths)
@@ -56,8 +55,8 @@ class Ragged:
         """int32 (rows, width), zeros where a row is shorter; none may be longer."""
         lengths = self.lengths
         table = np.zeros((len(self), width), np.int32)
-        places = np.arange(width)
-        filled = places < lengths[:, None] if align == "left" else places >= width - lengths[:, None]
+        columns = np.arange(width)
+        filled = columns < lengths[:, None] if align == "left" else columns >= width - lengths[:, None]
         table[filled] = self.ids
         return table
 
@@ -70,23 +69,23 @@ class Ragged:
 
 
 class Features(Protocol):
-    """What a network's input is made by."""
+    """Makes the input of a network."""
 
     width: int
     align: Align
 
     @property
     def size(self) -> int:
-        """How many different numbers there are, with 0 for padding."""
+        """The number of ids, 0 for padding included."""
 
     def ids(self, headline: str) -> list[int]:
-        """The numbers of one headline, at most `width`."""
+        """The ids of one headline, at most `width`."""
 
     def encode(self, titles: list[bytes], progress: Progress = ...) -> Ragged:
-        """The same for many headlines, given as UTF-8."""
+        """The ids of many headlines, given as UTF-8."""
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` makes the same features of."""
+        """The argument with which `from_json` creates the same features."""
 
 
 def _in_chunks(titles: list[bytes], encode: Callable[[list[bytes]], Ragged], progress: Progress) -> Ragged:
@@ -99,8 +98,8 @@ def _in_chunks(titles: list[bytes], encode: Callable[[list[bytes]], Ragged], pro
 
 
 def from_json(value: dict[str, Any]) -> Features:
-    """The features that a model was trained with. Raises KeyError, TypeError or ValueError where `value`
-    does not come from `to_json`."""
+    """The features that a model was trained with. Raises KeyError, TypeError or ValueError where `value` is not from
+    `to_json`."""
     if value["kind"] == "ngrams":
         return NgramFeatures(int(value["size"]))
     if value["kind"] == "words":
@@ -119,10 +118,10 @@ _PREFIX_SALT = 1 << 33  # beyond the 32 bits of a CRC: the prefix "share" is not
 
 
 class NgramFeatures:
-    """Words, their five-letter beginnings and pairs of neighbours, hashed into `size` numbers.
+    """Words, their five-byte prefixes and pairs of neighbours, hashed into `size` ids.
 
     After Joulin et al., "Bag of Tricks for Efficient Text Classification" (fastText), arXiv:1607.01759.
-    Only the first 32 words of a headline count.
+    Only the first 32 words of a headline are used.
     """
 
     width = 3 * MAX_WORDS - 1
@@ -130,7 +129,7 @@ class NgramFeatures:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        # The number of a hash is its upper half, scaled to 1 … size - 1.
+        # The id of a hash is its upper half, scaled to 1 … size - 1.
         self._scale = scale = size - 1
 
         @lru_cache(maxsize=1 << 14)
@@ -166,14 +165,14 @@ class NgramFeatures:
     def _encode_chunk(self, titles: list[bytes]) -> Ragged:
         text = normalise_lines(titles)
         counts = _words_in_lines(text)
-        found = text.split()
-        crcs = np.fromiter(map(crc32, found), np.uint64, len(found))
-        prefixes = np.fromiter(map(crc32, [word[:PREFIX] for word in found]), np.uint64, len(found))
-        place = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
+        split = text.split()
+        crcs = np.fromiter(map(crc32, split), np.uint64, len(split))
+        prefixes = np.fromiter(map(crc32, [word[:PREFIX] for word in split]), np.uint64, len(split))
+        place = np.arange(len(split)) - np.repeat(np.cumsum(counts) - counts, counts)
         counted = place < MAX_WORDS
         crcs, prefixes, place = crcs[counted], prefixes[counted], place[counted]
         counts = np.minimum(counts, MAX_WORDS)
-        # A row of n words: n words and n prefixes, in turn behind the n - 1 pairs' places.
+        # A row of n words has 3n - 1 ids: word and prefix of the first; pair, word and prefix of each other.
         lengths = np.maximum(3 * counts - 1, 0)
         starts = np.concatenate(([0], np.cumsum(lengths)))
         at = np.repeat(starts[:-1], counts) + 3 * place
@@ -193,13 +192,13 @@ class NgramFeatures:
 
 
 def _words_in_lines(text: bytes) -> npt.NDArray[np.int64]:
-    """How many words each line of normalised text has: int64 (lines,)."""
-    signs = np.frombuffer(text, np.uint8)
-    in_word = signs > SPACE
+    """The number of words in each line of normalised text: int64 (lines,)."""
+    bytes_ = np.frombuffer(text, np.uint8)
+    in_word = bytes_ > SPACE
     starts_word = in_word.copy()
     starts_word[1:] &= ~in_word[:-1]
     so_far = np.concatenate(([0], np.cumsum(starts_word)))
-    line_ends = np.append(np.flatnonzero(signs == NEWLINE), len(signs))
+    line_ends = np.append(np.flatnonzero(bytes_ == NEWLINE), len(bytes_))
     counts: npt.NDArray[np.int64] = np.diff(so_far[line_ends], prepend=0)
     return counts
 
@@ -208,9 +207,9 @@ def _words_in_lines(text: bytes) -> npt.NDArray[np.int64]:
 
 
 class WordFeatures:
-    """The most frequent words, numbered from 1; others are left out, as the workshop's do.
+    """The most frequent words, numbered from 1; other words are dropped, as in the workshop.
 
-    Of a headline that is longer than `width` the last words count.
+    The last `width` words of a headline are used.
     """
 
     width = 100
@@ -222,7 +221,7 @@ class WordFeatures:
 
     @classmethod
     def of(cls, titles: list[bytes], size: int) -> WordFeatures:
-        """The `size` - 1 most frequent words of the titles, those of one frequency in alphabetical order."""
+        """The `size` - 1 most frequent words of the titles, words of the same frequency in alphabetical order."""
         counts = Counter(normalise_lines(titles).split())
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls([word.decode() for word, _ in ranked[: size - 1]])

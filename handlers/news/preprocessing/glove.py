@@ -1,4 +1,4 @@
-"""GloVe vectors, in the text format of https://nlp.stanford.edu/projects/glove/: a word, then its numbers."""
+"""Reads GloVe vectors in the text format of https://nlp.stanford.edu/projects/glove/: a word, then its numbers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PATTERN = "glove*.txt"
 
 
 def find(channel: Channel) -> Path | None:
-    """The file of vectors in a channel, `glove.6B.100d.txt` before others; None without, and in Pipe mode."""
+    """The file of vectors in a channel, preferably `glove.6B.100d.txt`; None without one, and in Pipe mode."""
     paths = channel.files(PATTERN)
     return min(paths, key=lambda path: path.name != "glove.6B.100d.txt", default=None)
 
 
 def read(path: Path, vocabulary: Sequence[str]) -> tuple[npt.NDArray[np.float32], int]:
-    """The vectors of the words that are in `vocabulary`, and how many of them the file has.
+    """The vectors of the words in `vocabulary`, and how many of these words the file has.
 
-    float32 (len(vocabulary) + 1, the file's width): row n is word n counted from 1, zeros for one that the
-    file does not have; row 0, padding, is zeros. Raises JobError with the number of a malformed line.
+    float32 (len(vocabulary) + 1, width of the file): row n is word n, counted from 1, or zeros where the file lacks it;
+    row 0, padding, is zeros. Raises JobError with the number of a malformed line.
     """
     row_of = {word.encode(): row for row, word in enumerate(vocabulary, 1)}
     vectors: npt.NDArray[np.float32] | None = None
-    found: set[bytes] = set()
+    present: set[bytes] = set()
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             word, *numbers = line.rstrip(b"\n\r ").split(b" ")
@@ -37,14 +37,14 @@ def read(path: Path, vocabulary: Sequence[str]) -> tuple[npt.NDArray[np.float32]
                     raise _malformed(path, number, "a word and its numbers, with single spaces between")
                 vectors = np.zeros((len(vocabulary) + 1, len(numbers)), np.float32)
             if len(numbers) != vectors.shape[1]:
-                wanted = f"a word and {vectors.shape[1]} numbers, as in line 1; found {len(numbers)} numbers"
-                raise _malformed(path, number, wanted)
+                expected = f"a word and {vectors.shape[1]} numbers, as in line 1; found {len(numbers)} numbers"
+                raise _malformed(path, number, expected)
             if word in row_of:
                 vectors[row_of[word]] = _floats(numbers, path, number)
-                found.add(word)
+                present.add(word)
     if vectors is None:
         raise JobError(f"{path} is empty; it should hold GloVe vectors, a word and its numbers in each line")
-    return vectors, len(found)
+    return vectors, len(present)
 
 
 def _floats(numbers: list[bytes], path: Path, line: int) -> npt.NDArray[np.float32]:
@@ -57,5 +57,5 @@ def _floats(numbers: list[bytes], path: Path, line: int) -> npt.NDArray[np.float
     return vector
 
 
-def _malformed(path: Path, line: int, wanted: str) -> JobError:
-    return JobError(f"{path}, line {line}: not a GloVe vector; it should hold {wanted}")
+def _malformed(path: Path, line: int, expected: str) -> JobError:
+    return JobError(f"{path}, line {line}: not a GloVe vector; it should hold {expected}")

@@ -1,0 +1,1 @@
+"""A training job: networks, training loops, checkpoints, metrics and plots."""

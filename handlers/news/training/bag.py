@@ -1,9 +1,9 @@
-"""The default architecture's training loop.
+"""The training loop of the default architecture.
 
-Keras's optimizers turn the gradient of a table's few rows into one of the whole table, a million rows at every
-step. Here only the rows that a batch holds are gathered, summed, and updated by Adagrad (Duchi et al., 2011),
-which suits features that are rare; the small dense layers behind them learn by Adam. A share of each headline's
-features is left out at random each time they are seen, which is what keeps rare ones from being learned by heart.
+Keras's optimizers turn the gradient of a few rows of an embedding table into one of the whole table, a million rows in
+every step. This loop gathers only the rows of the batch, sums them, and updates them by Adagrad (Duchi et al., 2011),
+which suits rare features. The small dense layers behind the table are updated by Adam. Each time a headline is used a
+share of its features is dropped at random, which prevents overfitting to the rare ones.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ import tensorflow as tf
 
 from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import Progress
-from byo_container.handlers.news.training.checkpoints import Resuming
+from byo_container.handlers.news.training.checkpoints import TrainingCheckpoints
 from byo_container.handlers.news.training.examples import Examples, Task
-from byo_container.handlers.news.training.metric_log import Journal, Measures, measure
-from byo_container.handlers.news.training.networks import VECTORS, head_of
+from byo_container.handlers.news.training.metric_log import EpochMetrics, MetricLog, loss_and_accuracy
+from byo_container.handlers.news.training.networks import EMBEDDING, head_of
 
-LABEL_SMOOTHING = 0.05  # near-copies of one headline are in several categories: certainty is not rewarded
-DENSE_LEARNING_RATE = 0.004  # Adam's, for the layers behind the table
-ADAGRAD_START = 0.1  # of the sums of squares
-LAST_RATE = 0.03  # the learning rate falls in a line to this share of it
+LABEL_SMOOTHING = 0.05  # near-copies of one headline have several categories: certainty should not pay
+ADAGRAD_START = 0.1  # initial value of the accumulators
+FINAL_RATE = 0.03  # the learning rate falls linearly to this share of itself
 
 Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
-def train(task: Task, journal: Journal, stop: StopFlag, resuming: Resuming) -> None:
-    """Trains in place until the epochs are done or `stop` is requested (looked at before every step)."""
-    settings, training, validation = task.settings, task.training, task.validation
-    random = np.random.default_rng(settings.seed)
-    step, variables = make_step(task.network)
-    epoch_steps = -(-len(training) // settings.batch_size)
-    steps = settings.epochs * epoch_steps
-    past = resuming.restore(variables, random)
-    done = past * epoch_steps
-    for epoch in range(past + 1, settings.epochs + 1):
+def train(task: Task, metric_log: MetricLog, stop: StopFlag, checkpoints: TrainingCheckpoints) -> None:
+    """Trains in place, until the last epoch or until `stop` is requested (checked before every step)."""
+    hyperparameters, training, validation = task.hyperparameters, task.training, task.validation
+    random = np.random.default_rng(hyperparameters.seed)
+    assert hyperparameters.dense_learning_rate is not None  # bag has a default
+    step, variables = make_step(task.network, hyperparameters.dense_learning_rate)
+    epoch_steps = -(-len(training) // task.batch_size)
+    steps = hyperparameters.epochs * epoch_steps
+    finished_epochs = checkpoints.restore(variables, random)
+    done = finished_epochs * epoch_steps
+    for epoch in range(finished_epochs + 1, hyperparameters.epochs + 1):
         losses, hits = [], []
-        with Progress(f"epoch {epoch}/{settings.epochs}", len(training), "headlines") as progress:
-            for batch in _batches(training, settings.batch_size, random):
+        with Progress(f"epoch {epoch}/{hyperparameters.epochs}", len(training), "headlines") as progress:
+            for batch in _batches(training, task.batch_size, random):
                 if stop.requested:
                     return
-                rate = settings.learning_rate * (1 - (1 - LAST_RATE) * done / steps)
-                loss, hit = step(*_inputs(batch, settings.dropout, random), np.float32(rate))
+                rate = hyperparameters.learning_rate * (1 - (1 - FINAL_RATE) * done / steps)
+                loss, hit = step(*_step_inputs(batch, hyperparameters.dropout, random), np.float32(rate))
                 losses.append(loss)
                 hits.append(hit)
                 done += 1
                 progress.advance(len(batch))
         loss, accuracy = (float(tf.add_n(sums)) / len(training) for sums in (losses, hits))
-        answers = task.answer(validation.features)
-        journal.note(Measures(loss, accuracy, *measure(answers, validation.labels)))
-        resuming.save(variables, random)
+        probabilities = task.predict(validation.features)
+        metric_log.add(EpochMetrics(loss, accuracy, *loss_and_accuracy(probabilities, validation.labels)))
+        checkpoints.save(variables, random)
 
 
 def _batches(examples: Examples, size: int, random: np.random.Generator) -> Iterator[Examples]:
@@ -64,9 +64,9 @@ def _batches(examples: Examples, size: int, random: np.random.Generator) -> Iter
         yield examples.take(order[first : first + size])
 
 
-def _inputs(batch: Examples, dropout: float, random: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
-    """A batch for `step`: the table's rows that occur (int32, sorted, each once), which of them each feature
-    is (int32), whose headline it belongs to (int32), each headline's factor (float32) and label (int32)."""
+def _step_inputs(batch: Examples, dropout: float, random: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
+    """The arguments of `step`: the table rows in the batch (int32, sorted, unique), the index of each feature among
+    them (int32), the index of its headline (int32), the scale of each headline (float32), and the labels (int32)."""
     kept = random.random(len(batch.features.ids), dtype=np.float32) >= dropout
     rows, feature = np.unique(batch.features.ids[kept], return_inverse=True)
     lengths = batch.features.lengths
@@ -75,15 +75,15 @@ def _inputs(batch: Examples, dropout: float, random: np.random.Generator) -> tup
     return rows, feature.astype(np.int32), owner, scale.astype(np.float32), batch.labels
 
 
-def make_step(network: keras.Model) -> tuple[Step, list[Any]]:
-    """One update of the network, and all variables that updates change. The update takes what `_inputs` makes and
-    the learning rate; it gives the batch's sums of losses and of right answers, float32 both."""
-    table = network.get_layer(VECTORS).embeddings.value
-    squares = tf.Variable(tf.fill(table.shape, ADAGRAD_START), trainable=False)
+def make_step(network: keras.Model, dense_learning_rate: float) -> tuple[Step, list[Any]]:
+    """One update of the network, and all variables that it changes. The update takes the output of `_step_inputs` and
+    the table's learning rate; it returns the sum of the losses and the number of hits in the batch, float32 both."""
+    table = network.get_layer(EMBEDDING).embeddings.value
+    accumulators = tf.Variable(tf.fill(table.shape, ADAGRAD_START), trainable=False)
     head = head_of(network)
-    optimizer = keras.optimizers.Adam(DENSE_LEARNING_RATE)
+    optimizer = keras.optimizers.Adam(dense_learning_rate)
     optimizer.build(head.trainable_variables)
-    whole, real = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
+    ints, floats = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)
 
     def step(
         rows: tf.Tensor, feature: tf.Tensor, owner: tf.Tensor, scale: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor
@@ -93,24 +93,24 @@ def make_step(network: keras.Model) -> tuple[Step, list[Any]]:
         with tf.GradientTape() as tape:
             tape.watch(vectors)
             sums = tf.sparse.segment_sum(vectors, feature, owner, num_segments=count)
-            answers = head(sums * scale[:, None], training=True)
-            wanted = tf.one_hot(labels, answers.shape[1])
-            losses = keras.losses.categorical_crossentropy(wanted, answers, label_smoothing=LABEL_SMOOTHING)
-            # The mean suits Adam; the table's rows occur in few headlines, and take their sum.
+            probabilities = head(sums * scale[:, None], training=True)
+            one_hot = tf.one_hot(labels, probabilities.shape[1])
+            losses = keras.losses.categorical_crossentropy(one_hot, probabilities, label_smoothing=LABEL_SMOOTHING)
+            # Adam takes the mean over the batch. A row of the table occurs in few headlines, and takes the sum.
             mean = tf.reduce_mean(losses)
         of_rows, *of_head = tape.gradient(mean, [vectors, *head.trainable_variables])
         tf.raw_ops.ResourceSparseApplyAdagradV2(
             var=table.handle,
-            accum=squares.handle,
+            accum=accumulators.handle,
             lr=rate,
             epsilon=1e-7,
             grad=of_rows * tf.cast(count, tf.float32),
             indices=rows,
         )
         optimizer.apply(of_head, head.trainable_variables)
-        right = tf.equal(tf.argmax(answers, axis=1, output_type=tf.int32), labels)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))
+        hits = tf.equal(tf.argmax(probabilities, axis=1, output_type=tf.int32), labels)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
 
-    signature = [whole, whole, whole, real, whole, tf.TensorSpec([], tf.float32)]
-    variables = [*network.variables, squares, *optimizer.variables]
+    signature = [ints, ints, ints, floats, ints, tf.TensorSpec([], tf.float32)]
+    variables = [*network.variables, accumulators, *optimizer.variables]
     return cast("Step", tf.function(step, input_signature=signature)), variables

@@ -1,8 +1,8 @@
-"""The life of a training job, from the channel to the saved model and its pictures."""
+"""A training job, from the channel to the saved model and its plots."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from byo_container.container.job import TrainingJob
 from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import Progress, say
 from byo_container.handlers.news import artifact
-from byo_container.handlers.news.hyperparameters import Hyperparameters, Settings
+from byo_container.handlers.news.hyperparameters import Hyperparameters
 from byo_container.handlers.news.preprocessing import dataset, glove
 from byo_container.handlers.news.preprocessing.features import Features, NgramFeatures, Ragged, WordFeatures
 from byo_container.handlers.news.training import checkpoints
@@ -23,11 +23,23 @@ from byo_container.handlers.news.training import checkpoints
 CHANNEL = "training"
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """The preprocessed channel."""
+
+    headlines: dataset.Headlines
+    split: dataset.Split
+    features: Features
+    encoded: Ragged
+    vectors: npt.NDArray[np.float32] | None
+    """GloVe's, for the embedding table."""
+
+
 def run(job: TrainingJob[Hyperparameters]) -> None:
     """Trains the network that the job asks for and saves it in job.model_dir.
 
-    On SIGTERM it stops before the next step, saves the model as it is and raises JobStopped. Raises JobError
-    for bad data and for folders that cannot be written to.
+    On SIGTERM it stops before the next step, saves the model as it is and raises JobStopped. Raises JobError for
+    invalid data and for folders that cannot be written to.
     """
     check_writable(job.model_dir)
     with StopFlag() as stop:
@@ -37,88 +49,91 @@ def run(job: TrainingJob[Hyperparameters]) -> None:
 def _run(job: TrainingJob[Hyperparameters], stop: StopFlag) -> None:
     channel = job.channel(CHANNEL)
     headlines = dataset.read_channel(channel)
-    split = dataset.split(len(headlines))
-    settings = Settings.of(job.hyperparameters, len(headlines))
-    say(
-        f"news classifier: {settings}\n{len(headlines):,} headlines, {len(split.training):,} to train on "
-        f"and {len(split.validation):,} to validate with"
-    )
-    features = _features(headlines, settings)
-    encoded = _encode(headlines, features)
-    vectors = _vectors(channel, features, settings)
+    hyperparameters = replace(job.hyperparameters, batch_size=job.hyperparameters.batch_size_for(len(headlines)))
+    data = _preprocess(headlines, channel, hyperparameters)
     if stop.requested:
         raise JobStopped("before the first epoch; nothing was saved")
-    settings = settings if vectors is None else replace(settings, embedding_size=vectors.shape[1])
-    run = checkpoints.identify(settings, headlines, vectors)
-    checkpoints.refuse_others_in(job.checkpoint_dir, run)
-    _train(job, settings, features, vectors, encoded, headlines.labels, split, stop, run)
+    if data.vectors is not None:
+        hyperparameters = replace(hyperparameters, embedding_size=data.vectors.shape[1])
+    run = checkpoints.identify(hyperparameters, headlines, data.vectors)
+    checkpoints.refuse_checkpoints_of_others(job.checkpoint_dir, run)
+    _train(job, hyperparameters, data, run, stop)
+
+
+def _preprocess(headlines: dataset.Headlines, channel: Channel, hyperparameters: Hyperparameters) -> TrainingData:
+    split = dataset.split(len(headlines))
+    say(
+        f"news classifier: {hyperparameters}\n{len(headlines):,} headlines, {len(split.training):,} to train on "
+        f"and {len(split.validation):,} to validate with"
+    )
+    features = _features(headlines, hyperparameters)
+    with Progress("encoding", len(headlines), "headlines") as progress:
+        encoded = features.encode(headlines.titles, progress.advance)
+    return TrainingData(headlines, split, features, encoded, _vectors(channel, features, hyperparameters))
 
 
 def _train(
     job: TrainingJob[Hyperparameters],
-    settings: Settings,
-    features: Features,
-    vectors: npt.NDArray[np.float32] | None,
-    encoded: Ragged,
-    labels: npt.NDArray[np.int32],
-    split: dataset.Split,
-    stop: StopFlag,
+    hyperparameters: Hyperparameters,
+    data: TrainingData,
     run: dict[str, Any],
+    stop: StopFlag,
 ) -> None:
-    # Only here is TensorFlow imported: bad data have been refused long before.
+    # TensorFlow is imported only here: bad data were refused long before.
     from byo_container.handlers.news.training import bag, fit, networks
-    from byo_container.handlers.news.training.examples import Answerer, Examples, Task
-    from byo_container.handlers.news.training.metric_log import Journal
+    from byo_container.handlers.news.training.examples import BatchPredictor, Examples, Task
+    from byo_container.handlers.news.training.metric_log import MetricLog
 
-    network = networks.build(settings, features, artifact.network_name(settings.architecture, features), vectors)
-    examples = Examples(encoded, labels)
+    is_bag, features = hyperparameters.architecture == "bag", data.features
+    name = artifact.network_name(hyperparameters.architecture, features)
+    network = networks.build(hyperparameters, features, name, data.vectors)
+    examples = Examples(data.encoded, data.headlines.labels)
     task = Task(
         network,
-        training=examples.take(split.training),
-        validation=examples.take(split.validation),
-        settings=settings,
-        answer=Answerer(network, None if settings.architecture == "bag" else features.width, features.align),
+        training=examples.take(data.split.training),
+        validation=examples.take(data.split.validation),
+        hyperparameters=hyperparameters,
+        batch_size=hyperparameters.batch_size_for(len(data.headlines)),
+        predict=BatchPredictor(network, None if is_bag else features.width, features.align),
     )
-    loop = bag.train if settings.architecture == "bag" else fit.train
-    journal = Journal(settings.epochs)
-    loop(task, journal, stop, checkpoints.Resuming(job.checkpoint_dir, run, journal))
+    train = bag.train if is_bag else fit.train
+    metric_log = MetricLog(hyperparameters.epochs)
+    train(task, metric_log, stop, checkpoints.TrainingCheckpoints(job.checkpoint_dir, run, metric_log))
     artifact.save(network, features, job.model_dir)
     say(f"saved {job.model_dir / artifact.NETWORK}")
-    if len(journal.epochs) < settings.epochs:
-        raise JobStopped(f"after epoch {len(journal.epochs)} of {settings.epochs}; the model so far is saved")
+    finished = len(metric_log.epochs)
+    if finished < hyperparameters.epochs:
+        raise JobStopped(f"after epoch {finished} of {hyperparameters.epochs}; the model so far is saved")
 
     from byo_container.handlers.news.training import plots
 
-    answers = task.answer(task.validation.features)
-    plots.draw(journal.epochs, answers, task.validation.labels, job.output_data_dir)
+    probabilities = task.predict(task.validation.features)
+    plots.draw(metric_log.epochs, probabilities, task.validation.labels, job.output_data_dir)
 
 
-def _features(headlines: dataset.Headlines, settings: Settings) -> Features:
-    if settings.architecture == "bag":
-        return NgramFeatures(settings.vocabulary_size)
-    # As the workshop does, of all titles; they are counted without a look at their categories.
-    return WordFeatures.of(headlines.titles, settings.vocabulary_size)
+def _features(headlines: dataset.Headlines, hyperparameters: Hyperparameters) -> Features:
+    if hyperparameters.architecture == "bag":
+        return NgramFeatures(hyperparameters.vocabulary_size)
+    # Counted in all titles, as in the workshop; their categories are not used.
+    return WordFeatures.of(headlines.titles, hyperparameters.vocabulary_size)
 
 
-def _encode(headlines: dataset.Headlines, features: Features) -> Ragged:
-    with Progress("encoding", len(headlines), "headlines") as progress:
-        return features.encode(headlines.titles, progress.advance)
-
-
-def _vectors(channel: Channel, features: Features, settings: Settings) -> Any:
-    """GloVe's vectors for the vocabulary, where the channel has a file of them and the network takes them."""
+def _vectors(channel: Channel, features: Features, hyperparameters: Hyperparameters) -> npt.NDArray[np.float32] | None:
+    """GloVe vectors for the vocabulary, where the channel has a file of them and the network takes them."""
     path = glove.find(channel)
     if not isinstance(features, WordFeatures):
         if path is not None:
-            say(f"{path} is not used: architecture {settings.architecture} learns its own vectors; mlp and rnn take it")
+            architecture = hyperparameters.architecture
+            say(f"{path} is not used: architecture {architecture} learns its own vectors; mlp and rnn take it")
         return None
     if path is None:
-        say(f"no {glove.PATTERN} in the channel: the table of vectors is random, {settings.embedding_size} wide")
+        width = hyperparameters.embedding_size
+        say(f"no {glove.PATTERN} in the channel: the table of vectors is random, {width} wide")
         return None
-    vectors, found = glove.read(path, features.vocabulary)
-    if not found:
+    vectors, count = glove.read(path, features.vocabulary)
+    if not count:
         raise JobError(
             f"{path} has none of the {len(features.vocabulary):,} words; is it in another language or encoding?"
         )
-    say(f"{found:,} of {len(features.vocabulary):,} words have a vector in {path}, {vectors.shape[1]} wide")
+    say(f"{count:,} of {len(features.vocabulary):,} words have a vector in {path}, {vectors.shape[1]} wide")
     return vectors

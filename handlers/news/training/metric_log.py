@@ -1,4 +1,4 @@
-"""What is known about a training: a line for each epoch, from which `train` makes metrics, events and a report."""
+"""The metrics of a training: a log line for each epoch, from which `train` makes metrics, events and a report."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy.typing as npt
 from byo_container.container import metrics
 from byo_container.container.progress import say
 
-LEAST_PROBABILITY = 1e-7  # as Keras clips it, so that a certain mistake costs 16 and not infinity
+MIN_PROBABILITY = 1e-7  # as Keras clips it, so that a certain mistake costs 16 and not infinity
 
 
 @dataclass(frozen=True)
-class Measures:
-    """One epoch. Losses are mean cross-entropies in nats; accuracies shares of 1. The training figures are
-    of the batches as they were learned, with dropout and label smoothing."""
+class EpochMetrics:
+    """Metrics of one epoch. Losses are mean cross-entropies in nats; accuracies are from 0 to 1. The training metrics
+    are those of the batches when they were learned, with dropout and label smoothing."""
 
     loss: float
     accuracy: float
@@ -25,31 +25,31 @@ class Measures:
     val_accuracy: float
 
 
-class Journal:
-    """`epochs` holds what has been noted."""
+class MetricLog:
+    """Logs the metrics of each epoch and keeps them in `epochs`."""
 
-    def __init__(self, epochs: int) -> None:
-        self.planned = epochs
-        self.epochs: list[Measures] = []
-        self._begun = time.monotonic()
+    def __init__(self, planned_epochs: int) -> None:
+        self.planned_epochs = planned_epochs
+        self.epochs: list[EpochMetrics] = []
+        self._started = time.monotonic()
 
-    def note(self, measures: Measures, restored: bool = False) -> None:
-        """The next epoch's measures; `restored` where a checkpoint tells of them, and the line says so."""
-        self.epochs.append(measures)
-        # Names are such that `loss=(.*?);` and `val_acc=(.*?);` find one figure each: no name ends in another.
-        figures = {
-            "loss": measures.loss,
-            "val_acc": measures.val_accuracy,
-            "train_accuracy": measures.accuracy,
-            "val_entropy": measures.val_loss,
-            "seconds": time.monotonic() - self._begun,
+    def add(self, epoch: EpochMetrics, restored: bool = False) -> None:
+        """The metrics of the next epoch; `restored` marks the line as one from a checkpoint."""
+        self.epochs.append(epoch)
+        # With these names `loss=(.*?);` and `val_acc=(.*?);` match one metric each: no name ends in another.
+        values = {
+            "loss": epoch.loss,
+            "val_acc": epoch.val_accuracy,
+            "train_accuracy": epoch.accuracy,
+            "val_entropy": epoch.val_loss,
+            "seconds": time.monotonic() - self._started,
         }
-        at = f"epoch {len(self.epochs)}/{self.planned}"
-        say(metrics.line(f"{at} (from the checkpoint)" if restored else at, figures))
+        label = f"epoch {len(self.epochs)}/{self.planned_epochs}"
+        say(metrics.line(f"{label} (from the checkpoint)" if restored else label, values))
 
 
-def measure(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> tuple[float, float]:
-    """Loss and accuracy of (rows, 4) probabilities, where `labels` (rows,) would have been right."""
-    of_right = probabilities[np.arange(len(labels)), labels]
-    loss = -np.log(np.maximum(of_right, LEAST_PROBABILITY)).mean()
+def loss_and_accuracy(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> tuple[float, float]:
+    """Cross-entropy and accuracy of `probabilities` (rows, 4) for `labels` (rows,)."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    loss = -np.log(np.maximum(of_label, MIN_PROBABILITY)).mean()
     return float(loss), float((probabilities.argmax(axis=1) == labels).mean())

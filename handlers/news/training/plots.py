@@ -1,4 +1,4 @@
-"""What a person looks at after training: curves.png and confusion_matrix.png in output/data."""
+"""Plots of a training: curves.png and confusion_matrix.png in output/data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from byo_container.container.files.disk_errors import writing
 from byo_container.handlers.news.categories import NAMES
-from byo_container.handlers.news.training.metric_log import Measures
+from byo_container.handlers.news.training.metric_log import EpochMetrics
 
 matplotlib.use("Agg")  # before pyplot looks for a display
 
@@ -19,27 +19,27 @@ from matplotlib import pyplot as plt
 
 
 def draw(
-    epochs: Sequence[Measures],
-    answers: npt.NDArray[np.float32],
+    epochs: Sequence[EpochMetrics],
+    probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int32],
     folder: Path,
 ) -> None:
-    """Both pictures. answers: (rows, 4) probabilities of the validation headlines; labels: (rows,). Raises
+    """Draws both. probabilities: (rows, 4), of the validation headlines; labels: (rows,). Raises
     JobError where `folder` cannot be written to."""
-    counts = confusion(answers.argmax(axis=1), labels)
+    counts = confusion(probabilities.argmax(axis=1), labels)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _draw_curves(epochs, folder / "curves.png")
         _draw_confusion(counts, folder / "confusion_matrix.png")
 
 
-def confusion(found: npt.NDArray[np.int64], labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """(4, 4): how many headlines of category `row` were taken for category `column`."""
+def confusion(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """(4, 4): the number of headlines of category `row` that were classified as category `column`."""
     size = len(NAMES)
-    return np.bincount(labels * size + found, minlength=size * size).reshape(size, size)
+    return np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size)
 
 
-def _draw_curves(epochs: Sequence[Measures], path: Path) -> None:
+def _draw_curves(epochs: Sequence[EpochMetrics], path: Path) -> None:
     figure, (losses, accuracies) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     numbers = range(1, len(epochs) + 1)
     losses.plot(numbers, [e.loss for e in epochs], "o-", label="training")

@@ -1,4 +1,4 @@
-"""A model folder holds a whole model at every moment."""
+"""Saving replaces the model atomically; errors for a model that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.container.files.disk_errors import UNFINISHED, check_writable
 from byo_container.handlers.news import artifact
-from byo_container.handlers.news.hyperparameters import Hyperparameters, Settings
+from byo_container.handlers.news.hyperparameters import Hyperparameters
 from byo_container.handlers.news.preprocessing.features import Features, NgramFeatures
 
 IDS = np.array([[1, 2, 3]], np.int32)
@@ -24,11 +24,10 @@ IDS = np.array([[1, 2, 3]], np.int32)
 def network_for(features: Features, seed: int = 1) -> Any:
     from byo_container.handlers.news.training import networks
 
-    settings = Settings.of(Hyperparameters(seed=seed), rows=100)
-    return networks.build(settings, features, artifact.network_name("bag", features))
+    return networks.build(Hyperparameters(seed=seed), features, artifact.network_name("bag", features))
 
 
-def answers_of(folder: Path) -> Any:
+def probabilities_of(folder: Path) -> Any:
     return artifact.load(folder)[0](IDS).numpy()
 
 
@@ -39,14 +38,14 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_saved_is_loaded(saved: Path) -> None:
+def test_saved_model_is_loaded(saved: Path) -> None:
     network, features = artifact.load(saved)
     assert features.to_json() == {"kind": "ngrams", "size": 50}
     assert np.array_equal(network(IDS).numpy(), network_for(features)(IDS).numpy())
     assert len(list(saved.iterdir())) == 2
 
 
-def test_a_second_model_replaces_the_first_and_its_vocabulary(saved: Path) -> None:
+def test_saving_replaces_the_previous_model_and_vocabulary(saved: Path) -> None:
     (saved / f"{UNFINISHED}left.keras").write_text("by a killed run")
     features = NgramFeatures(60)
     artifact.save(network_for(features), features, saved)
@@ -55,10 +54,10 @@ def test_a_second_model_replaces_the_first_and_its_vocabulary(saved: Path) -> No
 
 
 @pytest.mark.parametrize("survives", [0, 1])
-def test_a_kill_between_the_two_files_leaves_the_last_model(
+def test_kill_between_the_two_files_keeps_the_previous_model(
     saved: Path, survives: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = answers_of(saved)
+    before = probabilities_of(saved)
     put = artifact._put
     done: list[Path] = []
 
@@ -72,7 +71,7 @@ def test_a_kill_between_the_two_files_leaves_the_last_model(
     features = NgramFeatures(60)
     with pytest.raises(KeyboardInterrupt):
         artifact.save(network_for(features, seed=2), features, saved)
-    assert np.array_equal(answers_of(saved), before)
+    assert np.array_equal(probabilities_of(saved), before)
     assert artifact.load(saved)[1].size == 50
 
 
@@ -90,42 +89,42 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)  # noqa: S607
 
 
-def test_a_full_disk_is_told_and_leaves_the_last_model(tiny_disk: Path) -> None:
+def test_full_disk_is_reported_and_keeps_the_previous_model(tiny_disk: Path) -> None:
     small, large = NgramFeatures(50), NgramFeatures(100_000)
     artifact.save(network_for(small), small, tiny_disk)
-    before = answers_of(tiny_disk)
+    before = probabilities_of(tiny_disk)
     with pytest.raises(JobError, match=r"cannot write to .*disk: the disk is full; free some space"):
         artifact.save(network_for(large), large, tiny_disk)
-    assert np.array_equal(answers_of(tiny_disk), before)
+    assert np.array_equal(probabilities_of(tiny_disk), before)
     assert len(list(tiny_disk.iterdir())) == 2
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JobError, match=r"cannot write to .*file/model: .*; it should be a folder"):
         check_writable(tmp_path / "file" / "model")
 
 
-def test_the_ranks_of_a_host_may_try_a_folder_at_once(tmp_path: Path) -> None:
+def test_write_check_is_safe_for_concurrent_ranks(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as ranks:
         list(ranks.map(lambda _: check_writable(tmp_path), range(400)))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_model_is_told(tmp_path: Path) -> None:
+def test_missing_model_is_reported(tmp_path: Path) -> None:
     (tmp_path / "other.txt").touch()
     with pytest.raises(JobError, match=r"news_breaker.keras is missing.* holds other.txt"):
         artifact.load(tmp_path)
 
 
-def test_a_torn_network_is_told(saved: Path) -> None:
+def test_truncated_network_is_reported(saved: Path) -> None:
     path = saved / artifact.NETWORK
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(JobError, match=r"news_breaker.keras cannot be loaded as a Keras model"):
         artifact.load(saved)
 
 
-def test_a_missing_or_changed_vocabulary_is_told(saved: Path) -> None:
+def test_missing_or_changed_vocabulary_is_reported(saved: Path) -> None:
     (vocabulary,) = saved.glob("vocabulary-*.json")
     vocabulary.write_text(vocabulary.read_text().replace("50", "51"))
     with pytest.raises(JobError, match=r"vocabulary-\w+.json has been changed"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from byo_container.container.handler import InputError
 from byo_container.handlers.news.categories import NAMES
-from byo_container.handlers.news.requests import answer
+from byo_container.handlers.news.requests import respond
 
 
 class StandIn:
@@ -45,7 +45,7 @@ PROBABILITIES = {"Business": 0.1, "Science & Technology": 0.7, "Entertainment": 
     ],
 )
 def test_what_is_right(value: Any, output: Any) -> None:
-    assert answer([value], StandIn()) == [output]
+    assert respond([value], StandIn()) == [output]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_right(value: Any, output: Any) -> None:
     ],
 )
 def test_what_is_wrong_is_told(value: Any, message: str) -> None:
-    (output,) = answer([value], StandIn())
+    (output,) = respond([value], StandIn())
     assert isinstance(output, InputError)
     with pytest.raises(InputError, match=message):
         raise output
@@ -78,7 +78,7 @@ def test_what_is_wrong_is_told(value: Any, message: str) -> None:
 
 def test_a_bad_input_fails_alone_and_the_model_is_called_once() -> None:
     model = StandIn()
-    outputs = answer(["a", None, {"input": ["bb", "ccc"]}, ""], model)
+    outputs = respond(["a", None, {"input": ["bb", "ccc"]}, ""], model)
     assert outputs[0] == {"result": NAMES[1]}
     assert outputs[2] == {"result": [NAMES[2], NAMES[3]]}
     assert isinstance(outputs[1], InputError)
@@ -88,7 +88,7 @@ def test_a_bad_input_fails_alone_and_the_model_is_called_once() -> None:
 
 def test_the_model_is_not_called_for_nothing() -> None:
     model = StandIn()
-    answer([None, []], model)
+    respond([None, []], model)
     assert model.calls == 0
 
 
@@ -103,10 +103,10 @@ json_values = st.recursive(
 
 @given(st.lists(json_values))
 def test_any_json_gets_an_output_that_is_json_or_an_input_error(values: list[Any]) -> None:
-    outputs = answer(values, StandIn())
+    outputs = respond(values, StandIn())
     assert len(outputs) == len(values)
     for output in outputs:
         assert isinstance(output, InputError) or json.loads(json.dumps(output)) == output
     # Nothing depends on what else is in the batch.
-    alone = [answer([value], StandIn())[0] for value in values]
+    alone = [respond([value], StandIn())[0] for value in values]
     assert [str(output) for output in alone] == [str(output) for output in outputs]

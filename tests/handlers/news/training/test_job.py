@@ -1,4 +1,4 @@
-"""Whole jobs: all architectures, what they leave, and how they end."""
+"""Training jobs: all architectures, their outputs, and how they stop and resume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.handlers.news import NewsClassifier
 from byo_container.handlers.news.categories import NAMES
-from byo_container.handlers.news.hyperparameters import Settings
 from byo_container.handlers.news.preprocessing import dataset
 from byo_container.handlers.news.training import checkpoints
 
@@ -35,21 +34,21 @@ def test_importing_the_handler_is_light() -> None:
     assert (done.returncode, done.stderr.strip()) == (1, "")
 
 
-def test_the_default_architecture_learns_the_sample(model: Any) -> None:
+def test_default_architecture_learns_the_sample(model: Any) -> None:
     inputs = [{"input": HEADLINES[:4], "probabilities": True}]
     (output,) = NewsClassifier().predict(model, inputs)
     assert output["result"] == [NAMES[3], NAMES[0], NAMES[1], NAMES[2]]
     assert [sum(row.values()) for row in output["probabilities"]] == pytest.approx([1] * 4, abs=1e-5)
 
 
-def test_a_job_leaves_model_and_pictures(trained: TrainingJob[Any]) -> None:
+def test_job_writes_model_and_plots(trained: TrainingJob[Any]) -> None:
     assert sorted(path.suffix for path in trained.model_dir.iterdir()) == [".json", ".keras"]
     pictures = sorted(trained.output_data_dir.iterdir())
     assert [picture.name for picture in pictures] == ["confusion_matrix.png", "curves.png"]
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
-def test_the_same_headline_gets_the_same_answer_in_any_company(model: Any) -> None:
+def test_prediction_does_not_depend_on_the_batch(model: Any) -> None:
     alone = [model.classify([headline])[0] for headline in HEADLINES]
     together = model.classify(HEADLINES * 500)
     assert len(together) == 2500
@@ -57,7 +56,7 @@ def test_the_same_headline_gets_the_same_answer_in_any_company(model: Any) -> No
         assert row == pytest.approx(alone[number % len(HEADLINES)], abs=1e-6)
 
 
-def test_any_number_of_headlines_goes_through_one_traced_function(model: Any) -> None:
+def test_function_is_traced_once_for_any_batch_size(model: Any) -> None:
     # A concrete function cannot trace; it would refuse what does not fit its signature.
     assert type(model._run).__name__ == "ConcreteFunction"
     for count in (1, 2, 3, 700):
@@ -65,7 +64,7 @@ def test_any_number_of_headlines_goes_through_one_traced_function(model: Any) ->
 
 
 @pytest.mark.parametrize("architecture", ["bag", "mlp", pytest.param("rnn", marks=pytest.mark.slow)])
-def test_every_architecture_trains_and_is_loaded_again(
+def test_every_architecture_trains_and_loads(
     make_job: MakeJob, architecture: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = make_job(architecture=architecture, epochs=1, batch_size=100, vocabulary_size=500)
@@ -84,7 +83,7 @@ def test_every_architecture_trains_and_is_loaded_again(
         assert answer == pytest.approx(row, abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_model(make_job: MakeJob) -> None:
+def test_same_seed_gives_same_model(make_job: MakeJob) -> None:
     answers = []
     for _ in range(2):
         job = make_job(epochs=1)
@@ -93,7 +92,7 @@ def test_the_same_seed_gives_the_same_model(make_job: MakeJob) -> None:
     assert answers[0] == answers[1]
 
 
-def test_glove_vectors_are_the_table_and_stay_as_they_are(make_job: MakeJob) -> None:
+def test_glove_vectors_become_the_frozen_table(make_job: MakeJob) -> None:
     job = make_job(architecture="mlp", epochs=1, units=8)
     (job.channel("training").path / "glove.tiny.txt").write_text("stocks 1 2 3\nunheard 4 5 6\n")
     NewsClassifier().train(job)
@@ -103,7 +102,7 @@ def test_glove_vectors_are_the_table_and_stay_as_they_are(make_job: MakeJob) -> 
     assert table[model._features.ids("stocks")[0]].tolist() == [1, 2, 3]
 
 
-def test_bad_data_are_refused_and_the_last_model_stays(make_job: MakeJob) -> None:
+def test_invalid_data_are_refused_and_keep_the_previous_model(make_job: MakeJob) -> None:
     job = make_job(epochs=1)
     NewsClassifier().train(job)
     kept = {path: path.read_bytes() for path in job.model_dir.iterdir()}
@@ -112,12 +111,12 @@ def test_bad_data_are_refused_and_the_last_model_stays(make_job: MakeJob) -> Non
     assert {path: path.read_bytes() for path in job.model_dir.iterdir()} == kept
 
 
-def test_layers_that_an_architecture_cannot_have_are_refused(make_job: MakeJob) -> None:
+def test_rnn_without_layers_is_refused(make_job: MakeJob) -> None:
     with pytest.raises(JobError, match="layers = 0 is not right for architecture = rnn"):
         NewsClassifier().train(make_job(architecture="rnn", layers=0))
 
 
-def test_a_model_folder_that_cannot_be_written_to_is_told_before_training(make_job: MakeJob) -> None:
+def test_unwritable_model_folder_is_reported_before_training(make_job: MakeJob) -> None:
     job = make_job(b"never read")
     job.model_dir.rmdir()
     job.model_dir.write_text("not a folder")
@@ -126,7 +125,7 @@ def test_a_model_folder_that_cannot_be_written_to_is_told_before_training(make_j
 
 
 @pytest.mark.parametrize("architecture", ["bag", "mlp"])
-def test_an_interrupted_training_goes_on_from_its_checkpoint(
+def test_interrupted_training_resumes_from_its_checkpoint(
     make_job: MakeJob, architecture: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = make_job(architecture=architecture, epochs=3)
@@ -145,8 +144,8 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(
         assert NewsClassifier().load(job.model_dir).classify(HEADLINES) == whole
 
 
-def test_the_checkpoints_of_another_job_are_refused(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the job would report the other one's model, and its figures, as its own."""
+def test_checkpoints_of_another_job_are_refused(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the job would report the model and the metrics of the other one as its own."""
     job = make_job(epochs=1)
     job.checkpoint_dir.mkdir()
     NewsClassifier().train(job)
@@ -158,7 +157,7 @@ def test_the_checkpoints_of_another_job_are_refused(make_job: MakeJob, monkeypat
     with pytest.raises(JobError, match=rf"{there}with another learning_rate \(learning_rate was 0.4, now 0.2\); empty"):
         NewsClassifier().train(make_job(text, epochs=1, learning_rate=0.2))
     with monkeypatch.context() as edited:
-        edited.setattr(checkpoints, "__file__", str(job.paths.root / "edited/training/checkpoints.py"))
+        edited.setattr(checkpoints, "PACKAGE", job.paths.root / "edited")
         with pytest.raises(JobError, match=rf"{there}by other code of the news handler"):
             NewsClassifier().train(make_job(text, epochs=1))
     # What decides nothing may differ: the file's name, and the columns that nobody reads.
@@ -176,18 +175,16 @@ def rotated(text: bytes) -> bytes:
     return b"".join(b"\t".join([*line[:4], NEXT[line[4]], *line[5:]]) for line in lines)
 
 
-def test_other_vectors_make_another_job(make_job: MakeJob) -> None:
+def test_vectors_are_part_of_the_run_identity(make_job: MakeJob) -> None:
     headlines = dataset.Headlines([b"a", b"b"], np.array([0, 1], np.int32))
-    settings = Settings.of(make_job(architecture="mlp").hyperparameters, 2)
+    hyperparameters = make_job(architecture="mlp").hyperparameters
     vectors = np.ones((3, 2), np.float32)
-    runs = [checkpoints.identify(settings, headlines, given) for given in (None, vectors, vectors * 2)]
+    runs = [checkpoints.identify(hyperparameters, headlines, given) for given in (None, vectors, vectors * 2)]
     assert len({str(run["vectors"]) for run in runs}) == 3
     assert len({run["data"] for run in runs}) == 1
 
 
-def test_measures_from_a_checkpoint_are_told_from_new_ones(
-    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_metrics_from_a_checkpoint_are_marked(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
     job = make_job(epochs=1)
     job.checkpoint_dir.mkdir()
     for at in ("epoch 1/1: loss=", "epoch 1/1 (from the checkpoint): loss="):
@@ -195,9 +192,7 @@ def test_measures_from_a_checkpoint_are_told_from_new_ones(
         assert [line for line in capsys.readouterr().out.splitlines() if "loss=" in line and line.startswith(at)]
 
 
-def test_vectors_that_the_architecture_does_not_take_are_mentioned(
-    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unused_vectors_are_logged(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
     job = make_job(epochs=1)
     path = job.channel("training").path / "glove.6B.100d.txt"
     path.write_text("stocks 1 2 3\n")
@@ -242,3 +237,15 @@ def test_sigterm_saves_the_model_so_far(make_job: MakeJob, architecture: str) ->
     assert process.returncode == 1
     assert re.search(r"stopped after epoch \d+ of 1000; the model so far is saved", errors)
     assert NewsClassifier().load(job.model_dir).classify(["Stocks fall"])
+
+
+def test_dense_learning_rate_updates_the_dense_layers_only(make_job: MakeJob) -> None:
+    from byo_container.handlers.news.training import networks
+
+    job = make_job(epochs=1, dense_learning_rate=1e-9)
+    NewsClassifier().train(job)
+    model = NewsClassifier().load(job.model_dir)
+    untrained = networks.build(job.hyperparameters, model._features, "untrained").get_weights()
+    table, *dense = model._network.get_weights()
+    assert all(np.allclose(one, other, atol=1e-6) for one, other in zip(dense, untrained[1:], strict=True))
+    assert not np.allclose(table, untrained[0], atol=1e-3)
