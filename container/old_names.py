@@ -27,7 +27,7 @@ MODULES = {
     "container.log": "byo_container.container.log",
     "container.metrics": "byo_container.container.metrics",
     "container.paths": "byo_container.container.paths",
-    "container.process": "byo_container.container.process.supervisor",
+    "container.process": "byo_container.container.process.stop_flag",
     "container.progress": "byo_container.container.progress",
     "container.resources": "byo_container.container.resources",
     "handlers": None,
@@ -39,7 +39,9 @@ SEARCH_PATH = ["old names of byo_container"]
 
 
 class OldNames(MetaPathFinder, Loader):
-    """Imports an old module as a copy of the new one's names."""
+    """Imports an old module as a copy of the new one's names. The first one is a warning in the log."""
+
+    warned = False
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in MODULES or (path is not None and list(path) != SEARCH_PATH):
@@ -50,11 +52,13 @@ class OldNames(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         if new := MODULES[module.__name__]:
-            log.warning(
-                "%s is an old name and will go away: the names for handlers are in byo_container now, as in "
-                "`from byo_container import Handler, InputError`; see docs/handlers.md",
-                module.__name__,
-            )
+            if not self.warned:
+                self.warned = True
+                log.warning(
+                    "%s is an old name and will go away: the names for handlers are in byo_container now, as in "
+                    "`from byo_container import Handler, InputError`; see docs/handlers.md",
+                    module.__name__,
+                )
             public = {name: value for name, value in vars(importlib.import_module(new)).items() if name[:2] != "__"}
             vars(module).update(public)
 
