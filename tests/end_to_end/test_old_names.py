@@ -48,12 +48,12 @@ def test_a_handler_with_old_imports_is_trained_and_served(ml: MakeTree, start: S
     tree = ml(hyperparameters={"model_handler": "mine:Mine", "epochs": "3"}, code={"mine.py": OLD_HANDLER})
     done = tree.train()
     assert done.status == 0, done.err
-    assert "container.handler is an old name" in done.err
+    assert "container.checkpoints is an old name" in done.err
     server = start(tree.root, handler="").ready()
     assert server.ask("hello") == "hello!!!"
     refused = server.post(json=7)
     assert (refused.status_code, refused.json()["message"]) == (400, "send a text")
-    assert "container.handler is an old name" in server.log()
+    assert "container.checkpoints is an old name" in server.log()
 
 
 def test_one_of_many_models_with_old_imports_beside_one_with_a_package_of_that_name(
