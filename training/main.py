@@ -34,9 +34,9 @@ from byo_container.container.process.stop import STOP_GRACE_S
 from byo_container.container.process.supervisor import Supervisor
 from byo_container.training import notices, script
 from byo_container.training.artifacts import collect
-from byo_container.training.cluster.members import company_of
-from byo_container.training.cluster.protocol import Outcome
-from byo_container.training.cluster.session import Company, allow_many_files
+from byo_container.training.cluster.listener import raise_file_limit
+from byo_container.training.cluster.protocol import HostResult
+from byo_container.training.cluster.session import ClusterSession
 from byo_container.training.launchers import HostContext, Launcher
 from byo_container.training.launchers.choose import choose, choose_for_handler, reject_undistributed_handler
 from byo_container.training.launchers.mpi import ssh_port
@@ -71,32 +71,35 @@ def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     """This host's part of a job, and the status of all hosts."""
     grace_s, reference = stop_grace_s(), None
     if len(job.hosts.all) > 1:
-        allow_many_files()
+        raise_file_limit()
     notices.warn(job)
-    company = company_of(job, Ranks(scratch), grace_s)
+    cluster = ClusterSession.of(job, Ranks(scratch), grace_s)
     before = manifest.changes(job.paths.model)
     try:
-        stages, reference = plan(job, company)
-        outcome = conclude(run(stages, grace_s, company), company.ranks, job.paths)
+        stages, reference = plan(job, cluster)
+        result = conclude(run(stages, grace_s, cluster), cluster.ranks, job.paths)
     except (Exception, JobStopped) as error:
-        outcome = _report(job.paths, error)
-    return finish(job, company, outcome, reference, before)
+        result = _report(job.paths, error)
+    return finish(job, cluster, result, reference, before)
 
 
 def finish(
     job: TrainingJob[Any],
-    company: Company,
-    outcome: Outcome,
+    cluster: ClusterSession,
+    result: HostResult,
     reference: discovery.HandlerReference | None,
     before: Mapping[str, int],
 ) -> int:
-    """What is left to do after the training, and the status of all hosts. Where this goes wrong after a failure, the
-    failure remains the reason. `before` is what `keeping.changes` gave before the training."""
-    status = outcome.status
+    """Does what is left to do after the training, and returns the status of all hosts. Where this goes wrong after a
+    failure, the failure remains the reason. `before` is what `manifest.changes` gave before the training."""
+    status = result.status
     try:
         if status == 0:  # all hosts end together, the report written; after a failure they must not wait for it
-            collect.report(job, 0, company)
-        status = company.part(outcome, job.paths.failure)
+            collect.report(job, 0, cluster)
+        job_result = cluster.leave(result)
+        status = job_result.status
+        if status and not cluster.is_single:  # there `result` is written already
+            write_failure(job.paths.failure, job_result.text)
         if job.hosts.is_master and (status == 0 or manifest.changes(job.paths.model) != before):
             keep(reference, job.paths, status)
         if status:
@@ -111,14 +114,16 @@ def finish(
     return status
 
 
-def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage], discovery.HandlerReference | None]:
+def plan(
+    job: TrainingJob[dict[str, Any]], cluster: ClusterSession
+) -> tuple[list[Stage], discovery.HandlerReference | None]:
     """What is to be run, stage after stage, for the user's script or for a handler, which is given back too.
     Raises JobError."""
     launcher = choose(job)
     found = script.find(job)
     if found:
         *before, program = script.prepare(found, job)
-        return [*([command] for command in before), *start(job, program, launcher, company)], None
+        return [*([command] for command in before), *start(job, program, launcher, cluster)], None
     reference = discovery.find_for_training(job)
     launcher = choose_for_handler(job, launcher, discovery.launcher_of(reference.target))
     reject_undistributed_handler(job, launcher, reference.target)
@@ -126,43 +131,43 @@ def plan(job: TrainingJob[dict[str, Any]], company: Company) -> tuple[list[Stage
     # -P: `training` must be ours, also where the current folder holds another one.
     words = ["-P", "-m", "byo_container.training.processes.run_handler", reference.target, reference.source]
     program = Command([sys.executable, *words], reference.target)
-    return start(job, program, launcher, company), reference
+    return start(job, program, launcher, cluster), reference
 
 
-def start(job: TrainingJob[Any], program: Command, launcher: Launcher, company: Company) -> list[Stage]:
+def start(job: TrainingJob[Any], program: Command, launcher: Launcher, cluster: ClusterSession) -> list[Stage]:
     """The stages from here to the program's end: what the launcher prepares, and its commands as soon as all hosts
     have come as far. Raises JobError."""
-    ports = company.settings.ports
-    if company.is_alone:
+    ports = cluster.settings.ports
+    if cluster.is_single:
         ports = Ports.with_master(free_port(ports.master))
     context = HostContext(
-        scratch=company.ranks.scratch,
+        scratch=cluster.ranks.scratch,
         ports=dataclasses.replace(ports, ssh=ssh_port(ports.ssh)),
         accelerators=count_accelerators(job.hosts.instance_type) if launcher.distributes else 0,
         has_mpi4py=bool(importlib.util.find_spec("mpi4py")),
     )
 
     def launch(supervisor: Supervisor) -> list[Command]:
-        payloads = company.gather(launcher.payload(context), supervisor)
+        payloads = cluster.rendezvous(launcher.payload(context), supervisor)
         if payloads is None:
             return []
         here = dataclasses.replace(context, interface=find_interface(job.hosts))
         launcher.receive(job, program, here, payloads)
         commands = launcher.launch(job, program, here)
         if all(command.service for command in commands):
-            company.done()
+            cluster.services_only()
         return collect.observed(commands, job.paths) if collect.keeps_records(job) else commands
 
     return [*([command] for command in launcher.prepare(job, context)), launch]
 
 
-def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:
-    """What became of this host, by the word of a rank or else of the first child that failed, which is written down.
-    The reason is given back too: on a full disk nobody could read it there."""
+def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> HostResult:
+    """How this host ended, and why: by what a rank reported, or else by the first child that failed. The reason is
+    written to the failure file too."""
     failed = ranks.failure()
     if failed:
-        write_failure(paths.failure, failed[1])
-        return Outcome(*failed)
+        write_failure(paths.failure, failed.text)
+        return HostResult(failed.status, failed.text)
     for child in sorted(children, key=lambda child: child.ended_at):
         if child.failed and child.status is not None:
             # A handler's process knows its exception best and has written the file itself, if the disk let it.
@@ -173,8 +178,8 @@ def conclude(children: list[Child], ranks: Ranks, paths: Paths) -> Outcome:
             else:
                 text = child.reason()
                 write_failure(paths.failure, text)
-            return Outcome(child.status or 1, text)
-    return Outcome(0)
+            return HostResult(child.status or 1, text)
+    return HostResult(0)
 
 
 def _read_failure(path: Path) -> str:
@@ -231,9 +236,9 @@ def stop_grace_s() -> float:
         raise JobError(f"the environment variable TRAINING_STOP_TIMEOUT is {text!r}; it must be {error}") from None
 
 
-def _report(paths: Paths, error: BaseException) -> Outcome:
+def _report(paths: Paths, error: BaseException) -> HostResult:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it must not cut the failure file short
-    return Outcome(report(paths.failure, error), describe(error))
+    return HostResult(report(paths.failure, error), describe(error))
 
 
 def _raise_stopped(*_: object) -> None:

@@ -1,109 +1,92 @@
-"""A connection that carries messages and never waits, and names that resolve sooner or later."""
+"""A connection that carries messages and never blocks."""
 
 from __future__ import annotations
 
 import socket
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-from byo_container.container.process.child import Command
-from byo_container.container.process.supervisor import Supervisor
 from byo_container.training.cluster.protocol import Message, MessageError, encode, parse
 
-LINE_LENGTH = 1 << 20  # bytes, of a host of the job
-UNKNOWN_LINE_LENGTH = 1024  # of a connection of which nobody knows yet whose it is
+LINE_LENGTH = 1 << 20  # bytes, from a host of the job
+UNIDENTIFIED_LINE_LENGTH = 1024  # from a peer that has not proved which host it is
 READS = 16  # of 64 KiB each, until other connections get their turn
-LOOK_UP = Path(__file__).resolve().parent.parent / "processes" / "look_up.py"
 
 
-class Link:
-    """One connection, read and written without ever waiting. `peer` is its address, for people."""
+class LineBuffer:
+    """Cuts what comes into lines. `limit` is the largest number of bytes in one."""
 
-    def __init__(self, connection: socket.socket, peer: str) -> None:
-        self.socket = connection
-        self.peer = peer
-        self.host = ""
-        """Whose it is; empty until `identify`."""
-        self.challenge = ""
-        """The first host's nonce, as long as no proof has been given for it."""
-        self.nonce = ""
-        """The other host's nonce."""
-        self.opened_at = self.heard_at = time.monotonic()
-        self.open = True
-        self._line_length = UNKNOWN_LINE_LENGTH
-        self._in = b""
-        self._out = b""
-        connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._rest = b""
 
-    def identify(self, host: str) -> None:
-        """Takes it for the connection of `host`, which may say more than a stranger."""
-        self.host = host
-        self._line_length = LINE_LENGTH
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The lines that `data` completes. Raises MessageError where one, or what may become one, is too long. `limit`
+        may change between two lines."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._check(line)
+            yield line
+        self._check(self._rest)
+
+    def _check(self, line: bytes) -> None:
+        if len(line) > self.limit:
+            raise MessageError(f"a line of more than {self.limit} bytes")
+
+
+class Connection:
+    """One connection, read and written without blocking."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.is_open = True
+        """Whether this end is open."""
+        self.is_at_end = False
+        """Whether the other end is closed, or the connection is broken."""
+        self._buffer = LineBuffer(UNIDENTIFIED_LINE_LENGTH)
+        self._unsent = b""
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def allow_long_lines(self) -> None:
+        """For a peer that has proved which host it is."""
+        self._buffer.limit = LINE_LENGTH
 
     def send(self, message: Message) -> None:
-        self._out += encode(message)
+        self._unsent += encode(message)
         self.flush()
 
-    def flush(self) -> bool:
-        """Writes what the kernel takes now; says whether that was all."""
+    def flush(self) -> None:
+        """Sends as much as the kernel takes now."""
         try:
-            while self._out and self.open:
-                self._out = self._out[self.socket.send(self._out) :]
+            while self._unsent and self.is_open:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
         except BlockingIOError:
-            return False
+            pass
         except OSError:
-            self._out = b""  # reading will show the end of the connection
-        return True
+            self._unsent = b""  # reading will show the end of the connection
 
-    def receive(self) -> Iterator[Message]:
-        """The messages that have come; each is to be heeded before the next is asked for, because it may say whose
-        connection this is. At the end of the connection `open` is False. Raises MessageError."""
+    def read(self) -> Iterator[bytes]:
+        """What has come, in pieces. Sets `is_at_end` at the end of the connection."""
         for _ in range(READS):
-            data = self._read()
-            if not data:
+            try:
+                data = self.socket.recv(65536) if self.is_open else b""
+            except BlockingIOError:
                 return
-            self.heard_at = time.monotonic()
-            *lines, self._in = (self._in + data).split(b"\n")
-            for line in lines:
-                self._refuse_length(line)
-                yield parse(line)
-                if not self.open:
-                    return
-            self._refuse_length(self._in)
+            except OSError:
+                data = b""
+            if not data:
+                self.is_at_end = True
+                return
+            yield data
 
-    def _read(self) -> bytes:
-        """What has come, b"" for nothing; the end of the connection closes it."""
-        try:
-            data = self.socket.recv(65536) if self.open else b""
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        if not data:
-            self.close()
-        return data
-
-    def _refuse_length(self, line: bytes) -> None:
-        if len(line) > self._line_length:
-            raise MessageError(f"a line of more than {self._line_length} bytes")
+    def messages(self, data: bytes) -> Iterator[Message]:
+        """The messages that `data` completes. Each is to be handled before the next one is taken, because it may
+        identify the peer, or close this connection. Raises MessageError."""
+        for line in self._buffer.feed(data):
+            yield parse(line)
+            if not self.is_open:
+                return
 
     def close(self) -> None:
-        self.open = False
+        self.is_open = False
         self.socket.close()
-
-
-class Names:
-    """Which hosts' names resolve. A process asks; see training/processes/look_up.py."""
-
-    def __init__(self, hosts: Sequence[str]) -> None:
-        self.unknown = set(hosts)
-
-    def ask(self, supervisor: Supervisor) -> None:
-        """Goes on asking while `supervisor` waits, until all are known."""
-        if self.unknown:
-            argv = [sys.executable, "-I", "-S", str(LOOK_UP), *sorted(self.unknown)]
-            name = "the look-up of the hosts' names"
-            supervisor.start(Command(argv, name, on_line=self.unknown.discard, background=True))

@@ -1,19 +1,19 @@
-"""What the hosts of a job tell each other: one JSON object a line, `kind` and the fields of the kind.
+"""What the hosts of a job send each other: one JSON object a line, with its `kind` and the fields of that kind.
 
-    challenge  nonce                from the first host to whoever connects: prove that you know this job
-    hello      host, nonce, proof   the proof, and who it is that joins; see training/cluster/handshake.py
-    welcome    proof                the first host's own proof: the host has joined
-    refused                         the host has not joined; why stands in the first host's log only
-    ready      offer                it could start now; `offer` is what the others must know of it
-    go         offers               all are ready, so start
-    stop       host                 SIGTERM came to a host: everybody gets it, with all the time to save
-    failing    text                 a rank of a host failed, whose other processes are about to end
-    end        text                 a host failed or was lost: end at once, then say your own outcome
-    outcome    status, text         what became of a host's own processes; status 0 for success
-    verdict    status, text         the one result of all hosts; success is nothing else than this
-    heartbeat                       every second
+    challenge    nonce               from the coordinator to every new connection: prove that you know this job
+    hello        host, nonce, proof  the proof, and which host joins; see training/cluster/handshake.py
+    accepted     proof               the coordinator's own proof: the host has joined
+    rejected                         the host has not joined; the reason is in the coordinator's log only
+    ready        payload             the host could start now; `payload` is what the other hosts need to know of it
+    start        payloads            all hosts are ready, and start
+    stop         host                `host` got SIGTERM: every host saves and ends, with all the time that it has
+    rank_failed  text                a rank of the host failed, and the host's other processes are about to end
+    end          text                a host failed or was lost: end at once, then send your own result
+    host_result  status, text        how a host's own processes ended; status 0 for success
+    job_result   status, text        the one result of all hosts; nothing else means success
+    heartbeat                        every second
 
-Whatever comes from another host is checked here, once, before anything else sees it.
+Whatever comes from another host is checked here, once, before anything else uses it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Offer = Mapping[str, Any]
-SHOWN = 60  # bytes of a malformed line that a person gets to see
+Payload = Mapping[str, str]
+"""What a host tells the others in the rendezvous: texts of one line each, by name."""
+SHOWN = 60  # bytes of a malformed line that are shown
 
 
 class MessageError(ValueError):
-    """What came is no message, or none that may come now. The text says what was wrong with it."""
+    """A line that is no message, or a message that is not allowed at this point. The text says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,23 @@ class Hello:
 
 
 @dataclass(frozen=True)
-class Welcome:
+class Accepted:
     proof: str
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     pass
 
 
 @dataclass(frozen=True)
 class Ready:
-    offer: Offer
+    payload: Payload
 
 
 @dataclass(frozen=True)
-class Go:
-    offers: Mapping[str, Offer]
+class Start:
+    payloads: Mapping[str, Payload]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Failing:
+class RankFailed:
     text: str
 
 
@@ -81,17 +82,19 @@ class End:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a host, or of all: an exit status and, where it is not 0, the reason with the host's name."""
+class HostResult:
+    """How a host ended: an exit status and, unless it is 0, the reason."""
 
     status: int
     text: str = ""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JobResult:
+    """How all hosts ended: an exit status and, unless it is 0, the reason with the name of the host that caused it."""
+
     status: int
-    text: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,17 +103,44 @@ class Heartbeat:
 
 
 Message = (
-    Challenge | Hello | Welcome | Refused | Ready | Go | Stop | Failing | End | Outcome | Verdict | Heartbeat
-)  # fmt: skip
-_KINDS: dict[str, type[Message]] = {
-    kind.__name__.lower(): kind
-    for kind in (Challenge, Hello, Welcome, Refused, Ready, Go, Stop, Failing, End, Outcome, Verdict, Heartbeat)
+    Challenge
+    | Hello
+    | Accepted
+    | Rejected
+    | Ready
+    | Start
+    | Stop
+    | RankFailed
+    | End
+    | HostResult
+    | JobResult
+    | Heartbeat
+)
+_TYPES: dict[str, type[Message]] = {
+    "challenge": Challenge,
+    "hello": Hello,
+    "accepted": Accepted,
+    "rejected": Rejected,
+    "ready": Ready,
+    "start": Start,
+    "stop": Stop,
+    "rank_failed": RankFailed,
+    "end": End,
+    "host_result": HostResult,
+    "job_result": JobResult,
+    "heartbeat": Heartbeat,
 }
+_KINDS = {message_type: kind for kind, message_type in _TYPES.items()}
+
+
+def kind_of(message: Message) -> str:
+    """The `kind` of a message."""
+    return _KINDS[type(message)]
 
 
 def encode(message: Message) -> bytes:
     """The line that carries a message."""
-    return json.dumps({"kind": type(message).__name__.lower(), **vars(message)}).encode() + b"\n"
+    return json.dumps({"kind": kind_of(message), **vars(message)}).encode() + b"\n"
 
 
 def parse(line: bytes) -> Message:
@@ -120,13 +150,13 @@ def parse(line: bytes) -> Message:
     except (ValueError, RecursionError):  # RecursionError: a million brackets
         raise _malformed("no JSON", line) from None
     kind = value.pop("kind", None) if isinstance(value, dict) else None
-    if not isinstance(kind, str) or kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _TYPES:
         raise _malformed("an unknown kind of message", line)
-    fields = [field.name for field in dataclasses.fields(_KINDS[kind])]
+    fields = [field.name for field in dataclasses.fields(_TYPES[kind])]
     if sorted(value) != sorted(fields):
         raise _malformed(f"a message {kind!r} without the fields {fields}", line)
     try:
-        return _KINDS[kind](**{name: _CHECKS[name](value[name]) for name in fields})
+        return _TYPES[kind](**{name: _CHECKS[name](value[name]) for name in fields})
     except ValueError as error:
         raise _malformed(f"a message {kind!r} whose {error}", line) from None
 
@@ -165,17 +195,17 @@ def _status(value: Any) -> int:
     return value
 
 
-def _offer(value: Any) -> dict[str, str]:
+def _payload(value: Any) -> dict[str, str]:
     """Texts by name. They go into files of one entry a line, such as authorized_keys: no newlines."""
     if not isinstance(value, dict) or not all(isinstance(text, str) and text.isprintable() for text in value.values()):
-        raise ValueError("offer is not an object of texts on one line each")
+        raise ValueError("payload is not an object of texts on one line each")
     return value
 
 
-def _offers(value: Any) -> dict[str, dict[str, str]]:
+def _payloads(value: Any) -> dict[str, dict[str, str]]:
     if not isinstance(value, dict):
-        raise ValueError("offers are not an object")
-    return {host: _offer(offer) for host, offer in value.items()}
+        raise ValueError("payloads are not an object")
+    return {host: _payload(payload) for host, payload in value.items()}
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -184,6 +214,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "host": _text,
     "text": _text,
     "status": _status,
-    "offer": _offer,
-    "offers": _offers,
+    "payload": _payload,
+    "payloads": _payloads,
 }

@@ -1,327 +1,257 @@
-"""One host among the others of a job, as far as the first one and the others are alike; see
-training/cluster/members.py."""
+"""Several hosts, one end: process 1 of every host is connected to that of the first one, the coordinator, from the
+beginning of the job to its end.
+
+What a host does is decided in training/cluster/coordinator.py, member.py and single_host.py; here are the sockets, the
+clock and the processes. What goes over the connections is in protocol.py, and how a host proves that it belongs to the
+job in handshake.py.
+
+A host whose connection closes before the result is known was killed; one that sends nothing for five seconds hangs, or
+its cable was pulled. No secret goes over these connections, and nothing is encrypted.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import math
-import os
-import resource
+import itertools
+import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from byo_container.container import hyperparameters as hp
-from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, write_failure
+from byo_container.container.failure import JobStopped
 from byo_container.container.job import Hosts, TrainingJob
 from byo_container.container.log import log
 from byo_container.container.process.supervisor import Supervisor
-from byo_container.training.cluster.connection import Link, Names
-from byo_container.training.cluster.handshake import JobIdentity, name_of
-from byo_container.training.cluster.protocol import (
-    Failing,
-    Heartbeat,
-    Message,
-    MessageError,
-    Offer,
-    Outcome,
-    Stop,
-    printable,
+from byo_container.training.cluster.connection import Connection
+from byo_container.training.cluster.coordinator import Coordinator
+from byo_container.training.cluster.events import (
+    Close,
+    Connect,
+    ConnectionClosed,
+    DataReceived,
+    Decide,
+    Effect,
+    EndLocal,
+    Event,
+    FilesExhausted,
+    Identify,
+    Leave,
+    Leaving,
+    LocalRankFailed,
+    LocalReady,
+    LocalServicesOnly,
+    Log,
+    MalformedMessage,
+    MessageReceived,
+    NameResolved,
+    Orphaned,
+    PeerConnected,
+    Send,
+    StartLocal,
+    StopLocal,
+    StopRequested,
+    Tick,
 )
-from byo_container.training.ports import Ports
+from byo_container.training.cluster.handshake import JobIdentity, make_nonce
+from byo_container.training.cluster.host_state import HostState
+from byo_container.training.cluster.listener import Listener, max_unidentified
+from byo_container.training.cluster.member import Member
+from byo_container.training.cluster.protocol import HostResult, JobResult, MessageError, Payload
+from byo_container.training.cluster.resolver import Resolver
+from byo_container.training.cluster.settings import ClusterSettings, read_settings
+from byo_container.training.cluster.single_host import SingleHost
 from byo_container.training.processes.rank import Ranks
 
-Offers = Mapping[str, Offer]
-
-BEAT_S = 1.0
-TELL_WAITING_S = 15.0
-END_GRACE_S = 2.0  # from SIGTERM to SIGKILL where another host has failed
-FAREWELL_S = 60.0  # for hosts that come late to be told of a failure,
-HURRIED_FAREWELL_S = 3.0  # and the same after SIGTERM
-TEXT_LENGTH = 64_000
-CLOSED = "its connection closed before the job had ended, so it, or its process 1, was killed"
-WARN_S = 1.0  # between two warnings of connections that are none of ours: their number is in others' hands
-FILES = 65_536
+RENDEZVOUS_INTERVAL_S = 0.05  # because all wait for the last host
+INTERVAL_S = 0.25
 
 
-@dataclass(frozen=True)
-class Settings:
-    """`ports` are the job's own; `wait_s` how long to wait for all to join; `silence_s` after which one is lost."""
+class ClusterSession:
+    """This host's side of the session that all hosts of a job have together. On a single host nobody is on the other
+    side: its ranks are watched and stopped all the same. Used in this order:
 
-    ports: Ports
-    wait_s: float = 900.0
-    silence_s: float = 5.0
-    stop_grace_s: float = 118.0
+        payloads = session.rendezvous({}, supervisor)  # all hosts are ready; None where it will never come to that
+        result = session.leave(HostResult(0))          # all hosts have ended
 
-
-def read_settings(job: TrainingJob[Any], stop_grace_s: float, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from TRAINING_PEERS_PORT, _WAIT and _SILENCE. Raises JobError."""
-
-    def number(name: str, default: float, low: float, high: float) -> float:
-        text = environ.get(name) or str(default)
-        try:
-            return float(hp.convert(text, Annotated[float, hp.Range(low, high)]))
-        except ValueError as error:
-            raise JobError(f"the environment variable {name} is {text!r}; it must be {error}") from None
-
-    first = Ports.of_job(name_of(job)).coordinator
-    return Settings(
-        ports=Ports.starting_at(int(number("TRAINING_PEERS_PORT", first, 1, 65_535))),
-        wait_s=number("TRAINING_PEERS_WAIT", 900, 0, 86_400),
-        silence_s=number("TRAINING_PEERS_SILENCE", 5, 2, 3600),
-        stop_grace_s=stop_grace_s,
-    )
-
-
-def allow_many_files() -> None:
-    """Has the limit on open files raised, to the hard limit or FILES: each host and each stranger on the port is one.
-    No higher, because what we start inherits it, and some programs go through all the numbers that a file may have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-class Company:
-    """This host among the others: here the whole of it, for a host that is alone. Used in this order:
-
-    offers = company.gather({}, supervisor)   # all are ready; None where it will never come to that
-    status = company.part(outcome, failure)   # the result of all
+    `ranks` are those that this host will have. Raises JobError.
     """
 
-    def __init__(self, hosts: Hosts, identity: JobIdentity, settings: Settings, ranks: Ranks) -> None:
-        self.hosts = hosts
-        self.identity = identity
+    def __init__(self, hosts: Hosts, identity: JobIdentity, settings: ClusterSettings, ranks: Ranks) -> None:
         self.settings = settings
         self.ranks = ranks
-        self.began_at = time.monotonic()
+        self.is_single = len(hosts.all) == 1
         self.grace_s: float | None = None
-        self.outcome: Outcome | None = None
-        """Of this host."""
-        self.verdict: Outcome | None = None
-        self.offer: Offer | None = None
-        self.offers: Offers | None = None
-        self.stopped_at = math.inf
-        self.stopped_by = ""
-        self.parting_at = math.inf
-        self._farewell_s = FAREWELL_S
+        """None while the job may go on; otherwise the seconds that local processes have to exit."""
+        self._payloads: dict[str, Payload] | None = None
+        self._result: JobResult | None = None
+        self._has_left = False
         self._supervisor: Supervisor | None = None
-        self._links: list[Link] = []
-        self._beat_at = 0.0
-        self._told_at = self.began_at - TELL_WAITING_S + 3
-        self._names = Names(hosts.all)
-        self._warned_at = -math.inf
-        self._unwarned = 0
-        """Warnings that were left out since then."""
+        self._connections: dict[int, Connection] = {}
+        self._numbers = itertools.count(1)
+        self._listener: Listener | None = None
+        self._resolver = Resolver(() if self.is_single else hosts.all, self._on_resolved)
+        host = HostState(hosts, identity, settings, time.monotonic(), unresolved=set(self._resolver.unresolved))
+        self._machine: Coordinator | Member | SingleHost
+        if self.is_single:
+            self._machine = SingleHost(host)
+        elif hosts.is_master:
+            self._machine = Coordinator(host, max_unidentified(len(hosts.all)))
+            self._listener = Listener(hosts.current, settings.ports.coordinator)
+        else:
+            self._machine = Member(host)
 
-    @property
-    def is_alone(self) -> bool:
-        return len(self.hosts.all) == 1
+    @classmethod
+    def of(cls, job: TrainingJob[Any], ranks: Ranks, stop_grace_s: float) -> ClusterSession:
+        """The session of a job. Raises JobError."""
+        return cls(job.hosts, JobIdentity.of(job), read_settings(job, stop_grace_s), ranks)
 
-    # What the others call.
+    # What `train` calls.
 
     def attend(self, supervisor: Supervisor) -> None:
-        """Talks to the other hosts while `supervisor` waits, from now on."""
+        """Talks to the other hosts, and watches the ranks of this one, while `supervisor` waits, from now on."""
         self._supervisor = supervisor
-        supervisor.on_poll = self._tick
-        if self.is_alone:
-            return
-        self._names.ask(supervisor)
-        for link in self._links:
-            self._watch(link)
+        supervisor.on_poll = self._on_poll
+        self._resolver.start(supervisor)
+        if self._listener:
+            self._listener.is_paused = False
+            supervisor.watch(self._listener.socket.fileno(), self._on_connections)
+        for peer in self._connections:
+            self._watch(peer)
 
-    def gather(self, offer: Offer, supervisor: Supervisor) -> Offers | None:
-        """Tells that this host is ready to start, and waits until all are. Gives what each has offered; None
-        where one has failed before. Raises JobStopped."""
-        self.offer = offer
-        if self.is_alone:
-            self.offers = {self.hosts.current: offer}
-        supervisor.interval_s = 0.05  # everybody waits for the last one
-        while self.offers is None and self.grace_s is None:
+    def rendezvous(self, payload: Payload, supervisor: Supervisor) -> dict[str, Payload] | None:
+        """Waits until all hosts are ready to start. Gives the payload of each, None where one has failed before.
+        Raises JobStopped."""
+        self._handle(LocalReady(payload))
+        supervisor.interval_s = RENDEZVOUS_INTERVAL_S
+        while self._payloads is None and self.grace_s is None:
             if supervisor.stop_requested:
-                raise JobStopped(f"while waiting for {self._missing() or 'the other hosts'}")
+                raise JobStopped(f"while waiting for {self._machine.missing() or 'the other hosts'}")
             supervisor.poll(1.0)
-        supervisor.interval_s = 0.25
-        return self.offers if self.grace_s is None else None
+        supervisor.interval_s = INTERVAL_S
+        return self._payloads if self.grace_s is None else None
 
-    def done(self) -> None:
-        """Says that nothing which runs on this host has to end for the job to succeed."""
-        self._conclude(Outcome(0))
+    def services_only(self) -> None:
+        """To be called where what runs on this host serves others, so that the job need not wait for its end."""
+        self._handle(LocalServicesOnly())
 
-    def part(self, outcome: Outcome, failure: Path) -> int:
-        """Tells the other hosts what became of this one, waits for the result of all, and returns its status. The
-        file `failure` says afterwards why all failed, if they did."""
-        if self.is_alone:
-            return outcome.status
-        self.parting_at = time.monotonic()
-        self._farewell_s = HURRIED_FAREWELL_S if outcome.status == STOPPED_STATUS else FAREWELL_S
-        if self.verdict is None and not (self.outcome and self.outcome.status):
-            self._conclude(Outcome(outcome.status, self._own_text(outcome)))
+    def leave(self, result: HostResult) -> JobResult:
+        """Tells the other hosts how this one ended, waits until the result of the job is known to all, and gives it."""
         with Supervisor() as supervisor:
             self.attend(supervisor)
-            while not self._has_parted(supervisor):
+            self._handle(Leaving(result))
+            while not self._has_left:
                 supervisor.poll(1.0)
-        for link in self._links:
-            link.close()
-        verdict = self.verdict or Outcome(1, "no verdict was reached")  # which cannot be
-        if verdict.status:
-            stop = f"SIGTERM came to {self.stopped_by}; " if self.stopped_by else ""
-            write_failure(failure, stop + verdict.text)
-        return verdict.status
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+        if self._listener:
+            self._listener.close()
+        assert self._result, "a machine decides before it leaves"
+        return self._result
 
-    # What the two kinds have in common.
+    # Events.
 
-    def _farewell_is_over(self) -> bool:
-        """Whether those who still have not come need no longer be told that this host has failed."""
-        now = time.monotonic()
-        return now - self.parting_at > self._farewell_s or now - self.began_at > self.settings.wait_s
+    def _handle(self, event: Event) -> None:
+        for effect in self._machine.handle(event, time.monotonic()):
+            self._carry_out(effect)
 
-    def _own_text(self, outcome: Outcome) -> str:
-        if outcome.status == 0:
-            return ""
-        text = printable(outcome.text.strip()) or f"ended with status {outcome.status}"
-        return f"{self.hosts.current}{',' if text.startswith('rank ') else ':'} {text}"[:TEXT_LENGTH]
+    def _on_poll(self) -> None:
+        supervisor = self._supervisor
+        if supervisor and supervisor.stop_requested:
+            self._handle(Orphaned() if supervisor.is_orphan else StopRequested())
+        failure = self.ranks.failure() if self.grace_s is None else None
+        if failure:
+            self._handle(LocalRankFailed(failure.text))
+        for connection in self._connections.values():
+            connection.flush()
+        self._attend_listener()
+        self._handle(Tick())
 
-    def _watch(self, link: Link) -> None:
-        if self._supervisor and link.open:
-            self._supervisor.watch(link.socket.fileno(), functools.partial(self._receive, link))
+    def _attend_listener(self) -> None:
+        if self._listener and self._listener.is_paused:
+            self._handle(FilesExhausted())
+            if self._listener.resumes() and self._supervisor:
+                self._supervisor.watch(self._listener.socket.fileno(), self._on_connections)
 
-    def _receive(self, link: Link) -> None:
-        descriptor = link.socket.fileno()
+    def _on_resolved(self, name: str) -> None:
+        self._handle(NameResolved(name))
+
+    def _on_connections(self) -> None:
+        """At the coordinator, when somebody connects."""
+        if not self._listener:
+            return
+        for connected, address in self._listener.accept():
+            self._open(connected, address)
+        if self._listener.is_paused and self._supervisor:
+            self._supervisor.unwatch(self._listener.socket.fileno())
+            self._handle(FilesExhausted())  # at once: the connection that it closes leaves a file
+
+    def _open(self, connected: socket.socket, address: str) -> None:
         try:
-            for message in link.receive():
-                self._hear(link, message)
-        except MessageError as error:
-            if not link.host:
-                self._warn(f"turned away {link.peer}, which sent {error}")
-            self._drop(link, descriptor, f"it sent {error}")
+            connection = Connection(connected)
+        except OSError:  # it has gone before it was read
+            connected.close()
             return
-        if not link.open:
-            self._drop(link, descriptor, CLOSED)
+        peer = next(self._numbers)
+        self._connections[peer] = connection
+        self._watch(peer)
+        self._handle(PeerConnected(peer, address, make_nonce()))
 
-    def _drop(self, link: Link, descriptor: int, how: str) -> None:
-        link.close()
+    def _watch(self, peer: int) -> None:
         if self._supervisor:
-            self._supervisor.unwatch(descriptor)
-        if link in self._links:
-            self._links.remove(link)
-            self._lose(link, how)
+            descriptor = self._connections[peer].socket.fileno()
+            self._supervisor.watch(descriptor, functools.partial(self._on_data, peer))
 
-    def _warn(self, text: str) -> None:
-        """Warns of a stranger, but not as often as strangers like."""
-        now = time.monotonic()
-        if now - self._warned_at < WARN_S:
-            self._unwarned += 1
-            return
-        more = f"; before it {self._unwarned} more such warnings" if self._unwarned else ""
-        self._warned_at, self._unwarned = now, 0
-        log.warning("%s%s", text, more)
+    def _on_data(self, peer: int) -> None:
+        connection = self._connections.get(peer)
+        if connection is None:
+            return  # it was closed since the supervisor saw the data
+        try:
+            for data in connection.read():
+                self._handle(DataReceived(peer))
+                for message in connection.messages(data):
+                    self._handle(MessageReceived(peer, message))
+        except MessageError as error:
+            self._handle(MalformedMessage(peer, str(error)))
+        if connection.is_open and connection.is_at_end:
+            self._handle(ConnectionClosed(peer))
 
-    def _tick(self) -> None:
-        now = time.monotonic()
-        stop_came = self._supervisor and self._supervisor.stop_requested and self.stopped_at == math.inf
-        if stop_came and self.offers is not None and self.verdict is None:
-            if self._supervisor and self._supervisor.is_orphan:
-                self._abandoned(now)
-            else:
-                self._stop(self.hosts.current)
-        if self.grace_s is None and self.stopped_at == math.inf:
-            failed = self.ranks.failure()
-            if failed:
-                self._fail(printable(f"{self.hosts.current}, {failed[1]}")[:TEXT_LENGTH])
-        if now - self._beat_at >= BEAT_S:
-            self._beat_at = now
-            for link in self._links:
-                link.send(Heartbeat())
-        for link in list(self._links):
-            link.flush()
-            if now - link.heard_at > self.settings.silence_s:
-                self._silent(link)
-        self._advance(now)
+    # Effects.
 
-    def _abandoned(self, now: float) -> None:
-        """This SIGTERM came from the kernel, because process 1 was killed (container/process/guardian.py): no stop
-        for the
-        other hosts, but the loss of this one. What runs here may save all the same."""
-        self._conclude(Outcome(1, f"{self.hosts.current} was lost: its process 1 was killed"))
-        self.stopped_at = now
-        self.ranks.stop()
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send(peer, message):
+                self._connections[peer].send(message)
+            case Identify(peer):
+                self._connections[peer].allow_long_lines()
+            case Close(peer):
+                self._close(peer)
+            case Connect():
+                self._connect()
+            case StartLocal(payloads):
+                self._payloads = payloads
+            case StopLocal():
+                if self._supervisor:
+                    self._supervisor.request_stop()
+                self.ranks.stop()
+            case EndLocal(grace_s):
+                self.grace_s = grace_s
+            case Decide(result):
+                self._result = result
+            case Leave():
+                self._has_left = True
+            case Log(level, text):
+                log.log(level, "%s", text)
 
-    def _silent(self, link: Link) -> None:
-        descriptor = link.socket.fileno()
-        silence = f"nothing was heard from it for {self.settings.silence_s:.0f} s"
-        self._drop(link, descriptor, f"{silence}, so it hangs, or is down, or its network is cut")
+    def _close(self, peer: int) -> None:
+        connection = self._connections.pop(peer)
+        if self._supervisor:
+            self._supervisor.unwatch(connection.socket.fileno())
+        connection.close()
 
-    def _tell(self, message: Message) -> None:
-        for link in list(self._links):
-            link.send(message)
-
-    def _end(self, why: str) -> None:
-        """Has everything on this host end at once."""
-        if self.grace_s is None:
-            log.error("ending, because %s", why.split("\n", 1)[0])
-            self.grace_s = END_GRACE_S
-
-    def _decide(self, verdict: Outcome) -> None:
-        if self.verdict is None:
-            self.verdict = verdict
-            if self.grace_s is None:
-                self.grace_s = END_GRACE_S
-
-    def _stopped(self, host: str) -> None:
-        if self.stopped_at == math.inf:
-            log.info("SIGTERM came to %s: all hosts are to save and end", host)
-            self.stopped_at, self.stopped_by = time.monotonic(), host
-            if self._supervisor:
-                self._supervisor.request_stop()
-            self.ranks.stop()
-
-    def _tell_waiting(self, now: float, missing: str) -> None:
-        if now - self._told_at >= TELL_WAITING_S:
-            self._told_at = now
-            left = self.settings.wait_s - (now - self.began_at)
-            log.info("waiting for %s; %.0f s are left", missing, max(0.0, left))
-
-    def _may_start(self, now: float) -> bool:
-        """Whether this host is ready and knows all names; that it never learns one is a failure."""
-        unknown = sorted(self._names.unknown)
-        if unknown and now - self.began_at > self.settings.wait_s:
-            text = f"{self.hosts.current}: the name {unknown[0]} does not resolve"
-            self._conclude(Outcome(1, f"{text} after {self.settings.wait_s:.0f} s"))
-        return self.offer is not None and not unknown
-
-    def _unresolved(self, host: str) -> str:
-        return f"{host} (its name does not resolve)" if host in self._names.unknown else host
-
-    # What they do each in its own way.
-
-    def _missing(self) -> str:
-        """The hosts that have not joined, for people."""
-        return ""
-
-    def _conclude(self, outcome: Outcome) -> None:
-        """Takes down what became of this host."""
-
-    def _has_parted(self, supervisor: Supervisor) -> bool:
-        return True
-
-    def _hear(self, link: Link, message: Message) -> None:
-        """A message that came. Raises MessageError where such a one may not come now."""
-
-    def _lose(self, link: Link, how: str) -> None:
-        """A host that was lost."""
-
-    def _stop(self, host: str) -> None:
-        """SIGTERM that came to `host`, this one or another."""
-        self._stopped(host)
-        self._tell(Stop(host))
-
-    def _fail(self, text: str) -> None:
-        """A rank that failed here, while its launcher has not noticed yet."""
-        self._end(text)
-        self._tell(Failing(text))
-
-    def _advance(self, now: float) -> None:
-        """What is due at a time, without any message."""
+    def _connect(self) -> None:
+        """At a member: one attempt, of a second at most."""
+        hosts = self._machine.host.hosts
+        with contextlib.suppress(OSError):
+            connected = socket.create_connection((hosts.master, self.settings.ports.coordinator), timeout=1.0)
+            self._open(connected, hosts.master)

@@ -26,6 +26,7 @@ from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
 from byo_container.container.process.run import run
 from byo_container.container.process.stop import STOP_GRACE_S
+from byo_container.training.cluster.root_cause import Failure, root_cause
 
 SCRATCH = "TRAINING_RANKS"
 """The variable that names the folder through which ranks and process 1 speak."""
@@ -57,17 +58,17 @@ class Ranks:
             with contextlib.suppress(OSError):
                 os.kill(int(path.name.removeprefix("pid-")), signal.SIGTERM)
 
-    def failure(self) -> tuple[int, str] | None:
-        """Status and reason of the first that failed; one that failed because another did comes last."""
-        found: list[tuple[int, str]] = []
+    def failure(self) -> Failure | None:
+        """Why ranks failed: of several failures the root cause."""
+        failures = []
         paths: list[Path] = []
-        with contextlib.suppress(OSError):  # no file is left to open the folder: we are asked again soon
-            paths = sorted(self.scratch.glob("failed-*"))
+        with contextlib.suppress(OSError):  # no file is left to open the folder: process 1 asks again soon
+            paths = sorted(self.scratch.glob("failed-*"))  # the earliest first
         for path in paths:
             with contextlib.suppress(OSError, ValueError):
                 status, text = json.loads(path.read_text(encoding="utf-8"))
-                found.append((int(status), str(text)))
-        return min(found, key=lambda failure: is_consequence(failure[1]), default=None)
+                failures.append(Failure(int(status), str(text)))
+        return root_cause(failures)
 
 
 def number_of(environ: Mapping[str, str]) -> str:

@@ -18,8 +18,8 @@ from byo_container.container.failure import REASON_LENGTH
 from byo_container.container.job import read_job
 from byo_container.training import main
 from byo_container.training.artifacts import collect
-from byo_container.training.cluster.members import company_of
-from byo_container.training.cluster.protocol import Outcome
+from byo_container.training.cluster.protocol import HostResult
+from byo_container.training.cluster.session import ClusterSession
 from byo_container.training.processes.rank import Ranks
 from tests.support.tree import Tree, make_tree, write_files
 
@@ -448,12 +448,12 @@ def test_what_goes_wrong_after_a_failure_does_not_take_its_place(
         raise RecursionError("too deep")
 
     job = read_job(ml().paths)
-    company = company_of(job, Ranks(tmp_path), 1)
+    cluster = ClusterSession.of(job, Ranks(tmp_path), 1)
     monkeypatch.setattr(collect, "report", fails)
-    assert main.finish(job, company, Outcome(3, "the real one"), None, {}) == 3
+    assert main.finish(job, cluster, HostResult(3, "the real one"), None, {}) == 3
     assert "RecursionError: too deep" in caplog.text
     with pytest.raises(RecursionError):  # which is the reason then
-        main.finish(job, company, Outcome(0), None, {})
+        main.finish(job, cluster, HostResult(0), None, {})
 
 
 def test_code_that_cannot_be_kept_fails_no_job(

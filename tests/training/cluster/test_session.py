@@ -18,7 +18,7 @@ import pytest
 
 from byo_container.container.failure import JobError, is_consequence
 from byo_container.container.process.tree import descendants
-from byo_container.training.cluster.session import read_settings
+from byo_container.training.cluster.settings import read_settings
 from byo_container.training.processes.rank import WORDS, Ranks
 from tests.support.processes import wait_until
 from tests.support.tree import Tree, make_tree
@@ -130,9 +130,10 @@ def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tm
     process.terminate()
     assert process.wait(10) == 1
     process.stderr.close()
-    status, text = Ranks(tmp_path).failure() or (0, "")
-    assert status == 1
-    assert text.startswith("rank 3: ValueError: torn")
+    failure = Ranks(tmp_path).failure()
+    assert failure
+    assert failure.status == 1
+    assert failure.text.startswith("rank 3: ValueError: torn")
 
 
 def test_a_rank_that_cannot_be_started_says_why(tmp_path: Path) -> None:
@@ -140,9 +141,10 @@ def test_a_rank_that_cannot_be_started_says_why(tmp_path: Path) -> None:
     done = subprocess.run([*WORDS, "/nowhere/train.sh"], env=environ, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "")
     reason = "rank 3: cannot start train.sh (/nowhere/train.sh): [Errno 2] No such file or directory"
-    status, text = Ranks(tmp_path).failure() or (0, "")
-    assert status == 1
-    assert text.startswith(reason)
+    failure = Ranks(tmp_path).failure()
+    assert failure
+    assert failure.status == 1
+    assert failure.text.startswith(reason)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -200,7 +202,7 @@ WORDS_OF_STRANGERS = (
     b"[" * 100_000 + b"\n",
     b"x" * 5_000_000 + b"\n",
     b"GET / HTTP/1.1\r\n\r\n",
-    b'{"kind": "outcome", "status": 1, "text": "x"}\n',
+    b'{"kind": "host_result", "status": 1, "text": "x"}\n',
     b"[]\n{}\n\xff\n",
     b"",
 )
@@ -289,7 +291,12 @@ def test_a_host_that_takes_its_time_for_the_report_is_not_lost(start: Start, tmp
 def test_settings() -> None:
     environ = {"TRAINING_PEERS_PORT": "7000", "TRAINING_PEERS_WAIT": "30", "TRAINING_PEERS_SILENCE": ""}
     settings = read_settings(job(2), 100, environ)
-    assert (settings.ports.coordinator, settings.wait_s, settings.silence_s, settings.stop_grace_s) == (
+    assert (
+        settings.ports.coordinator,
+        settings.join_timeout_s,
+        settings.heartbeat_timeout_s,
+        settings.stop_grace_s,
+    ) == (
         7000,
         30,
         5,

@@ -1,0 +1,42 @@
+"""The state machine of a host that is alone: nobody to talk to, but ranks that fail or are to be stopped."""
+
+from __future__ import annotations
+
+from byo_container.training.cluster.events import (
+    Effect,
+    Event,
+    Leaving,
+    LocalRankFailed,
+    LocalReady,
+    Orphaned,
+    StopRequested,
+)
+from byo_container.training.cluster.host_state import HostState
+
+
+class SingleHost:
+    """The only host of a job."""
+
+    def __init__(self, host: HostState) -> None:
+        self.host = host
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Changes the state by an event at the time `now`; returns what is to be done."""
+        host = self.host
+        match event:
+            case LocalReady(payload):
+                host.start({host.current: payload})
+            case LocalRankFailed(text) if not host.is_stopped:
+                host.end(host.named(text))
+            case StopRequested() if host.may_stop():
+                host.stop(host.current, now)
+            case Orphaned() if host.may_stop():
+                host.stop_orphan(now)
+            case Leaving(result):
+                host.decide(result.status, result.text)
+                host.leave()
+        return host.take_effects()
+
+    def missing(self) -> str:
+        """No host is missing."""
+        return ""
