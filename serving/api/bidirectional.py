@@ -20,7 +20,7 @@ from byo_container.container.handler import Conversation
 from byo_container.container.log import REQUEST_ID
 from byo_container.serving.api.invocations import failed
 from byo_container.serving.api.websocket import CLOSE_S, Received, WebSocket
-from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs import plain_values
 from byo_container.serving.errors import RequestError, error_body
 from byo_container.serving.memory_budget import of_worker
 
@@ -154,4 +154,4 @@ def sendable(value: Any) -> str | bytes:
     """Texts and bytes as they are, other values as JSON."""
     if isinstance(value, str | bytes):
         return value
-    return bytes(value) if isinstance(value, bytearray | memoryview) else media_types.dumps(value).decode()
+    return bytes(value) if isinstance(value, bytearray | memoryview) else plain_values.dumps(value).decode()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from byo_container.serving.api.bidirectional import PATH as WEBSOCKET
-from byo_container.serving.codecs import media_types
-from byo_container.serving.codecs.stream_parts import EVENTS
+from byo_container.serving.codecs import decoding, encoding, media_types
+from byo_container.serving.codecs.media_types import EVENTS
 from byo_container.serving.models.execution_parameters import CONCURRENT, PAYLOAD, STRATEGIES, STRATEGY
 
 JSON = media_types.JSON
@@ -53,7 +53,7 @@ def _json(description: str, schema: str) -> dict[str, Any]:
 
 def _invocation(*parameters: dict[str, Any], statuses: tuple[int, ...] = BODY_ERRORS) -> dict[str, Any]:
     schemas: dict[str, dict[str, Any]] = {JSON: {}, media_types.NPY: BINARY}
-    answers = {**{name: {"schema": schemas.get(name, TEXT)} for name in media_types.ENCODERS}, EVENTS: {"schema": TEXT}}
+    answers = {**{name: {"schema": schemas.get(name, TEXT)} for name in encoding.ENCODERS}, EVENTS: {"schema": TEXT}}
     return {
         "summary": "Predictions for one record, or for one a line.",
         "parameters": [*parameters, *(_header(name, length) for name, length in HEADERS.items())],
@@ -62,7 +62,7 @@ def _invocation(*parameters: dict[str, Any], statuses: tuple[int, ...] = BODY_ER
             "description": "One record in JSON or npy, one a line in the other types. Where the model's handler is "
             "`batched`, a list in JSON (bare, or as `instances` or `inputs` in an object) and the rows of an npy are "
             "a record each.",
-            "content": {name: {"schema": schemas.get(name, TEXT)} for name in media_types.DECODERS},
+            "content": {name: {"schema": schemas.get(name, TEXT)} for name in decoding.DECODERS},
         },
         "responses": {
             "200": {

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response
 
-from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs import decoding, encoding, media_types
 from byo_container.serving.settings import MEGABYTE, Settings
 
 TYPES = {"index.html": "text/html; charset=utf-8", "page.css": "text/css", "page.js": "text/javascript"}
@@ -40,8 +40,8 @@ def page_api(description: Callable[[], dict[str, Any]], settings: Settings, many
         }
         told = {
             "about": description() | limits,
-            "accepts": list(media_types.DECODERS),
-            "answers": [*media_types.ENCODERS, "text/event-stream"],
+            "accepts": list(decoding.DECODERS),
+            "answers": [*encoding.ENCODERS, "text/event-stream"],
             "many": many,
         }
         return Response(orjson.dumps(told), content_type=media_types.JSON)  # in this order

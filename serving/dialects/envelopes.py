@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs import encoding, media_types, plain_values
 from byo_container.serving.errors import RequestError
 
 INSTANCES, INPUTS, PARAMETERS, PREDICTIONS = "instances", "inputs", "parameters", "predictions"
@@ -43,14 +43,14 @@ class Form:
     def encode(self, outputs: list[Any], name: str) -> bytes:
         """The body of an answer in the media type `name`."""
         if self.key and name == media_types.JSON:
-            return media_types.dumps({self.key: outputs})
-        return media_types.encode(outputs, self.many or self.listed, name)
+            return plain_values.dumps({self.key: outputs})
+        return encoding.encode(outputs, self.many or self.listed, name)
 
     def encode_large(self, outputs: list[Any], name: str) -> bytes:
         """The same beside the event loop, which has its turn meanwhile."""
         if self.key and name == media_types.JSON:
-            return media_types.encode_large([{self.key: outputs}], False, name)
-        return media_types.encode_large(outputs, self.many or self.listed, name)
+            return encoding.encode_large([{self.key: outputs}], False, name)
+        return encoding.encode_large(outputs, self.many or self.listed, name)
 
 
 ONE, MANY = Form(many=False), Form(many=True)

@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from byo_container.serving.codecs import media_types, stream_parts
-from byo_container.serving.codecs.stream_parts import EVENTS, is_stream, joined
+from byo_container.serving.codecs.media_types import EVENTS
+from byo_container.serving.codecs.stream_parts import is_stream, joined
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.work import Task
 

@@ -13,9 +13,10 @@ from typing import Any
 from byo_container.container.discovery import HandlerReference
 from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation, InputError
-from byo_container.serving.codecs import media_types, stream_parts
+from byo_container.serving.codecs import decoding, encoding, media_types, negotiation
 from byo_container.serving.codecs.large_answers import is_large
-from byo_container.serving.codecs.stream_parts import EVENTS, is_stream
+from byo_container.serving.codecs.media_types import EVENTS
+from byo_container.serving.codecs.stream_parts import is_stream
 from byo_container.serving.dialects import envelopes
 from byo_container.serving.dialects.envelopes import MANY, ONE, Form
 from byo_container.serving.engine import bisect_failures, streaming
@@ -45,10 +46,10 @@ class HandlerModel:
         self._model_dir = model_dir
         self._default_accept = settings.default_accept
         self._budgets = of_worker(settings.max_payload)
-        if media_types.ALIASES.get(self._default_accept, self._default_accept) not in media_types.ENCODERS:
+        if media_types.ALIASES.get(self._default_accept, self._default_accept) not in encoding.ENCODERS:
             raise JobError(
                 f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}; "
-                f"it must be one of {', '.join(media_types.ENCODERS)}"
+                f"it must be one of {', '.join(encoding.ENCODERS)}"
             )
 
     @property
@@ -81,7 +82,7 @@ class HandlerModel:
 
     def _respond(self, request: Request, engine: Engine, share: Share) -> Reply:
         media = media_types.content_type(request.content_type)
-        answer_type = stream_parts.accepted(request.accept, self._default_accept)
+        answer_type = negotiation.answer_type_or_events(request.accept, self._default_accept)
         run = run_in_thread if len(request.body) > LARGE_BODY else _run_here
         began = time.perf_counter()
         inputs, many = self._decoded(request.body, media, share)
@@ -103,10 +104,10 @@ class HandlerModel:
         """The inputs in a body, and whether its media type holds several records. A large body is decoded beside the
         event loop, after `share` has room for what it becomes."""
         if len(body) <= LARGE_BODY:
-            return media_types.decode(body, media)
-        share.take(run_in_thread(media_types.weigh, body, media))
+            return decoding.decode(body, media)
+        share.take(run_in_thread(decoding.estimated_size, body, media))
         with self._budgets.decoding:
-            return run_in_thread(media_types.decode, body, media)
+            return run_in_thread(decoding.decode, body, media)
 
     def _respond_with_context(
         self, request: Request, inputs: list[Any], work: RequestInputs, form: Form, answer_type: str, engine: Engine

@@ -15,7 +15,8 @@ from typing import Any
 from byo_container.container.handler import InputError
 from byo_container.serving import headers
 from byo_container.serving.codecs import media_types
-from byo_container.serving.codecs.stream_parts import EVENTS, is_stream
+from byo_container.serving.codecs.media_types import EVENTS
+from byo_container.serving.codecs.stream_parts import is_stream
 from byo_container.serving.errors import ModelRefusalError
 from byo_container.serving.models.script.context import CONTENT_TYPE, RequestProcessor
 from byo_container.serving.models.servable import Reply

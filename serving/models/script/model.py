@@ -16,19 +16,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from werkzeug.http import parse_accept_header
-
 from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation
 from byo_container.container.log import log
-from byo_container.serving.codecs import media_types
-from byo_container.serving.codecs.stream_parts import EVENTS
+from byo_container.serving.codecs import decoding, encoding, media_types, negotiation
+from byo_container.serving.codecs.media_types import EVENTS
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.streaming import Stream
 from byo_container.serving.engine.work import Work
-from byo_container.serving.errors import RequestError
-from byo_container.serving.headers import MEDIA_TYPE
 from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models.script import stand_ins
 from byo_container.serving.models.script.answers import Parts, answer, refused
@@ -110,12 +106,12 @@ class ScriptModel:
     def _check_default_accept(self) -> None:
         """Raises JobError where every request that names no type would be refused."""
         if not self._encodes_itself and media_types.ALIASES.get(self._default_accept, self._default_accept) not in (
-            media_types.ENCODERS
+            encoding.ENCODERS
         ):
             raise JobError(
                 f"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is {self._default_accept!r}, which only an output_fn in "
                 f"{self._path or 'an inference.py'} can write; without one it must be one of "
-                f"{', '.join(media_types.ENCODERS)}"
+                f"{', '.join(encoding.ENCODERS)}"
             )
 
     def respond(self, request: Request, engine: Engine) -> Reply:
@@ -178,7 +174,7 @@ class ScriptModel:
             return request.body, sent
         media = media_types.content_type(sent)
         if sent in TEXT_TYPES:
-            return media_types.decode_text(request.body, media), sent
+            return decoding.decode_text(request.body, media), sent
         return self._binary(request.body), sent
 
     def _wanted(self, accept: str) -> str:
@@ -186,7 +182,7 @@ class ScriptModel:
         that our default can write."""
         if not self._encodes_itself:
             return self._defaults.answer_type(accept, self._default_accept)
-        return favourite(accept) or self._default_accept
+        return negotiation.favorite(accept) or self._default_accept
 
 
 class Steps(Iterator[Any]):
@@ -214,21 +210,6 @@ class Steps(Iterator[Any]):
 
     def close(self) -> None:
         getattr(self._parts, "close", _nothing)()
-
-
-@lru_cache(maxsize=256)
-def favourite(accept: str) -> str:
-    """The media type that a client likes best, as it wrote it, without its weight; empty where anything will do.
-    Raises RequestError 406 for what is no media type: it would become the answer's."""
-    if not accept.strip(" ,"):
-        return ""
-    if not MEDIA_TYPE.fullmatch(accept):
-        raise RequestError(406, f"Accept is {accept!r}; it must name media types, such as {media_types.JSON}")
-    best = accept.strip()
-    if "," in accept or "q=" in accept.lower():
-        ranked = [pair for pair in parse_accept_header(accept) if pair[1] > 0]
-        best = max(ranked, key=lambda pair: pair[1], default=(accept, 0))[0]
-    return "" if best in ("*/*", "*") else best
 
 
 def flask_request(request: Request) -> AbstractContextManager[Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from byo_container.serving.codecs import large_answers, media_types, plain_values
+from byo_container.serving.codecs import encoding, large_answers, plain_values
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
 from byo_container.serving.errors import RequestError
 
@@ -94,17 +94,15 @@ TENTHS = np.full((20_000, 4), 0.1, np.float32)
 def test_parts_make_the_same_json(value: Any) -> None:
     assert large_answers.dumps(value) == plain_values.dumps(value)
     for many in (False, True):
-        assert media_types.encode_large([value], many, JSON) == media_types.encode([value], many, JSON)
-    assert media_types.encode_large([value, value], True, JSON_LINES) == media_types.encode(
-        [value, value], True, JSON_LINES
-    )
+        assert encoding.encode_large([value], many, JSON) == encoding.encode([value], many, JSON)
+    assert encoding.encode_large([value, value], True, JSON_LINES) == encoding.encode([value, value], True, JSON_LINES)
 
 
 @pytest.mark.parametrize("name", [CSV, TEXT, NPY])
 def test_other_types_are_written_as_ever(name: str) -> None:
-    assert media_types.encode_large([TENTHS], False, name) == media_types.encode([TENTHS], False, name)
+    assert encoding.encode_large([TENTHS], False, name) == encoding.encode([TENTHS], False, name)
     if name == NPY:
-        assert np.load(io.BytesIO(media_types.encode_large([TENTHS], False, name))).shape == (20_000, 4)
+        assert np.load(io.BytesIO(encoding.encode_large([TENTHS], False, name))).shape == (20_000, 4)
 
 
 def test_a_large_value_is_written_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from byo_container.serving.codecs import charsets, media_types
+from byo_container.serving.codecs import charsets, decoding, encoding, media_types, negotiation
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT, MediaType
 from byo_container.serving.errors import RequestError
 
@@ -31,13 +31,13 @@ VALUES = st.recursive(
 
 
 def round_trip(outputs: list[Any], many: bool, name: str) -> list[Any]:
-    body = media_types.encode(outputs, many, name)
-    return media_types.decode(body, MediaType(name))[0]
+    body = encoding.encode(outputs, many, name)
+    return decoding.decode(body, MediaType(name))[0]
 
 
 def refusal(body: bytes, header: str) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        media_types.decode(body, media_types.content_type(header))
+        decoding.decode(body, media_types.content_type(header))
     return caught.value
 
 
@@ -59,10 +59,10 @@ def test_csv_round_trip(rows: list[list[str]]) -> None:
 
 @given(st.lists(LINES, min_size=1, max_size=5))
 def test_text_round_trip(lines: list[str]) -> None:
-    body = media_types.encode(lines, True, TEXT)
+    body = encoding.encode(lines, True, TEXT)
     assert body == "".join(line + "\n" for line in lines).encode()
     if not body.startswith(b"\xef\xbb\xbf"):  # a byte order mark is not part of the text
-        assert media_types.decode(body, MediaType(TEXT))[0] == lines
+        assert decoding.decode(body, MediaType(TEXT))[0] == lines
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=5))
@@ -77,7 +77,7 @@ def test_csv_is_read_as_pythons_csv_module_writes_it(rows: list[list[str]]) -> N
     csv.writer(stream).writerows(rows)
     text = stream.getvalue()
     if not text.startswith("\ufeff"):
-        assert media_types.decode(text.encode(), MediaType(CSV))[0] == rows
+        assert decoding.decode(text.encode(), MediaType(CSV))[0] == rows
 
 
 CHARSETS = ["utf-8", "latin-1", "utf-16", "utf-7", "idna", "undefined", "unicode_escape", "rot13", "zip", "\0", "no"]
@@ -89,7 +89,7 @@ CHARSETS = ["utf-8", "latin-1", "utf-16", "utf-7", "idna", "undefined", "unicode
 @given(body=st.binary(max_size=200), charset=st.sampled_from(CHARSETS))
 def test_any_bytes_are_read_or_refused(name: str, prefix: bytes, body: bytes, charset: str) -> None:
     with contextlib.suppress(RequestError):
-        inputs, many = media_types.decode(prefix + body, MediaType(name, charset))
+        inputs, many = decoding.decode(prefix + body, MediaType(name, charset))
         assert inputs
         assert many == (name in (JSON_LINES, CSV, TEXT))
 
@@ -98,7 +98,7 @@ def test_any_bytes_are_read_or_refused(name: str, prefix: bytes, body: bytes, ch
 def test_any_header_is_read_or_refused(header: str) -> None:
     media_types.content_type(header)
     with contextlib.suppress(RequestError):
-        assert media_types.accepted(header, JSON) in media_types.ENCODERS
+        assert negotiation.answer_type(header, JSON) in encoding.ENCODERS
 
 
 def npy_header(text: str) -> bytes:
@@ -183,7 +183,7 @@ USUAL_NAMES += ["Shift_JIS", "GB18030", "Big5", "EUC-JP", "euc-kr", "KOI8-R", "l
 
 @pytest.mark.parametrize("charset", USUAL_NAMES)
 def test_charsets_go_by_their_usual_names(charset: str) -> None:
-    assert media_types.decode("1,2".encode(charset), media_types.content_type(f"{CSV}; charset={charset}"))[0] == [
+    assert decoding.decode("1,2".encode(charset), media_types.content_type(f"{CSV}; charset={charset}"))[0] == [
         ["1", "2"]
     ]
 
@@ -197,7 +197,7 @@ def test_a_charset_has_no_half_surrogates_and_no_quadratic_time(charset: str) ->
                 assert not any("\ud800" <= character <= "\udfff" for character in text)
     began = time.process_time()
     with contextlib.suppress(RequestError):
-        media_types.decode_text(b"a-9b" * (MEGABYTE // 4), MediaType(TEXT, charset))
+        decoding.decode_text(b"a-9b" * (MEGABYTE // 4), MediaType(TEXT, charset))
     assert time.process_time() - began < 5  # punycode takes a minute
 
 
@@ -238,17 +238,17 @@ def test_a_body_that_would_become_too_much_is_refused(body: bytes, name: str, wo
     ],
 )
 def test_what_an_honest_client_may_send_at_once_is_read(body: bytes, name: str) -> None:
-    assert media_types.weigh(body, MediaType(name)) > len(body)
+    assert decoding.estimated_size(body, MediaType(name)) > len(body)
 
 
 def test_an_estimate_is_no_less_than_what_python_takes() -> None:
     for item in (b"[]", b'{"a":1}', b"1.5", b'"ab"', '"日本"'.encode(), b"[1]", b'{"a":{"b":[1.5,"c"]}}'):
         body = b"[" + b",".join([item] * 20_000) + b"]"
         tracemalloc.start()
-        values = media_types.decode(body, MediaType(JSON))
+        values = decoding.decode(body, MediaType(JSON))
         taken, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert taken <= media_types.weigh(body, MediaType(JSON)) <= 20 * taken, item
+        assert taken <= decoding.estimated_size(body, MediaType(JSON)) <= 20 * taken, item
         del values
 
 
@@ -281,7 +281,7 @@ def test_content_type_takes_parameters_and_other_names(header: str, expected: Me
     ],
 )
 def test_bodies_that_are_read(body: bytes, header: str, expected: list[Any]) -> None:
-    assert media_types.decode(body, media_types.content_type(header))[0] == expected
+    assert decoding.decode(body, media_types.content_type(header))[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -305,19 +305,19 @@ def test_bodies_that_are_read(body: bytes, header: str, expected: list[Any]) -> 
     ],
 )
 def test_accept_is_negotiated(header: str, expected: str) -> None:
-    assert media_types.accepted(header, JSON) == expected
+    assert negotiation.answer_type(header, JSON) == expected
 
 
 @pytest.mark.parametrize("header", ["image/png", "image/*", "text/csv;q=0", "*/*;q=0", "nonsense"])
 def test_an_answer_that_nobody_can_write_is_406(header: str) -> None:
     with pytest.raises(RequestError, match="Accept one of application/json") as caught:
-        media_types.accepted(header, JSON)
+        negotiation.answer_type(header, JSON)
     assert caught.value.status == 406
 
 
 def test_any_type_means_the_default_one() -> None:
-    assert media_types.accepted("*/*", "text/csv") == CSV
-    assert media_types.accepted("", "application/x-ndjson") == JSON_LINES
+    assert negotiation.answer_type("*/*", "text/csv") == CSV
+    assert negotiation.answer_type("", "application/x-ndjson") == JSON_LINES
 
 
 @pytest.mark.parametrize(
@@ -332,12 +332,12 @@ def test_any_type_means_the_default_one() -> None:
     ],
 )
 def test_numpy_and_sets_become_json(output: Any, expected: Any) -> None:
-    assert json.loads(media_types.encode([output], False, JSON)) == expected
+    assert json.loads(encoding.encode([output], False, JSON)) == expected
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan"), np.array(math.nan)])
 def test_what_json_has_no_number_for_is_null(value: Any) -> None:
-    assert media_types.encode([[value]], False, JSON) == b"[null]"
+    assert encoding.encode([[value]], False, JSON) == b"[null]"
 
 
 @pytest.mark.parametrize("name", [JSON, JSON_LINES, CSV, TEXT])
@@ -355,12 +355,12 @@ def test_what_json_has_no_number_for_is_null(value: Any) -> None:
 )
 def test_what_cannot_be_written_is_the_models_fault_in_words(value: Any, words: str, name: str) -> None:
     with pytest.raises(TypeError, match=words):
-        media_types.encode([value], False, name)
+        encoding.encode([value], False, name)
 
 
 def test_json_knows_no_complex_numbers() -> None:
     with pytest.raises(TypeError, match="of type complex"):
-        media_types.encode([1j], False, JSON)
+        encoding.encode([1j], False, JSON)
 
 
 @pytest.mark.parametrize(
@@ -378,15 +378,15 @@ def test_json_knows_no_complex_numbers() -> None:
     ],
 )
 def test_answers_in_lines(outputs: list[Any], many: bool, name: str, expected: bytes) -> None:
-    assert media_types.encode(outputs, many, name) == expected
+    assert encoding.encode(outputs, many, name) == expected
 
 
 def test_a_long_array_is_written_to_csv_in_full() -> None:
-    (row,) = csv.reader(io.StringIO(media_types.encode([{"all": np.arange(2000)}], True, CSV).decode()))
+    (row,) = csv.reader(io.StringIO(encoding.encode([{"all": np.arange(2000)}], True, CSV).decode()))
     assert json.loads(row[0]) == list(range(2000))
 
 
 def test_predictions_that_are_no_array_are_never_pickled() -> None:
     with pytest.raises(RequestError, match="Accept application/json") as caught:
-        media_types.encode([{"a": 1}], False, NPY)
+        encoding.encode([{"a": 1}], False, NPY)
     assert caught.value.status == 406

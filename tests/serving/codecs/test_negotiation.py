@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from byo_container.serving.codecs import media_types, stream_parts
+from byo_container.serving.codecs import media_types, negotiation
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
 from byo_container.serving.errors import RequestError
 
@@ -39,10 +39,11 @@ from byo_container.serving.errors import RequestError
         ("*", JSON),
         ("", JSON),
         ("*;q=0.5, application/x-ndjson;q=0.6", JSON_LINES),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", JSON),  # Java's HttpURLConnection
     ],
 )
 def test_the_best_type_is_answered(header: str, expected: str) -> None:
-    assert stream_parts.accepted(header, JSON) == expected
+    assert negotiation.answer_type_or_events(header, JSON) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,27 +55,27 @@ def test_the_best_type_is_answered(header: str, expected: str) -> None:
     ],
 )
 def test_the_default_is_sent_among_types_that_are_liked_alike(header: str, expected: str) -> None:
-    assert media_types.accepted(header, NPY) == expected
+    assert negotiation.answer_type(header, NPY) == expected
 
 
 @pytest.mark.parametrize("header", ["application/json;q=0, */*;q=0", "text/csv;q=0", "*;q=0", "image/*", "a" * 9000])
 def test_a_client_that_takes_nothing_of_ours_is_told(header: str) -> None:
     with pytest.raises(RequestError, match="Accept one of application/json") as caught:
-        media_types.accepted(header, JSON)
+        negotiation.answer_type(header, JSON)
     assert caught.value.status == 406
     assert len(caught.value.message) < 300
 
 
 def test_server_sent_events_are_for_who_takes_nothing_else() -> None:
-    assert stream_parts.accepted("text/event-stream", JSON) == stream_parts.EVENTS
-    assert stream_parts.accepted("application/json, text/event-stream", JSON) == JSON
+    assert negotiation.answer_type_or_events("text/event-stream", JSON) == media_types.EVENTS
+    assert negotiation.answer_type_or_events("application/json, text/event-stream", JSON) == JSON
     with pytest.raises(RequestError):
-        stream_parts.accepted("text/event-stream;q=0", JSON)
+        negotiation.answer_type_or_events("text/event-stream;q=0", JSON)
 
 
 def test_preferences_are_by_quality_then_by_name_then_by_place() -> None:
-    assert media_types.preferences("*/*, a/b;q=0.5, c/*, d/e, f/g;q=0") == ["d/e", "c/*", "*/*", "a/b"]
-    assert media_types.preferences(" , ") == ["*/*"]
+    assert negotiation.preferences("*/*, a/b;q=0.5, c/*, d/e, f/g;q=0") == ["d/e", "c/*", "*/*", "a/b"]
+    assert negotiation.preferences(" , ") == ["*/*"]
 
 
 @pytest.mark.parametrize(
@@ -90,11 +91,11 @@ def test_preferences_are_by_quality_then_by_name_then_by_place() -> None:
     ],
 )
 def test_a_header_of_a_hostile_length_costs_little_and_is_not_kept(header: str) -> None:
-    kept = media_types._accepted.cache_info().currsize
+    kept = negotiation._answer_type.cache_info().currsize
     began = time.process_time()
     for _ in range(20):
-        media_types.preferences(header)
+        negotiation.preferences(header)
         with suppress(RequestError):
-            media_types.accepted(header, JSON)
+            negotiation.answer_type(header, JSON)
     assert (time.process_time() - began) / 20 < 0.02  # some tenths of a millisecond, with room for a busy machine
-    assert media_types._accepted.cache_info().currsize == kept
+    assert negotiation._answer_type.cache_info().currsize == kept

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from byo_container.serving.codecs import media_types, plain_values
+from byo_container.serving.codecs import encoding, plain_values
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
 from byo_container.serving.errors import RequestError
 
@@ -80,7 +80,7 @@ class Tensor:
 
 
 def written(output: Any, name: str, many: bool = False) -> str:
-    return media_types.encode(output if many else [output], many, name).decode()
+    return encoding.encode(output if many else [output], many, name).decode()
 
 
 FRAME = Frame((1, 0.5), (2, None))
@@ -157,7 +157,7 @@ def test_what_is_nested_too_deep_is_told(big: list[int]) -> None:
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(RequestError, match="nested deeper"):
-        media_types.encode([deep], False, JSON)
+        encoding.encode([deep], False, JSON)
     while deep:  # by hand: the interpreter's own way down is as deep
         deep = deep[0] if isinstance(deep, list) else None
 
@@ -211,10 +211,10 @@ def test_rows_of_csv(output: Any, expected: str) -> None:
 def test_arrays(outputs: list[Any], expected: Any) -> None:
     if expected is None:
         with pytest.raises(RequestError, match="no array of numbers; Accept application/json") as caught:
-            media_types.encode(outputs, True, NPY)
+            encoding.encode(outputs, True, NPY)
         assert caught.value.status == 406
     else:
-        assert np.load(io.BytesIO(media_types.encode(outputs, True, NPY))).tolist() == expected
+        assert np.load(io.BytesIO(encoding.encode(outputs, True, NPY))).tolist() == expected
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "bool"])
@@ -227,7 +227,7 @@ def test_tensors_of_pytorch(dtype: str) -> None:
     assert written(tensor, CSV) == f"{one},{zero}\n{one},{one}\n"
     assert written(tensor, TEXT) == f"{one} {zero}\n{one} {one}\n"
     assert json.loads(written(tensor, JSON)) == [[1, 0], [1, 1]]
-    assert np.load(io.BytesIO(media_types.encode(list(tensor), True, NPY))).tolist() == [[1, 0], [1, 1]]
+    assert np.load(io.BytesIO(encoding.encode(list(tensor), True, NPY))).tolist() == [[1, 0], [1, 1]]
     assert json.loads(written({"score": tensor[0, 0]}, JSON)) == {"score": 1}
 
 
@@ -242,7 +242,7 @@ def test_frames_of_pandas() -> None:
     assert written(frame["a"], JSON) == "[1,2]"
     assert written(frame["a"], CSV) == "1\n2\n"
     assert written(pandas.array([1, None], "Int64"), JSON) == "[1,null]"
-    assert np.load(io.BytesIO(media_types.encode([frame[["a"]]], False, NPY))).tolist() == [[1], [2]]
+    assert np.load(io.BytesIO(encoding.encode([frame[["a"]]], False, NPY))).tolist() == [[1], [2]]
 
 
 def test_plain_values_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:

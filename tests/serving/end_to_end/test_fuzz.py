@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from byo_container.serving.codecs import media_types, stream_parts
+from byo_container.serving.codecs import decoding, encoding, media_types, negotiation, stream_parts
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
 from byo_container.serving.dialects import envelopes
 from byo_container.serving.errors import RequestError
@@ -105,7 +105,7 @@ def outcome(act: Callable[[], Any]) -> Any:
 
 def decoded(body: bytes, header: str) -> tuple[list[Any], bool] | None:
     """None for what is refused, as only a client's mistake may be."""
-    found = outcome(lambda: media_types.decode(body, media_types.content_type(header)))
+    found = outcome(lambda: decoding.decode(body, media_types.content_type(header)))
     if isinstance(found, RequestError):
         assert found.status in (400, 413, 415), found
         assert "\n" not in found.message
@@ -123,7 +123,7 @@ def test_bodies_are_read_or_refused(name: str, data: st.DataObject) -> None:
     if found is None:
         return
     values, many = found
-    assert many == (name in media_types.LINE_TYPES)
+    assert many == (name in decoding.LINE_TYPES)
     assert values
     assert many or len(values) == 1
 
@@ -137,10 +137,10 @@ def test_what_was_read_can_be_written_in_order_and_number(name: str, data: st.Da
     if found is None:
         return
     values, _ = found
-    again, _ = media_types.decode(media_types.encode(values, True, JSON_LINES), media_types.content_type(JSON_LINES))
+    again, _ = decoding.decode(encoding.encode(values, True, JSON_LINES), media_types.content_type(JSON_LINES))
     assert again == values
     for other in (CSV, TEXT):
-        lines = media_types.encode(values, True, other)
+        lines = encoding.encode(values, True, other)
         assert other == CSV or lines.count(b"\n") == len(values)
 
 
@@ -150,9 +150,9 @@ def test_arrays_are_written_in_every_form_or_it_is_told(data: st.DataObject) -> 
     found = decoded(data.draw(broken_bodies(SEEDS[NPY])), NPY)
     if found is None:
         return
-    for name in media_types.ENCODERS:
+    for name in encoding.ENCODERS:
         with suppress(TypeError):  # complex numbers, say: a prediction that JSON does not know is the model's fault
-            written = outcome(partial(media_types.encode, found[0], False, name))
+            written = outcome(partial(encoding.encode, found[0], False, name))
             assert isinstance(written, bytes) or written.status == 406
 
 
@@ -163,8 +163,8 @@ def test_arrays_are_written_in_every_form_or_it_is_told(data: st.DataObject) -> 
 )
 def test_headers_are_understood_or_refused(header: str) -> None:
     media_types.content_type(header)
-    found = outcome(lambda: stream_parts.accepted(header, JSON))
-    assert found in (*media_types.ENCODERS, stream_parts.EVENTS) or found.status == 406
+    found = outcome(lambda: negotiation.answer_type_or_events(header, JSON))
+    assert found in (*encoding.ENCODERS, media_types.EVENTS) or found.status == 406
     decoded(b"[1]", header)
 
 
@@ -208,7 +208,7 @@ def test_outputs_are_written_or_refused_in_words(outputs: list[Any], many: bool,
     """Bytes, say, are the model's fault. What is written is what the name says: JSON and UTF-8 without exceptions."""
     body, refused = b"null", ""
     try:
-        body = media_types.encode(outputs, many, name)
+        body = encoding.encode(outputs, many, name)
     except (TypeError, RequestError) as error:
         refused = str(error)
     assert not refused or any(words in refused for words in ("cannot be written", "no form in", "no array"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from byo_container.serving.codecs import stream_parts
+from byo_container.serving.codecs import negotiation
 
 
 def as_it_is(model: Any) -> Any:
@@ -36,7 +36,7 @@ class Defaults:
     binary: type[bytes] | type[bytearray] = bytearray
     """What a script's own input_fn gets for a body that is no text: bytes in the containers that are Flask
     applications, a bytearray in those that stand on multi-model-server."""
-    answer_type: Callable[[str, str], str] = stream_parts.accepted
+    answer_type: Callable[[str, str], str] = negotiation.answer_type_or_events
     """(accept, default) -> the media type that output_fn is asked for. Raises RequestError 406."""
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from byo_container.serving.codecs import media_types, stream_parts
-from byo_container.serving.codecs.stream_parts import EVENTS, is_stream
+from byo_container.serving.codecs import encoding, media_types, negotiation
+from byo_container.serving.codecs.media_types import EVENTS
+from byo_container.serving.codecs.stream_parts import is_stream
 
 
 def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
     """The prediction in the media type that the client asked for. One that is yielded comes as its parts are."""
-    name = stream_parts.accepted(accept, media_types.JSON)
+    name = negotiation.answer_type_or_events(accept, media_types.JSON)
     if is_stream(prediction) or name == EVENTS:
         return prediction if is_stream(prediction) else iter([prediction]), EVENTS if name == EVENTS else ""
-    return media_types.encode([as_array(prediction)], False, name), name
+    return encoding.encode([as_array(prediction)], False, name), name
 
 
 def as_array(prediction: Any) -> Any:

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from byo_container.serving.codecs import decoded_size, media_types
+from byo_container.serving.codecs import decoded_size, decoding, media_types
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
 
@@ -54,7 +54,7 @@ def read(readers: Mapping[str, Reader], data: Data, content_type: str) -> Any:
 
 
 def text_of(data: Data, media: MediaType) -> str:
-    return data if isinstance(data, str) else media_types.decode_text(bytes(data), media)
+    return data if isinstance(data, str) else decoding.decode_text(bytes(data), media)
 
 
 def bytes_of(data: Data) -> bytes:
@@ -107,7 +107,7 @@ def _may_be_inexact(array: Any, data: Data) -> bool:
 
 
 def _json(data: Data, media: MediaType) -> Any:
-    return media_types.decode(bytes_of(data), UTF8_JSON if isinstance(data, str) else media)[0][0]
+    return decoding.decode(bytes_of(data), UTF8_JSON if isinstance(data, str) else media)[0][0]
 
 
 def _json_exactly(data: Data, media: MediaType) -> Any:
@@ -158,12 +158,12 @@ def delimiter_of(text: str) -> str:
 
 
 def npy_array(data: Data, media: MediaType) -> Any:
-    return media_types.decode(bytes_of(data), media)[0][0]
+    return decoding.decode(bytes_of(data), media)[0][0]
 
 
 def records(data: Data, media: MediaType) -> Any:
     """The array of what the lines of a body hold: JSON lines, texts."""
-    return _array_of(media_types.decode(bytes_of(data), media)[0], data)
+    return _array_of(decoding.decode(bytes_of(data), media)[0], data)
 
 
 def sparse_matrix(data: Data, media: MediaType) -> Any:

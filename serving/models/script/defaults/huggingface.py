@@ -18,7 +18,7 @@ from typing import Any
 
 from byo_container.container.failure import JobError
 from byo_container.container.files.json_object import read_object
-from byo_container.serving.codecs import media_types, stream_parts
+from byo_container.serving.codecs import decoding, media_types, negotiation, plain_values, stream_parts
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import encoding, formats
@@ -94,7 +94,7 @@ READERS: dict[str, formats.Reader] = {
     media_types.JSON: formats.json_value,
     media_types.CSV: _csv,
     media_types.NPY: formats.npy_array,
-    media_types.JSON_LINES: lambda data, media: {"inputs": media_types.decode(formats.bytes_of(data), media)[0]},
+    media_types.JSON_LINES: lambda data, media: {"inputs": decoding.decode(formats.bytes_of(data), media)[0]},
     media_types.TEXT: lambda data, media: {"inputs": formats.text_of(data, media)},
     formats.OCTETS: lambda data, media: {"inputs": formats.bytes_of(data)},
     "image/*": lambda data, media: {"inputs": formats.image(data, media)},
@@ -125,7 +125,7 @@ def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
     if name in IMAGES:
         return _image_bytes(prediction, name), name
     if name == media_types.JSON and not stream_parts.is_stream(prediction):
-        return media_types.dumps(_with_images(prediction) if "PIL.Image" in sys.modules else prediction), name
+        return plain_values.dumps(_with_images(prediction) if "PIL.Image" in sys.modules else prediction), name
     if name == media_types.CSV and (table := _table(prediction)):
         return table, name
     return encoding.output_fn(prediction, name, context)
@@ -133,9 +133,9 @@ def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
 
 def answer_type(accept: str, default: str) -> str:
     try:
-        return stream_parts.accepted(accept, default)
+        return negotiation.answer_type_or_events(accept, default)
     except RequestError:
-        found = next((name for name in media_types.preferences(accept) if name in IMAGES or name == "image/*"), "")
+        found = next((name for name in negotiation.preferences(accept) if name in IMAGES or name == "image/*"), "")
         if not found:
             raise
         return found if found in IMAGES else PNG

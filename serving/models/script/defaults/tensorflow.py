@@ -16,7 +16,7 @@ from typing import Any
 
 from byo_container.container.failure import JobError
 from byo_container.container.model_files import find_saved_model
-from byo_container.serving.codecs import media_types
+from byo_container.serving.codecs import decoding, media_types, negotiation
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import encoding, formats
@@ -109,13 +109,13 @@ def _of_value(value: Any) -> Payload:
 
 def _of_lines(data: formats.Data, media: MediaType) -> Payload:
     """An instance on each line; a line alone is a value like any other in JSON."""
-    values = media_types.decode(formats.bytes_of(data), MediaType(media_types.JSON_LINES, media.charset))[0]
+    values = decoding.decode(formats.bytes_of(data), MediaType(media_types.JSON_LINES, media.charset))[0]
     return Payload(values) if len(values) > 1 else _of_value(values[0])
 
 
 def _of_csv(data: formats.Data, media: MediaType) -> Payload:
     """A list of cells for each row, all of them texts."""
-    rows = media_types.decode(formats.bytes_of(data), media)[0]
+    rows = decoding.decode(formats.bytes_of(data), media)[0]
     return Payload([row if isinstance(row, list) else [row] for row in rows], bare=True)
 
 
@@ -307,7 +307,7 @@ def rows_of(outputs: Mapping[str, Any]) -> Any:
 
 def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
     """TensorFlow Serving's answer in JSON, also as a line of it; in types that have no objects, what it holds."""
-    bare = media_types.accepted(accept, media_types.JSON) not in (media_types.JSON, media_types.JSON_LINES)
+    bare = negotiation.answer_type(accept, media_types.JSON) not in (media_types.JSON, media_types.JSON_LINES)
     if bare and isinstance(prediction, dict) and len(prediction) == 1:
         (prediction,) = prediction.values()
     return encoding.output_fn(prediction, accept, context)

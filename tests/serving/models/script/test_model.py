@@ -17,9 +17,10 @@ import pytest
 
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
+from byo_container.serving.codecs.negotiation import favorite
 from byo_container.serving.errors import ModelRefusalError, RequestError
 from byo_container.serving.headers import cgi_name, look_up
-from byo_container.serving.models.script.model import ScriptModel, favourite
+from byo_container.serving.models.script.model import ScriptModel
 from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
 from tests.serving.support.engine import engine_for
@@ -161,8 +162,8 @@ def test_a_content_type_without_its_hyphen(load: Any) -> None:
         ("a/b;q=0", "a/b;q=0"),
     ],
 )
-def test_the_clients_favourite(accept: str, expected: str) -> None:
-    assert favourite(accept) == expected
+def test_favorite_is_the_media_type_of_the_best_quality(accept: str, expected: str) -> None:
+    assert favorite(accept) == expected
 
 
 def test_an_accept_that_no_answer_could_carry(load: Any) -> None:
@@ -182,7 +183,7 @@ def test_media_types_keep_the_clients_own_name(load: Any, name: str) -> None:
     ("accept", "expected"),
     [("", "text/csv"), ("*/*", "text/csv"), ("image/png", "image/png"), ("text/plain;q=0.1, image/png", "image/png")],
 )
-def test_output_fn_is_asked_for_the_clients_favourite(load: Any, accept: str, expected: str) -> None:
+def test_output_fn_is_asked_for_the_favorite_media_type(load: Any, accept: str, expected: str) -> None:
     assert answer(load(WITHOUT_CONTEXT, default_accept="text/csv"), b"1", "", accept).content_type == expected
 
 
