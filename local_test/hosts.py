@@ -1,16 +1,18 @@
-"""What is to be run for a training job on N hosts of one machine, as data: each host's /opt/ml, its command line and
-what it shares with the others. TEST_DIR is the template; local_test/places.py says where the hosts are.
+"""Describes a training job on N hosts of one machine as data: each host's /opt/ml, its command line and the folders
+that it shares with the others. TEST_DIR is the template; local_test/backends.py says how the hosts are made.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from byo_container.container.process.child import Child, Command
 
 CONFIG = Path("input/config")
 DATA = Path("input/data")
@@ -19,13 +21,13 @@ MODEL = Path("model")
 OUTPUT = Path("output")
 FAILURE = OUTPUT / "failure"
 RESOURCES = CONFIG / "resourceconfig.json"
-# Folders of TEST_DIR that are no part of what hosts find in /opt/ml, or that each has of its own.
-OURS = ("input", "model", "model.old", "output", "hosts", "uploaded")
+# Folders of TEST_DIR that hosts do not find in /opt/ml, or of which each host has its own.
+NOT_SHARED = ("input", "model", "model.old", "output", "hosts", "uploaded")
 
 
 @dataclass(frozen=True)
 class Share:
-    """A folder that all hosts see at the same place, `target`, below /opt/ml."""
+    """A folder that all hosts find at the same place `target` below /opt/ml."""
 
     source: Path
     target: Path
@@ -33,19 +35,9 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Command:
-    """A host's process 1; `env` is added to our own environment, `container` is what docker calls it, `orphaned` the
-    signal that it gets where we are killed."""
-
-    argv: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict)
-    container: str | None = None
-    orphaned: signal.Signals = signal.SIGTERM
-
-
-@dataclass(frozen=True)
 class Host:
-    """One host: `root` is its /opt/ml, `resources` its resourceconfig.json (None: the one that lies there)."""
+    """One host: `root` is its /opt/ml, `command` its process 1, `resources` its resourceconfig.json (None: the file
+    that is there already)."""
 
     name: str
     root: Path
@@ -54,19 +46,30 @@ class Host:
     shares: tuple[Share, ...] = ()
 
 
-class Place(Protocol):
-    """Where hosts are: how they are called, what leads from one to the other, and what starts `train` there."""
+class Backend(Protocol):
+    """How hosts are made."""
 
     interface: str
+    """The network interface that leads from one host to the others."""
+    by_links: bool
+    """Whether shared folders are links in each host's root, or else are mounted there."""
 
-    def names(self) -> list[str]: ...
+    def names(self) -> list[str]:
+        """What the hosts are called, also by each other."""
 
-    def command(self, number: int, root: Path, shares: Sequence[Share]) -> Command: ...
+    def command(self, number: int, root: Path, shares: Sequence[Share]) -> Command:
+        """What starts `train` on host `number`, counted from 1."""
+
+    def up(self) -> AbstractContextManager[None]:
+        """Makes the hosts, and removes them at the end. Raises RuntimeError."""
+
+    def terminate(self, child: Child) -> bool:
+        """Sends SIGTERM to the process 1 of the host that `child` runs. Returns whether that could handle it."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """What TEST_DIR holds for all hosts."""
+    """The content of TEST_DIR, from which the hosts are made."""
 
     root: Path
     resources: Mapping[str, Any]
@@ -83,27 +86,27 @@ class Template:
         if not isinstance(resources, dict):
             raise ValueError(f"{path} should hold a JSON object, and holds {type(resources).__name__}")
         shares = [Share((root / DATA).resolve(), DATA, read_only=True)] if (root / DATA).is_dir() else []
-        others = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name not in OURS]
+        others = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name not in NOT_SHARED]
         shares += [Share(path.resolve(), Path(path.name)) for path in others]
         return cls(root, resources, tuple(shares))
 
 
-def describe(template: Template, place: Place) -> list[Host]:
-    """The hosts. One alone works in TEST_DIR itself, each of several in a folder of its own."""
-    names = place.names()
+def describe_hosts(template: Template, backend: Backend) -> list[Host]:
+    """The hosts. A single one works in TEST_DIR itself, each of several in a folder of its own."""
+    names = backend.names()
     if len(names) == 1:
-        return [Host(names[0], template.root, place.command(1, template.root, ()))]
+        return [Host(names[0], template.root, backend.command(1, template.root, ()))]
     hosts = []
     for number, name in enumerate(names, 1):
         root = template.root / "hosts" / name
-        command = place.command(number, root, template.shares)
-        hosts.append(Host(name, root, command, resources_of(template, names, name, place.interface), template.shares))
+        command = backend.command(number, root, template.shares)
+        hosts.append(Host(name, root, command, resources_of(template, names, name, backend.interface), template.shares))
     return hosts
 
 
 def resources_of(template: Template, names: Sequence[str], current: str, interface: str) -> dict[str, Any]:
-    """The template's resourceconfig.json with these hosts in the place of its own, also in its instance groups; the
-    last group takes the hosts for which the template has none."""
+    """The template's resourceconfig.json with these hosts instead of its own, also in the instance groups. Hosts beyond
+    those of the template join the last group."""
     given = template.resources
     hosts = {"current_host": current, "hosts": list(names), "network_interface_name": interface}
     groups = given.get("instance_groups")
@@ -119,8 +122,8 @@ def resources_of(template: Template, names: Sequence[str], current: str, interfa
     return {**given, **hosts, **types, "current_group_name": own["instance_group_name"], "instance_groups": groups}
 
 
-def prepare(host: Host, template: Template, *, by_links: bool) -> None:
-    """Makes the host's /opt/ml, with what is shared as links, or as empty folders on which to mount it."""
+def make_root(host: Host, template: Template, *, by_links: bool) -> None:
+    """Makes the host's /opt/ml, with shared folders as links, or as empty folders to mount them on."""
     if host.resources is None:
         return
     shutil.copytree(template.root / CONFIG, host.root / CONFIG)

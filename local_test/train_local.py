@@ -1,4 +1,4 @@
-"""A training job as the platform would run it, on this machine; train_local.sh says how it is asked for."""
+"""Runs a training job on this machine as the platform would; train_local.sh describes the command line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from pathlib import Path
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.paths import Paths
+from byo_container.container.process.supervisor import Supervisor
 from byo_container.training.launchers.choose import choose
-from local_test import network, upload
-from local_test.hosts import CHECKPOINTS, FAILURE, MODEL, Host, Template, describe, prepare
-from local_test.places import Containers, Loopback, Namespaces, free_ports, own_id
-from local_test.running import Running, Screen, Stop, run, tell, wants_colour
+from local_test import namespaces, upload
+from local_test.backends import Containers, Loopback, Namespaces, free_ports, own_id
+from local_test.hosts import CHECKPOINTS, FAILURE, MODEL, Backend, Host, Template, describe_hosts, make_root
+from local_test.running import STOP_SIGNALS, RunningHost, run
+from local_test.screen import Screen, print_message, wants_colour
 
 REPORT = "output/data/report.html"
-AnyPlace = Containers | Loopback | Namespaces
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,18 +31,18 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(os.environ["TEST_DIR"]).resolve()
     status = 0
     try:
-        with Stop().listening() as stop:
-            place = find_place(options, root)
-            hosts = make_hosts(root, place)
+        with Supervisor(STOP_SIGNALS) as supervisor:
+            backend = choose_backend(options, root)
+            hosts = make_hosts(root, backend)
             screen = Screen([host.name for host in hosts], sys.stdout.buffer, wants_colour(sys.stdout.buffer))
-            with place.up():
-                running = run(hosts, place.terminate, stop, screen if len(hosts) > 1 else None)
+            with backend.up():
+                running = run(hosts, backend.terminate, supervisor, screen if len(hosts) > 1 else None)
         status = next((each.status for each in running if each.status), 0)
         if status:
-            tell_failure(running, root)
-        bring_home(hosts, root, with_model=status == 0 or stop.count > 0)
-    except (OSError, RuntimeError, ValueError) as error:
-        tell(str(error))
+            print_failures(running, root)
+        collect_uploads(hosts, root, with_model=status == 0 or supervisor.stop_requested)
+    except (JobError, OSError, RuntimeError, ValueError) as error:
+        print_message(str(error))
         return status or 1
     except KeyboardInterrupt:
         return status or 128 + signal.SIGINT
@@ -65,18 +66,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def find_place(options: argparse.Namespace, root: Path) -> AnyPlace:
-    """Raises RuntimeError where the job cannot run there."""
+def choose_backend(options: argparse.Namespace, root: Path) -> Backend:
+    """How the hosts are made. Raises RuntimeError where the job cannot run like that."""
     needed = "docker" if options.image else "train"
     if not shutil.which(needed):
         raise RuntimeError(f"{needed} is not on the PATH{'' if options.image else '; `make setup` installs it'}")
     if options.image:
         return Containers(options.hosts, options.image, options.for_docker, os.environ, own_id())
     if options.hosts > 1 and not options.loopback:
-        reason = network.why_not()
+        reason = namespaces.why_not()
         if reason is None:
-            return Namespaces(network.plan(options.hosts))
-        tell(f"the hosts are processes on loopback: {reason}")
+            return Namespaces(namespaces.plan(options.hosts))
+        print_message(f"the hosts are processes on loopback: {reason}")
     if options.hosts > 1:
         refuse_shared_network(root)
     return Loopback(options.hosts, free_ports())
@@ -87,7 +88,7 @@ def refuse_shared_network(root: Path) -> None:
     try:
         launcher = choose(TrainingJob.read(Paths(root))).name
     except JobError:
-        return  # `train` tells it better
+        return  # `train` reports it with more detail
     reason = {
         "tf_config": "TensorFlow's servers of all hosts listen on the same port of all addresses",
         "mpi": "Open MPI's ranks of all hosts would write to the same shared memory",
@@ -99,8 +100,8 @@ def refuse_shared_network(root: Path) -> None:
         )
 
 
-def make_hosts(root: Path, place: AnyPlace) -> list[Host]:
-    """Puts an older run's results aside, and makes what the hosts find. Raises OSError, ValueError."""
+def make_hosts(root: Path, backend: Backend) -> list[Host]:
+    """Moves an older run's results aside, and makes the hosts' folders. Raises OSError, ValueError."""
     if not (root / "input/config").is_dir():
         raise ValueError(f"{root} has no folder input/config; TEST_DIR must name what is to become /opt/ml")
     if not upload.is_empty(root / MODEL):
@@ -113,16 +114,17 @@ def make_hosts(root: Path, place: AnyPlace) -> list[Host]:
     (root / FAILURE).unlink(missing_ok=True)
     for folder in (MODEL, FAILURE.parent, CHECKPOINTS):
         (root / folder).mkdir(exist_ok=True)
-    several = len(place.names()) > 1
+    several = len(backend.names()) > 1
     template = Template.read(root) if several else Template(root, {})
-    hosts = describe(template, place)
+    hosts = describe_hosts(template, backend)
     for host in hosts:
-        prepare(host, template, by_links=place.by_links)
+        make_root(host, template, by_links=backend.by_links)
     return hosts
 
 
-def tell_failure(running: Sequence[Running], root: Path) -> None:
-    """Prints how hosts failed, and why: what several say alike, once. One file for all is left in TEST_DIR."""
+def print_failures(running: Sequence[RunningHost], root: Path) -> None:
+    """Prints how hosts failed and why, the same reason of several hosts once. The first reason is written to TEST_DIR's
+    failure file."""
     reasons: dict[str, list[str]] = {}
     for each in running:
         if each.status:
@@ -130,9 +132,10 @@ def tell_failure(running: Sequence[Running], root: Path) -> None:
             text = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
             reasons.setdefault(text, []).append(each.host.name)
     if len(running) == 1:
-        tell(f"train ended with status {running[0].status}:")
+        print_message(f"train ended with status {running[0].status}:")
     else:
-        tell("train ended with status " + ", ".join(f"{each.status} on {each.host.name}" for each in running) + ":")
+        statuses = ", ".join(f"{each.status} on {each.host.name}" for each in running)
+        print_message(f"train ended with status {statuses}:")
         first = next((text for text in reasons if text), "")
         (root / FAILURE).write_text(f"{first}\n" if first else "", encoding="utf-8")
     for text, names in reasons.items():
@@ -140,8 +143,8 @@ def tell_failure(running: Sequence[Running], root: Path) -> None:
         print(f"{where}{text or '(and left no failure file)'}", file=sys.stderr, flush=True)
 
 
-def bring_home(hosts: Sequence[Host], root: Path, *, with_model: bool) -> None:
-    """Collects what SageMaker would upload; of a job that failed, no model."""
+def collect_uploads(hosts: Sequence[Host], root: Path, *, with_model: bool) -> None:
+    """Collects the files that SageMaker would upload; of a failed job without the model."""
     clashes: list[str] = []
     model = root / MODEL
     roots = {host.name: host.root for host in hosts}
@@ -152,7 +155,7 @@ def bring_home(hosts: Sequence[Host], root: Path, *, with_model: bool) -> None:
         found = model if with_model and not upload.is_empty(model) else None
         clashes += upload.upload(target, found, roots, root / CHECKPOINTS, Path(scratch))
     for clash in clashes:
-        tell(f"warning: {clash}")
+        print_message(f"warning: {clash}")
     if not upload.is_empty(target):
         print(f"SageMaker would upload, see {target}: {upload.sizes(target)}", flush=True)
     for folder in roots.values():

@@ -1,4 +1,4 @@
-"""What SageMaker would upload when a job has ended:
+"""Collects the files that SageMaker would upload when a job has ended:
 
     model.tar.gz     what is in /opt/ml/model, of all hosts
     output.tar.gz    what is in /opt/ml/output/data
@@ -17,12 +17,12 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-COMPRESSION = 1  # the least: a model of floats hardly shrinks, and one waits for it
+COMPRESSION = 1  # the fastest: a model of floats hardly shrinks
 
 
 def merge(folders: Mapping[str, Path], target: Path) -> list[str]:
-    """Copies folders, by their hosts' names, into one. Where two hosts have left different things at the same place,
-    the first one's stays; gives back a sentence for each such clash."""
+    """Copies folders, given by their hosts' names, into one. Where two hosts have left different files at the same
+    path, the first host's is kept. Returns a sentence for each such clash."""
     clashes = []
     owners: dict[Path, str] = {}
     for host, folder in folders.items():
@@ -41,21 +41,21 @@ def merge(folders: Mapping[str, Path], target: Path) -> list[str]:
 
 
 def archive(folder: Path, target: Path) -> None:
-    """A folder's content, as SageMaker packs it: its names have no folder in front."""
+    """Packs a folder's content as SageMaker does: names in the archive do not begin with a folder."""
     with tarfile.open(target, "w:gz", compresslevel=COMPRESSION) as archive:
         for path in sorted(folder.iterdir()):
             archive.add(path, path.name)
 
 
 def replace(folder: Path) -> Path:
-    """An empty folder, whatever was there."""
+    """Makes an empty folder, and removes a former one."""
     remove(folder)
     folder.mkdir(parents=True)
     return folder
 
 
 def remove(folder: Path) -> None:
-    """Raises OSError, which names the file."""
+    """Removes a folder if there is one. Raises OSError, which names the file."""
     if folder.exists():
         shutil.rmtree(folder)
 
@@ -65,7 +65,7 @@ def is_empty(folder: Path) -> bool:
 
 
 def sizes(folder: Path) -> str:
-    """What lies in a folder, for people: `model.tar.gz (1.2 MB), checkpoints/`."""
+    """A list of a folder's content for people, such as `model.tar.gz (1.2 MB), checkpoints/`."""
     return ", ".join(
         f"{path.name}/" if path.is_dir() else f"{path.name} ({path.stat().st_size / 1e6:,.1f} MB)"
         for path in sorted(folder.iterdir())
@@ -75,8 +75,8 @@ def sizes(folder: Path) -> str:
 def upload(
     target: Path, model: Path | None, roots: Mapping[str, Path], checkpoints: Path, scratch: Path
 ) -> Sequence[str]:
-    """Fills `target`; see above. `roots` are the hosts' /opt/ml, `model` the model of all hosts where there is one,
-    `scratch` an empty folder. Gives back the clashes between hosts."""
+    """Fills `target`, see the top of this file. `roots` are the hosts' /opt/ml, `model` is the merged model folder if
+    there is a model, `scratch` an empty folder. Returns the clashes between hosts."""
     replace(target)
     if model:
         archive(model, target / "model.tar.gz")
@@ -91,7 +91,7 @@ def upload(
 
 
 def _everything(folder: Path) -> list[Path]:
-    """All that is below a folder; links are things of their own."""
+    """All paths below a folder; links are not followed."""
     found = []
     for here, folders, files in os.walk(folder):
         found += [Path(here, name) for name in (*folders, *files)]

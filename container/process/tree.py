@@ -129,14 +129,20 @@ def _walk(
         waiting += [(child, groups) for child in offspring]
 
 
+def handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal; False where there is no such process."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        return bool(int(status.partition("\nSigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+    return False
+
+
 def stops_its_children(process: Process) -> bool:
     """Whether a process has a handler for SIGTERM, and is no shell."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        folder = Path(f"/proc/{process.pid}")
-        handled = folder.joinpath("status").read_text(errors="replace").partition("\nSigCgt:")[2].split()[0]
-        if int(handled, 16) >> (signal.SIGTERM - 1) & 1:
-            # Not by its name, which is that of the script.
-            return os.path.basename(os.readlink(folder / "exe")) not in SHELLS
+    with contextlib.suppress(OSError):
+        # By its file: the name of a script's process is that of the script.
+        executable = os.path.basename(os.readlink(f"/proc/{process.pid}/exe"))
+        return executable not in SHELLS and handles(process.pid, signal.SIGTERM)
     return False
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from local_test.hosts import RESOURCES, Share, Template, describe, prepare, resources_of
-from local_test.network import Namespace
-from local_test.places import Containers, Loopback, Namespaces
+from local_test.backends import Containers, Loopback, Namespaces
+from local_test.hosts import RESOURCES, Share, Template, describe_hosts, make_root, resources_of
+from local_test.namespaces import Namespace
 
 ONE = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0", "current_instance_type": "x"}
 NAMESPACES = Namespaces([Namespace(f"algo-{n}", f"byo-7-{n}", f"10.79.0.{n}", "byo-7-0", f"v{n}") for n in (1, 2)])
@@ -39,19 +39,19 @@ def template(tmp_path: Path) -> Template:
     return Template.read(tmp_path)
 
 
-@pytest.mark.parametrize("place", [Loopback(1, 10_000), containers(1)])
-def test_one_host_works_in_test_dir_itself(template: Template, place: Loopback | Containers) -> None:
-    (host,) = describe(template, place)
+@pytest.mark.parametrize("backend", [Loopback(1, 10_000), containers(1)])
+def test_one_host_works_in_test_dir_itself(template: Template, backend: Loopback | Containers) -> None:
+    (host,) = describe_hosts(template, backend)
     assert (host.root, host.resources, host.shares) == (template.root, None, ())
 
 
 def test_hosts_share_channels_and_everything_but_results(template: Template) -> None:
-    shares = [(str(share.target), share.read_only) for share in describe(template, NAMESPACES)[0].shares]
+    shares = [(str(share.target), share.read_only) for share in describe_hosts(template, NAMESPACES)[0].shares]
     assert shares == [("input/data", True), ("checkpoints", False), ("code", False)]
 
 
 def test_namespaces_see_their_folders_as_opt_ml(template: Template) -> None:
-    host = describe(template, NAMESPACES)[1]
+    host = describe_hosts(template, NAMESPACES)[1]
     assert host.name == "algo-2"
     assert host.command.argv[:4] == ["ip", "netns", "exec", "byo-7-2"]
     assert host.command.argv[-1] == "train"
@@ -68,7 +68,7 @@ def test_namespaces_see_their_folders_as_opt_ml(template: Template) -> None:
 
 
 def test_loopback_has_names_that_resolve_everywhere_and_a_port_of_its_own(template: Template) -> None:
-    hosts = describe(template, Loopback(2, 10_008))
+    hosts = describe_hosts(template, Loopback(2, 10_008))
     assert [host.name for host in hosts] == ["127.0.0.1", "127.0.0.2"]
     assert hosts[1].command.argv == ["train"]
     root = str(template.root / "hosts/127.0.0.2")
@@ -82,8 +82,8 @@ def test_loopback_has_names_that_resolve_everywhere_and_a_port_of_its_own(templa
 
 
 def test_containers_get_names_limits_and_settings(template: Template) -> None:
-    place = containers(2, "--memory", "1g", SAGEMAKER_BASE_DIR="/x", TRAINING_PEERS_WAIT="9", HOME="/root")
-    words = " ".join(describe(template, place)[1].command.argv)
+    backend = containers(2, "--memory", "1g", SAGEMAKER_BASE_DIR="/x", TRAINING_PEERS_WAIT="9", HOME="/root")
+    words = " ".join(describe_hosts(template, backend)[1].command.argv)
     assert words.startswith("docker run --rm --name byo-vm-7-algo-2 ")
     assert "--network byo-vm-7 --hostname algo-2 --network-alias algo-2 --user " in words
     assert f"-v {template.root}/hosts/algo-2:/opt/ml -v {template.root}/input/data:/opt/ml/input/data:ro " in words
@@ -91,13 +91,13 @@ def test_containers_get_names_limits_and_settings(template: Template) -> None:
 
 
 def test_a_host_finds_its_own_configuration(template: Template) -> None:
-    for host in describe(template, Loopback(2, 10_000)):
-        prepare(host, template, by_links=True)
+    for host in describe_hosts(template, Loopback(2, 10_000)):
+        make_root(host, template, by_links=True)
         assert json.loads((host.root / RESOURCES).read_text())["current_host"] == host.name
         assert (host.root / "code").resolve() == template.root / "code"
         assert not any((host.root / "model").iterdir())
-    for host in describe(template, NAMESPACES):
-        prepare(host, template, by_links=False)
+    for host in describe_hosts(template, NAMESPACES):
+        make_root(host, template, by_links=False)
         assert (host.root / "input/data").is_dir()
         assert not (host.root / "input/data").is_symlink()
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from local_test import network, places, train_local
+from local_test import backends, train_local
+from local_test.namespaces import why_not
 from tests.support.processes import runs, wait_until
 from tests.support.tree import OURS, make_tree
 
@@ -128,7 +129,7 @@ def as_nobody(*capabilities: str) -> list[str]:
 
 @pytest.fixture
 def namespaces(tmp_path: Path) -> Play:
-    reason = network.why_not()
+    reason = why_not()
     if reason:
         pytest.skip(reason)
     return Play(tmp_path / "ml", ["--local"], ["algo-1", "algo-2"])
@@ -183,7 +184,7 @@ def left_over(play: Play) -> list[str]:
     found = os.listdir("/run/netns") if Path("/run/netns").exists() else []
     if shutil.which("docker"):
         for words in (["network", "ls", "--format", "{{.Name}}"], ["ps", "-a", "--format", "{{.Names}}"]):
-            words = ["docker", *words, "--filter", f"label={places.LABEL}"]
+            words = ["docker", *words, "--filter", f"label={backends.LABEL}"]
             found += subprocess.run(words, capture_output=True, text=True).stdout.split()
     return [name for name in found if set(name.split("-")) & set(map(str, play.pids))]
 
@@ -396,26 +397,26 @@ def test_torch_ddp(play: Play, fails: bool) -> None:
 
 def test_a_folder_that_is_none_of_a_jobs_is_told_and_stays_empty(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no folder input/config; TEST_DIR must name what is to become /opt/ml"):
-        train_local.make_hosts(tmp_path, places.Loopback(1, places.free_ports()))
+        train_local.make_hosts(tmp_path, backends.Loopback(1, backends.free_ports()))
     assert not list(tmp_path.iterdir())
 
 
 def test_the_report_is_named_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "input/config").mkdir(parents=True)
-    hosts = train_local.make_hosts(tmp_path, places.Loopback(1, places.free_ports()))
+    hosts = train_local.make_hosts(tmp_path, backends.Loopback(1, backends.free_ports()))
     report = hosts[0].root / train_local.REPORT
     report.parent.mkdir(parents=True, exist_ok=True)
     report.touch()
-    train_local.bring_home(hosts, tmp_path, with_model=False)
+    train_local.collect_uploads(hosts, tmp_path, with_model=False)
     assert f"the report is {report}\n" in capsys.readouterr().out
 
 
 def test_checkpoints_of_an_older_run_are_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A job of another kind would be refused because of them."""
-    place = places.Loopback(1, places.free_ports())
+    backend = backends.Loopback(1, backends.free_ports())
     (tmp_path / "input/config").mkdir(parents=True)
-    train_local.make_hosts(tmp_path, place)
+    train_local.make_hosts(tmp_path, backend)
     assert "checkpoints" not in capsys.readouterr().out
     (tmp_path / "checkpoints/checkpoint-000001.npz").touch()
-    train_local.make_hosts(tmp_path, place)
+    train_local.make_hosts(tmp_path, backend)
     assert f"{tmp_path / 'checkpoints'} has checkpoints to go on from" in capsys.readouterr().out

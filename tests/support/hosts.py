@@ -1,5 +1,5 @@
 """Several hosts on one machine, as the platform gives them to a job: algo-1, algo-2 … each a network namespace (see
-local_test/network.py) with an /opt/ml tree of its own. Hosts can be killed, and their cables pulled. Needs root.
+local_test/namespaces.py) with an /opt/ml tree of its own. Hosts can be killed, and their cables pulled. Needs root.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from local_test import network
-from local_test.network import Namespace
+from local_test import namespaces
+from local_test.namespaces import Namespace
 from tests.support.tree import OURS, TRAIN, Tree, make_tree
 
 
@@ -59,7 +59,7 @@ class Host:
     def process_1(self) -> int:
         """The pid, seen from outside, of the host's process 1."""
         assert self.process
-        found = network.process_1(self.process.pid)
+        found = namespaces.process_1(self.process.pid)
         assert found, f"nothing runs on {self.name}"
         return found
 
@@ -123,15 +123,15 @@ def make_tree_of(folder: Path, name: str, names: list[str], interface: str, cont
 @contextlib.contextmanager
 def make_hosts(count: int, folder: Path, *, interface: str = "eth0", **content: Any) -> Iterator[Hosts]:
     """`count` hosts on a switch of their own, each with a tree that holds `content`; see make_tree."""
-    reason = network.why_not()
+    reason = namespaces.why_not()
     if reason:
         pytest.skip(reason)
-    namespaces = network.plan(count)
-    names = [namespace.name for namespace in namespaces]
+    planned = namespaces.plan(count)
+    names = [namespace.name for namespace in planned]
     hosts = Hosts()
     try:
-        with network.up(namespaces):
-            for namespace in namespaces:
+        with namespaces.up(planned):
+            for namespace in planned:
                 hosts.all.append(Host(namespace, make_tree_of(folder, namespace.name, names, interface, content)))
             yield hosts
     finally:

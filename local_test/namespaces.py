@@ -1,8 +1,8 @@
-"""Hosts as network namespaces on a private switch: algo-1, algo-2 … each with an address, a host name, processes and a
-/dev/shm of its own, and an eth0 that leads to the others and nowhere else. Needs root and iproute2.
+"""Hosts as network namespaces on a private switch: algo-1, algo-2 … Each has an address, a host name, processes and a
+/dev/shm of its own, and an eth0 that connects it to the other hosts only. Needs root and iproute2.
 
-What a namespace is called begins with the process that made it, so that one who comes later can take away what a crash
-has left.
+The name of a namespace begins with the pid of the process that made it, so that a later run can remove what a crash has
+left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 PREFIX = "byo-"
 ETC = Path("/etc/netns")
-# What process 1 of a host does before it becomes the command: MOUNTS, and the rest are arguments.
+# The script of a host's process 1 before it becomes the command; its arguments are name, mounts, command.
 ENTER = """
 set -e
 hostname "$1"; mounts=$2; shift 2
@@ -32,7 +32,7 @@ exec "$@"
 
 @dataclass(frozen=True)
 class Namespace:
-    """One host: `name` is what the others call it, `id` what `ip netns` calls it, `port` its end on the switch."""
+    """One host: `name` is its host name, `id` the name of its namespace, `port` its interface on the switch."""
 
     name: str
     id: str
@@ -41,29 +41,29 @@ class Namespace:
     port: str
 
     def inside(self, argv: Sequence[str], mounts: str = "") -> list[str]:
-        """The command line by which `argv` becomes this host's process 1, after the shell commands `mounts`, whose
-        mounts only this host sees. Who kills what is started so kills all that runs on the host."""
-        apart = ["unshare", "-m", "-p", "-u", "-f", "--kill-child", "--mount-proc"]
-        return ["ip", "netns", "exec", self.id, *apart, "sh", "-c", ENTER, "sh", self.name, mounts, *argv]
+        """The command line that makes `argv` this host's process 1, after the shell commands `mounts`, whose mounts
+        only this host sees. To kill the started process is to kill everything that runs on the host."""
+        isolation = ["unshare", "-m", "-p", "-u", "-f", "--kill-child", "--mount-proc"]
+        return ["ip", "netns", "exec", self.id, *isolation, "sh", "-c", ENTER, "sh", self.name, mounts, *argv]
 
     def processes(self) -> list[int]:
-        """What runs on it, seen from outside."""
+        """The pids of what runs on it, as seen from outside."""
         return _processes(self.id)
 
     def cut(self) -> None:
-        """Its cable is pulled: nothing is heard of it any more."""
+        """Pulls its cable: no packet reaches it or leaves it any more."""
         ip("-n", self.switch, "link", "set", self.port, "down")
 
 
 def process_1(pid: int) -> int | None:
-    """The pid, seen from outside, of the process 1 of a host that process `pid` started; None while there is none."""
+    """The pid, as seen from outside, of process 1 of the host that process `pid` started; None while there is none."""
     with contextlib.suppress(OSError):
         return next(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()), None)
     return None
 
 
 def plan(count: int) -> list[Namespace]:
-    """`count` hosts that nobody else has."""
+    """`count` hosts with names that no other run uses."""
     own = f"{PREFIX}{os.getpid()}-{time.monotonic_ns() // 1_000_000 % 1_000_000}"
     return [
         Namespace(
@@ -75,7 +75,7 @@ def plan(count: int) -> list[Namespace]:
 
 @contextlib.contextmanager
 def up(hosts: Sequence[Namespace]) -> Iterator[None]:
-    """Makes the hosts, and takes them away with all that runs on them."""
+    """Makes the hosts, and removes them with everything that runs on them."""
     remove_left_over()
     names = "".join(f"{host.address} {host.name}\n" for host in hosts)
     switch = hosts[0].switch
@@ -103,7 +103,7 @@ def up(hosts: Sequence[Namespace]) -> Iterator[None]:
 
 
 def remove_left_over() -> None:
-    """Takes away the namespaces of makers that did not live to do it."""
+    """Removes the namespaces of processes that were killed before they could do it."""
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir("/run/netns"):
             maker = re.fullmatch(rf"{PREFIX}(\d+)-.*", name)
@@ -135,14 +135,14 @@ def why_not() -> str | None:
 
 
 def ip(*words: str) -> None:
-    """Runs `ip`. Raises RuntimeError with what it said."""
+    """Runs `ip`. Raises RuntimeError with its error message."""
     done = _try_ip(*words)
     if done.returncode:
         raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
 
 
 def _try_ip(*words: str) -> subprocess.CompletedProcess[str]:
-    """In a session of its own, so that Ctrl-C does not end it in the middle of taking a host away."""
+    """In a session of its own, so that Ctrl-C does not interrupt it while it removes a host."""
     return subprocess.run(["ip", *words], capture_output=True, text=True, start_new_session=True)  # noqa: S607
 
 

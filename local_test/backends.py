@@ -1,4 +1,4 @@
-"""The places where hosts can be: processes on loopback, network namespaces, containers on a network of docker's."""
+"""How hosts are made: as processes on loopback, as network namespaces, or as containers on a network of docker's."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from byo_container.container.process.child import Child, Command
+from byo_container.container.process.tree import handles
 from byo_container.training import ports
-from local_test import network
-from local_test.hosts import Command, Share
+from local_test import namespaces
+from local_test.hosts import Share
 
 ROOT = "/opt/ml"
 LABEL = "byo-container.local-test"
-# Settings of ours and of the platform, which a container gets too.
+# Settings of ours and of the platform that are passed on to containers.
 PASSED_ON = re.compile(r"(SAGEMAKER|MODEL|TRAINING)_\w+|SSH_PORT|LOG_FORMAT")
 
 
 class Loopback:
-    """Plain processes with the machine's own network. Of several, number K is called 127.0.0.K, which is a name and an
-    address without anybody's doing."""
+    """Plain processes that share the machine's network. Of several, number K is called 127.0.0.K, which needs no setup
+    as a name or as an address."""
 
     interface = "lo"
     by_links = True
@@ -41,24 +43,24 @@ class Loopback:
         env = {"SAGEMAKER_BASE_DIR": str(root)}
         if self.count > 1:
             env |= {"TRAINING_PEERS_PORT": str(self.port)}
-        return Command(["train"], env)
+        return Command(["train"], self.names()[number - 1], env)
 
     @contextlib.contextmanager
     def up(self) -> Iterator[None]:
         yield
 
-    def terminate(self, command: Command, process: subprocess.Popen[bytes]) -> bool:
-        process.terminate()
+    def terminate(self, child: Child) -> bool:
+        child.signal_leader(signal.SIGTERM)
         return True
 
 
 class Namespaces:
-    """Hosts of their own; see local_test/network.py. Each sees its folder as /opt/ml."""
+    """Hosts with a network of their own, see local_test/namespaces.py. Each finds its folder as /opt/ml."""
 
     interface = "eth0"
     by_links = False
 
-    def __init__(self, hosts: Sequence[network.Namespace]) -> None:
+    def __init__(self, hosts: Sequence[namespaces.Namespace]) -> None:
         self.hosts = hosts
 
     def names(self) -> list[str]:
@@ -71,20 +73,22 @@ class Namespaces:
             lines += [_bind(share.source, target)]
             lines += [f"mount -o remount,ro,bind {shlex.quote(target)}"] * share.read_only
         lines += [f"cd {ROOT}"]
-        argv = self.hosts[number - 1].inside(["train"], "\n".join(lines))
-        return Command(argv, {"SAGEMAKER_BASE_DIR": ROOT}, orphaned=signal.SIGKILL)  # `unshare` ignores SIGTERM
+        host = self.hosts[number - 1]
+        argv = host.inside(["train"], "\n".join(lines))
+        # SIGKILL, for `unshare` ignores SIGTERM.
+        return Command(argv, host.name, {"SAGEMAKER_BASE_DIR": ROOT}, orphan_signal=signal.SIGKILL)
 
     @contextlib.contextmanager
     def up(self) -> Iterator[None]:
-        Path(ROOT).mkdir(parents=True, exist_ok=True)  # to mount on; it stays, for another job may use it by now
-        with network.up(self.hosts):
+        Path(ROOT).mkdir(parents=True, exist_ok=True)  # to mount on; not removed, for another job may use it by now
+        with namespaces.up(self.hosts):
             yield
 
-    def terminate(self, command: Command, process: subprocess.Popen[bytes]) -> bool:
-        """To process 1 of the host as soon as that handles it: before, the kernel would drop the signal."""
-        pid = network.process_1(process.pid)
+    def terminate(self, child: Child) -> bool:
+        """Signals process 1 of the host as soon as it has a handler; before, the kernel would drop the signal."""
+        pid = namespaces.process_1(child.pid)
         with contextlib.suppress(OSError):
-            if pid and _handles(pid, signal.SIGTERM):
+            if pid and handles(pid, signal.SIGTERM):
                 os.kill(pid, signal.SIGTERM)
                 return True
         return False
@@ -92,8 +96,8 @@ class Namespaces:
 
 @dataclass(frozen=True)
 class Containers:
-    """Containers of an image, which belong to the calling user, and so does what they leave. `options` are the user's
-    own for `docker run`, `id` tells them from those of others."""
+    """Containers of an image that run as the calling user, who owns the files that they leave. `options` are the user's
+    own for `docker run`, `id` distinguishes these containers from those of other runs."""
 
     count: int
     image: str
@@ -119,7 +123,7 @@ class Containers:
         for variable in sorted(self.environ):
             if PASSED_ON.fullmatch(variable) and variable != "SAGEMAKER_BASE_DIR":
                 words += ["-e", variable]
-        return Command([*words, *self.options, self.image, "train"], container=container)
+        return Command([*words, *self.options, self.image, "train"], container)
 
     @contextlib.contextmanager
     def up(self) -> Iterator[None]:
@@ -133,11 +137,11 @@ class Containers:
         finally:
             _remove_containers(self.id)
 
-    def terminate(self, command: Command, process: subprocess.Popen[bytes]) -> bool:
-        return _docker("kill", "--signal", "TERM", command.container or "").returncode == 0
+    def terminate(self, child: Child) -> bool:
+        return _docker("kill", "--signal", "TERM", child.command.name).returncode == 0
 
     def _remove_left_over(self) -> None:
-        """What users of this machine's engine left who did not live to take it away."""
+        """Removes the containers and networks of runs on this machine that were killed."""
         networks = _docker("network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}").stdout.split()
         labels = _docker(
             "ps", "-a", "--filter", f"label={LABEL}", "--format", f'{{{{.Label "{LABEL}"}}}}'
@@ -149,13 +153,13 @@ class Containers:
 
 
 def own_id() -> str:
-    """A name for what we make in docker's engine: this machine's and this process's."""
+    """A label for our containers and networks in docker's engine, which may serve several machines."""
     machine = re.sub(r"[^a-zA-Z0-9]", "", socket.gethostname()) or "host"
-    return f"{network.PREFIX}{machine}-{os.getpid()}"
+    return f"{namespaces.PREFIX}{machine}-{os.getpid()}"
 
 
 def free_ports(low: int = ports.LOWEST, high: int = ports.HIGHEST) -> int:
-    """The first of as many ports in a row as a job has that nobody listens on now."""
+    """The first of as many free ports in a row as a job needs."""
     rows = list(range(low, high + 1, ports.COUNT))
     start = os.getpid() % len(rows)
     for first in rows[start:] + rows[:start]:
@@ -176,14 +180,6 @@ def _bind(source: Path, target: str) -> str:
     return f"mount --bind {shlex.quote(str(source))} {shlex.quote(target)}"
 
 
-def _handles(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("SigCgt:"):
-            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-    return False
-
-
 def _remove_containers(label: str) -> None:
     containers = _docker("ps", "-aq", "--filter", f"label={LABEL}={label}").stdout.split()
     if containers:
@@ -193,5 +189,5 @@ def _remove_containers(label: str) -> None:
 
 
 def _docker(*words: str) -> subprocess.CompletedProcess[str]:
-    """A session of its own: Ctrl-C is ours alone."""
+    """In a session of its own, so that Ctrl-C does not reach it."""
     return subprocess.run(["docker", *words], capture_output=True, text=True, start_new_session=True)  # noqa: S607
