@@ -15,7 +15,7 @@ from byo_container.container.channels import Channel
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.resources import cores
-from byo_container.handlers.translation.hyperparameters import Settings
+from byo_container.handlers.translation.hyperparameters import TrainingSettings
 from byo_container.handlers.translation.prepare import Recipe, prepare
 from byo_container.handlers.translation.preprocessing import corpus, prepared
 from byo_container.handlers.translation.preprocessing.prepared import Prepared
@@ -37,7 +37,7 @@ def scratch(environ: Mapping[str, str] = os.environ) -> Iterator[Path]:
         yield Path(folder)
 
 
-def find(job: TrainingJob[Any], settings: Settings, folder: Path) -> Prepared:
+def find(job: TrainingJob[Any], settings: TrainingSettings, folder: Path) -> Prepared:
     """What is in the job's channel, prepared in `folder` where it is plain text. Raises JobError."""
     channel = job.channel(next((name for name in CHANNELS if name in job.channels), CHANNELS[0]))
     files, where = _files(channel), f"channel {channel.name!r} ({channel.path})"
@@ -55,7 +55,7 @@ def find(job: TrainingJob[Any], settings: Settings, folder: Path) -> Prepared:
     return _prepare_once(text, folder, settings)
 
 
-def _check_case(ready: Prepared, settings: Settings) -> None:
+def _check_case(ready: Prepared, settings: TrainingSettings) -> None:
     if settings.own.lowercase and not ready.conventions.lowercase:
         raise JobError(
             f"lowercase is asked for, and {ready.dictionary(ready.direction.source)} has capital letters: binary text "
@@ -63,7 +63,7 @@ def _check_case(ready: Prepared, settings: Settings) -> None:
         )
 
 
-def _prepare_once(text: corpus.Corpus, folder: Path, settings: Settings) -> Prepared:
+def _prepare_once(text: corpus.Corpus, folder: Path, settings: TrainingSettings) -> Prepared:
     """By the first of this host's ranks that comes here; the others wait."""
     made = folder / "text"
     with (folder / "text.lock").open("w") as lock:

@@ -12,7 +12,7 @@ from pathlib import Path
 from byo_container.container.manifest import NAME as HANDLER_MANIFEST
 from byo_container.handlers.translation import artifact
 from byo_container.handlers.translation.artifact import ModelManifest
-from byo_container.handlers.translation.hyperparameters import Settings
+from byo_container.handlers.translation.hyperparameters import TrainingSettings
 from byo_container.handlers.translation.preprocessing.prepared import Prepared
 from byo_container.handlers.translation.text import CODES
 from byo_container.handlers.translation.training import checkpoints
@@ -22,7 +22,7 @@ KEPT = {HANDLER_MANIFEST, "code"}  # which process 1 puts there
 
 
 def leave(
-    checkpoint: Path, data: Prepared, settings: Settings, validations: Sequence[dict[str, float]], folder: Path
+    checkpoint: Path, data: Prepared, settings: TrainingSettings, validations: Sequence[dict[str, float]], folder: Path
 ) -> None:
     """Fills the model folder from the best checkpoint; the manifest comes last, when the rest is there."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import say
 from byo_container.container.resources import cores
 from byo_container.handlers.translation import compat, hyperparameters
-from byo_container.handlers.translation.hyperparameters import Settings
+from byo_container.handlers.translation.hyperparameters import TrainingSettings
 from byo_container.handlers.translation.preprocessing.prepared import Prepared
 from byo_container.handlers.translation.training import checkpoints, data, export, resource_usage, run_identity, summary
 from byo_container.handlers.translation.training.distribution import Rank
@@ -54,13 +54,13 @@ def run(job: TrainingJob[Any]) -> None:
                 torch.distributed.destroy_process_group()
 
 
-def parse(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path, has_gpu: bool) -> Namespace:
+def parse(asked: TrainingSettings, text: Prepared, rank: Rank, checkpoint_dir: Path, has_gpu: bool) -> Namespace:
     """fairseq's options of this rank, with all defaults."""
     from fairseq import options
 
     words = [
         str(text.folder),
-        *asked.options,
+        *asked.arguments,
         f"--source-lang={text.direction.source}",
         f"--target-lang={text.direction.target}",
         f"--save-dir={checkpoint_dir}",
@@ -72,11 +72,13 @@ def parse(asked: Settings, text: Prepared, rank: Rank, checkpoint_dir: Path, has
     return parsed
 
 
-def _train(job: TrainingJob[Any], asked: Settings, text: Prepared, rank: Rank, parsed: Namespace, began: float) -> None:
+def _train(
+    job: TrainingJob[Any], asked: TrainingSettings, text: Prepared, rank: Rank, parsed: Namespace, began: float
+) -> None:
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
     prepared = time.monotonic()
-    known_by, starts_over = run_identity.identify(parsed, asked.chosen), run_identity.starts_over(parsed)
+    known_by, starts_over = run_identity.identify(parsed, asked.training), run_identity.starts_over(parsed)
     cfg = convert_namespace_to_omegaconf(parsed)
     _join(rank, cfg)
     rank.check_together()
@@ -182,12 +184,12 @@ def _digest(network: Any) -> str:
     return digest.hexdigest()
 
 
-def _leave_model(job: TrainingJob[Any], asked: Settings, text: Prepared, loop: Loop) -> None:
+def _leave_model(job: TrainingJob[Any], asked: TrainingSettings, text: Prepared, loop: Loop) -> None:
     best = checkpoints.best(job.checkpoint_dir)
     if best:
         export.leave(best, text, asked, loop.validations, job.model_dir)
         say(f"saved {job.model_dir} from {best.name}")
 
 
-def _told(asked: Settings) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(asked.chosen.items()) if name not in ("arch", "cpu"))
+def _told(asked: TrainingSettings) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(asked.training.items()) if name not in ("arch", "cpu"))

@@ -1,14 +1,14 @@
-"""What an architecture is trained with where the job does not say: the gaps of the sample's own hyperparameters, and
-for each family of networks settings of its own. Names and meanings are fairseq's."""
+"""Defaults of training options, by architecture and optimizer: those of the AWS sample for fconv, and others for other
+architectures. Names and meanings are fairseq's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-ARCHITECTURE = "fconv_iwslt_de_en"  # the sample's
+ARCHITECTURE = "fconv_iwslt_de_en"  # as in the sample
 ALWAYS = {
     "criterion": "label_smoothed_cross_entropy",
-    # Transformers have parameters without a gradient in some steps, at which PyTorch's own wrapper stops.
+    # Transformers have parameters without a gradient in some steps, which PyTorch's own wrapper refuses.
     "ddp_backend": "legacy_ddp",
     "skip_invalid_size_inputs_valid_test": "true",
 }
@@ -17,51 +17,53 @@ BY_OPTIMIZER = {
     "sgd": {"lr": "0.25", "lr_scheduler": "fixed", "clip_norm": "0.1"},
     "adam": {"lr": "0.0007", "lr_scheduler": "inverse_sqrt", "clip_norm": "0.0", "adam_betas": "(0.9, 0.98)"},
 }
-PYTORCHS_OWN = ("pytorch_ddp", "c10d")
+PYTORCH_DDP = ("pytorch_ddp", "c10d")
 DROPOUT = {"fconv": "0.2", "other": "0.3"}
 MAX_TOKENS = "4000"
-# From update 4,000 on the learning rate of fairseq's own recipe for IWSLT (0.0005 after 4,000), and sooner there.
+# From update 4,000 on, the learning rate is that of fairseq's recipe for IWSLT (0.0005 after 4,000 updates).
 WARMUP_UPDATES = "2000"
-END = ("max_epoch", "max_update", "stop_time_hours", "patience")
-HARDLY_FALLING = ("inverse_sqrt", "fixed")
-"""Schedules that, left alone, never come to a `stop_min_lr` such as the 1e-9 of fairseq's examples."""
-LAST_LEARNING_RATE = "1e-5"
-LAST_EPOCH = "50"
+LIMITS = ("max_epoch", "max_update", "stop_time_hours", "patience")
+SLOWLY_FALLING = ("inverse_sqrt", "fixed")
+"""Schedules that never reach a `stop_min_lr` such as the 1e-9 in fairseq's examples."""
+FINAL_LEARNING_RATE = "1e-5"
+DEFAULT_EPOCHS = "50"
 HIGHER_IS_BETTER = ("bleu", "chrf")
 
 
-def complete(given: Mapping[str, str]) -> dict[str, str]:
-    """The settings that `given` leaves open, by fairseq's names."""
-    found: dict[str, str] = {}
+def complete(options: Mapping[str, str]) -> dict[str, str]:
+    """The defaults for what `options` does not set, by fairseq's names."""
+    defaults: dict[str, str] = {}
 
-    def settle(name: str, value: str) -> str:
-        if name not in given:
-            found.setdefault(name, value)
-        return given[name] if name in given else found[name]
+    def default(name: str, value: str) -> str:
+        """Sets a default unless the option is set, and returns its value."""
+        if name not in options:
+            defaults.setdefault(name, value)
+        return options[name] if name in options else defaults[name]
 
-    is_convolution = settle("arch", ARCHITECTURE).startswith("fconv")
-    optimizer = settle("optimizer", "nag" if is_convolution else "adam")
-    if "force_anneal" in given:
-        settle("lr_scheduler", "fixed")  # fairseq's default, whose option it is
-    if given.get("ddp_backend") in PYTORCHS_OWN:
-        settle("find_unused_parameters", "true")
+    is_convolution = default("arch", ARCHITECTURE).startswith("fconv")
+    optimizer = default("optimizer", "nag" if is_convolution else "adam")
+    if "force_anneal" in options:
+        default("lr_scheduler", "fixed")  # the scheduler with that option
+    if options.get("ddp_backend") in PYTORCH_DDP:
+        default("find_unused_parameters", "true")
     for name, value in {**BY_OPTIMIZER.get(optimizer, {}), **ALWAYS}.items():
-        settle(name, value)
-    settle("dropout", DROPOUT["fconv" if is_convolution else "other"])
-    if settle("criterion", "").startswith("label_smoothed"):
-        settle("label_smoothing", "0.1")
-    scheduler = settle("lr_scheduler", "fixed")
+        default(name, value)
+    default("dropout", DROPOUT["fconv" if is_convolution else "other"])
+    if default("criterion", "").startswith("label_smoothed"):
+        default("label_smoothing", "0.1")
+    scheduler = default("lr_scheduler", "fixed")
     if scheduler == "inverse_sqrt":
-        settle("warmup_updates", WARMUP_UPDATES)
-        if least := _positive(given.get("stop_min_lr", "")):
-            settle("warmup_init_lr", f"{2 * least:g}")  # it would begin at 0, and fairseq end before the first update
-    if "batch_size" not in given:
-        settle("max_tokens", MAX_TOKENS)
-    return found | _ending(given, scheduler) | _keeping(given)
+        default("warmup_updates", WARMUP_UPDATES)
+        if minimum := _positive(options.get("stop_min_lr", "")):
+            # By default warm-up starts at 0, and fairseq ends before the first update.
+            default("warmup_init_lr", f"{2 * minimum:g}")
+    if "batch_size" not in options:
+        default("max_tokens", MAX_TOKENS)
+    return defaults | _ending(options, scheduler) | _kept_checkpoints(options)
 
 
 def _positive(text: str) -> float | None:
-    """The number, where it is one above 0; what else is wrong with it fairseq's parser tells."""
+    """The number if it is above 0, else None; fairseq's parser reports what is wrong with it."""
     try:
         number = float(text)
     except ValueError:
@@ -69,25 +71,25 @@ def _positive(text: str) -> float | None:
     return number if number > 0 else None
 
 
-def _ending(given: Mapping[str, str], scheduler: str) -> dict[str, str]:
-    """fairseq, left alone, trains for ever. Where a schedule lowers the learning rate (the sample's, after 200 epochs)
-    training ends when there is nothing left of it, as it did in the fairseq that the sample was written for."""
-    if any(name in given for name in END):
+def _ending(options: Mapping[str, str], scheduler: str) -> dict[str, str]:
+    """When training ends; by default fairseq trains for ever. Where a schedule lowers the learning rate (in the sample,
+    after 200 epochs), training ends when it is nearly 0, as in the fairseq release that the sample was written for."""
+    if any(name in options for name in LIMITS):
         return {}
-    if "stop_min_lr" in given and ("force_anneal" in given or scheduler not in HARDLY_FALLING):
+    if "stop_min_lr" in options and ("force_anneal" in options or scheduler not in SLOWLY_FALLING):
         return {}
-    if "force_anneal" in given:
-        return {"stop_min_lr": LAST_LEARNING_RATE}
-    return {"max_epoch": LAST_EPOCH}
+    if "force_anneal" in options:
+        return {"stop_min_lr": FINAL_LEARNING_RATE}
+    return {"max_epoch": DEFAULT_EPOCHS}
 
 
-def _keeping(given: Mapping[str, str]) -> dict[str, str]:
-    """fairseq, left alone, keeps a checkpoint of every epoch: what counts are the last and the best."""
+def _kept_checkpoints(options: Mapping[str, str]) -> dict[str, str]:
+    """Which checkpoints are kept: the last and the best. By default fairseq keeps one of every epoch."""
     kept = {}
-    if given.get("best_checkpoint_metric") in HIGHER_IS_BETTER:
+    if options.get("best_checkpoint_metric") in HIGHER_IS_BETTER:
         kept["maximize_best_checkpoint_metric"] = "true"
-    if not {"keep_last_epochs", "save_interval", "no_epoch_checkpoints"} & set(given):
+    if not {"keep_last_epochs", "save_interval", "no_epoch_checkpoints"} & set(options):
         kept["no_epoch_checkpoints"] = "true"
-    if "save_interval_updates" in given and "keep_interval_updates" not in given:
+    if "save_interval_updates" in options and "keep_interval_updates" not in options:
         kept["keep_interval_updates"] = "1"
     return kept

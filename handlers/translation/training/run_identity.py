@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from byo_container.handlers.translation.training.fairseq_parser import CHOICES
-from byo_container.handlers.translation.training.option_names import settled
+from byo_container.handlers.translation.training.option_names import fixed_option
 
 MAY_CHANGE = frozenset(
     {
@@ -48,7 +48,7 @@ def starts_over(parsed: Namespace) -> bool:
 
 
 def _may_change(name: str) -> bool:
-    return name in MAY_CHANGE or name.startswith(PREFIXES) or settled(name, has_gpu=False) is not None
+    return name in MAY_CHANGE or name.startswith(PREFIXES) or fixed_option(name, has_gpu=False) is not None
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Hyperparameters on their way to fairseq."""
+"""Hyperparameters → arguments of fairseq."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
 from byo_container.handlers.translation import hyperparameters
-from byo_container.handlers.translation.hyperparameters import Settings
+from byo_container.handlers.translation.hyperparameters import TrainingSettings
 from byo_container.handlers.translation.training import option_names
 
 SAMPLE = {
@@ -26,19 +26,19 @@ SAMPLE = {
 }
 
 
-def read(has_gpu: bool = False, /, **texts: str) -> Settings:
+def read(has_gpu: bool = False, /, **texts: str) -> TrainingSettings:
     return hyperparameters.read({"arch": "transformer_iwslt_de_en", **texts}, "hyperparameters.json", has_gpu)
 
 
-def parsed(found: Settings) -> Any:
-    """What fairseq makes of it."""
+def parsed(settings: TrainingSettings) -> Any:
+    """The result of fairseq's own parser."""
     from fairseq import options
 
     parser = options.get_training_parser(default_task="translation")
-    return options.parse_args_and_arch(parser, input_args=["data", *found.options])
+    return options.parse_args_and_arch(parser, input_args=["data", *settings.arguments])
 
 
-def test_the_samples_own_set() -> None:
+def test_hyperparameters_of_the_aws_sample() -> None:
     given = parsed(hyperparameters.read(SAMPLE, "hyperparameters.json", False))
     assert (given.optimizer, given.lr, given.clip_norm, given.force_anneal) == ("nag", [0.25], 0.1, 200)
     assert (given.arch, given.dropout, given.max_tokens) == ("fconv_iwslt_de_en", 0.2, 4000)
@@ -46,7 +46,7 @@ def test_the_samples_own_set() -> None:
     assert given.no_epoch_checkpoints
 
 
-def test_nothing_given_at_all() -> None:
+def test_defaults_without_any_hyperparameter() -> None:
     given = parsed(hyperparameters.read({}, "hyperparameters.json", False))
     assert (given.arch, given.optimizer, given.lr_scheduler, given.max_epoch) == (
         "fconv_iwslt_de_en",
@@ -57,7 +57,7 @@ def test_nothing_given_at_all() -> None:
     assert given.cpu
 
 
-def test_a_transformer_has_defaults_of_its_own() -> None:
+def test_defaults_of_transformers() -> None:
     given = parsed(read())
     assert (given.optimizer, given.lr_scheduler, given.adam_betas) == ("adam", "inverse_sqrt", "(0.9, 0.98)")
     assert given.ddp_backend == "legacy_ddp"
@@ -86,18 +86,18 @@ def test_a_transformer_has_defaults_of_its_own() -> None:
         ({"source_lang": "en"}, "source_lang", "en"),
     ],
 )
-def test_values_arrive_as_fairseq_needs_them(texts: dict[str, str], name: str, value: object) -> None:
+def test_values_are_converted_for_fairseq(texts: dict[str, str], name: str, value: object) -> None:
     assert getattr(parsed(read(**texts)), name) == value
 
 
 def flags() -> dict[str, Any]:
     """Every option of fairseq's, for either family of networks, that takes no value."""
     from byo_container.handlers.translation.training import presets
-    from byo_container.handlers.translation.training.fairseq_parser import Parser
+    from byo_container.handlers.translation.training.fairseq_parser import FairseqParser
 
     found: dict[str, Any] = {}
     for arch in ("fconv_iwslt_de_en", "transformer_iwslt_de_en"):
-        parser = Parser({"arch": arch, **presets.complete({"arch": arch})})
+        parser = FairseqParser({"arch": arch, **presets.complete({"arch": arch})})
         for options in (parser.actions, parser.generation):
             found |= {name: arch for name, action in options.items() if action.nargs == 0 and action.dest == name}
     return found
@@ -108,7 +108,9 @@ def test_every_flag_takes_true_false_1_0_or_nothing_under_either_name() -> None:
     every = flags()
     assert len(every) > 60
     for arch in set(every.values()):
-        here = [name for name, owner in every.items() if owner == arch and option_names.settled(name, False) is None]
+        here = [
+            name for name, owner in every.items() if owner == arch and option_names.fixed_option(name, False) is None
+        ]
         alone = {"sampling", "eval_bleu", "fp16", "memory_efficient_fp16", "amp", "cpu"}
         for word in ("true", "1", "", "True", "false", "0", "False"):
             is_on = word.lower() not in ("false", "0")
@@ -121,20 +123,20 @@ def test_every_flag_takes_true_false_1_0_or_nothing_under_either_name() -> None:
 
 
 @pytest.mark.parametrize("word", ["true", "1", "", "True", "false", "0"])
-def test_flags_of_our_own_take_the_same(word: str) -> None:
+def test_own_flags_take_the_same_values(word: str) -> None:
     is_on = word not in ("false", "0")
     found = read(lowercase=word, amp=word, fp16=word, eval_bleu=word, sampling=word)
     assert (found.own.lowercase, found.autocast, found.evaluation is not None) == (is_on, is_on, is_on)
     assert found.generation == {"sampling": is_on}
 
 
-def test_every_flag_that_is_settled_takes_one_of_the_two() -> None:
-    for name, settled in option_names.SETTLED.items():
+def test_every_fixed_flag_takes_one_of_the_two() -> None:
+    for name, fixed in option_names.FIXED.items():
         if name in flags():
-            accepted = [word for word in ("true", "false") if settled.accepts(word)]
+            accepted = [word for word in ("true", "false") if fixed.accepts(word)]
             assert accepted, name
             assert all(
-                settled.accepts(alias) for word in accepted for alias in {"true": ("1", ""), "false": ("0",)}[word]
+                fixed.accepts(alias) for word in accepted for alias in {"true": ("1", ""), "false": ("0",)}[word]
             )
 
 
@@ -180,7 +182,7 @@ ERA = {  # the examples of fairseq 0.6 to 0.9, and the AWS sample's document
 }
 
 
-def test_the_names_of_the_samples_era() -> None:
+def test_options_of_fairseq_0_6_to_0_9() -> None:
     found = read(**ERA)
     given = parsed(found)
     assert (given.stop_min_lr, given.relu_dropout, given.batch_size) == (1e-9, 0.1, 32)
@@ -205,11 +207,11 @@ def test_the_names_of_the_samples_era() -> None:
         ({"skip-invalid-size-inputs-valid-test": ""}, "skip_invalid_size_inputs_valid_test", True),
     ],
 )
-def test_what_follows_from_them(texts: dict[str, str], name: str, value: object) -> None:
+def test_defaults_that_follow_from_other_options(texts: dict[str, str], name: str, value: object) -> None:
     assert getattr(parsed(read(**texts)), name) == value
 
 
-def test_how_gradients_are_exchanged() -> None:
+def test_distributed_backend() -> None:
     assert read(True).backend == ""
     assert read(True, **{"distributed-backend": "gloo"}).backend == "gloo"
     with pytest.raises(JobError, match="distributed_backend = 'mpi' is not right"):
@@ -223,14 +225,12 @@ def test_how_gradients_are_exchanged() -> None:
         "force_aneal",
         "mx_len",
         "train_text",
-        "epochs",
         "batch",
-        "learning_rate",
         "min_learning_rate",
         "gpu",
     ],
 )
-def test_a_suggestion_is_never_nonsense(name: str) -> None:
+def test_dissimilar_names_are_not_suggested(name: str) -> None:
     with pytest.raises(JobError) as error:
         read(**{name: "1"})
     assert "did you mean" not in str(error.value)
@@ -238,7 +238,55 @@ def test_a_suggestion_is_never_nonsense(name: str) -> None:
         read(criterion="mse")
 
 
-def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
+@pytest.mark.parametrize(
+    ("texts", "name", "value"),
+    [
+        ({"learning_rate": "0.1"}, "lr", [0.1]),
+        ({"learning-rate": "0.1", "lr": "0.1"}, "lr", [0.1]),
+        ({"lr": "0.1", "learning_rate": "0.1"}, "lr", [0.1]),
+        ({"epochs": "7"}, "max_epoch", 7),
+        ({"num_train_epochs": "7", "epochs": "7"}, "max_epoch", 7),
+        ({"batch_size": "8"}, "batch_size", 8),
+        ({"max_steps": "100"}, "max_update", 100),
+        ({"max_steps": "100"}, "max_epoch", 0),
+        ({"warmup_steps": "50"}, "warmup_updates", 50),
+        ({"gradient_accumulation_steps": "4"}, "update_freq", [4]),
+        ({"max_grad_norm": "0.5"}, "clip_norm", 0.5),
+        ({"early_stopping_patience": "3"}, "patience", 3),
+        ({"warmup_steps": "50", "lr_scheduler": "tri_stage"}, "warmup_steps", 50),
+    ],
+)
+def test_aliases_of_other_frameworks(texts: dict[str, str], name: str, value: object) -> None:
+    assert getattr(parsed(read(**texts)), name) == value
+
+
+def test_alias_of_a_generation_option() -> None:
+    assert read(num_beams="3").generation == {"beam": 3}
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"learning_rate": "0.1", "lr": "0.2"}, "learning_rate = '0.1' and lr = '0.2' set the same option; leave one"),
+        ({"lr": "0.2", "learning-rate": "0.1"}, "lr = '0.2' and learning_rate = '0.1' set the same option; leave one"),
+        ({"epochs": "1", "num_train_epochs": "2"}, "epochs = '1' and num_train_epochs = '2' set the same option"),
+        ({"learning_rate": "fast"}, "learning_rate = 'fast' is not right: --lr: neither a number nor a list"),
+        ({"num_beams": "wide"}, "num_beams = 'wide' is not right: --beam: invalid int value"),
+        ({"learning_rte": "1"}, "unknown hyperparameter 'learning_rte'; did you mean 'learning_rate'"),
+        ({"epoch": "1"}, "unknown hyperparameter 'epoch'; did you mean 'epochs'"),
+        (
+            {"warmup_steps": "9", "lr_scheduler": "triangular"},
+            "'warmup_steps' is fairseq's 'warmup_updates', which does",
+        ),
+    ],
+)
+def test_invalid_aliases_are_refused(texts: dict[str, str], said: str) -> None:
+    with pytest.raises(JobError, match=r"hyperparameters\.json: ") as error:
+        read(**texts)
+    assert said in str(error.value)
+
+
+def test_batch_size_in_sentences_replaces_max_tokens() -> None:
     assert parsed(read(batch_size="8")).max_tokens is None
 
 
@@ -262,7 +310,7 @@ def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
         ({"path": "model.pt"}, "'path' cannot be set: the endpoint serves the model that the job leaves"),
         ({"gen-subset": "test"}, "'gen_subset' cannot be 'test': the validation sentences are translated"),
         ({"print-alignment": ""}, "'print_alignment' cannot be '': the endpoint answers with texts and scores only"),
-        ({"iter-decode-max-iter": "3"}, "it is for networks that are not trained here"),
+        ({"iter-decode-max-iter": "3"}, "it is for models that are not trained here"),
         ({"eval-bleu": "perhaps"}, "eval_bleu = 'perhaps' is not right: it is a flag"),
         ({"eval_bleu_args": '{"path": "x"}'}, "eval_bleu_args has the unknown 'path'"),
         ({"beam": "60"}, "'beam' is 60; it must be a whole number, at least 1 and at most 50"),
@@ -290,20 +338,18 @@ def test_batches_by_sentences_have_no_limit_of_tokens() -> None:
         ({"best_checkpoint_metric": "bleu", "eval_bleu": "false"}, "needs eval_bleu"),
     ],
 )
-def test_what_is_refused(texts: dict[str, str], said: str) -> None:
+def test_invalid_hyperparameters_are_refused(texts: dict[str, str], said: str) -> None:
     with pytest.raises(JobError, match=r"hyperparameters\.json: ") as error:
         read(**texts)
     assert said in str(error.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(JobError, match=r"unknown hyperparameter 'archh'.*lr = 'x'.*beam = 'y'"):
         read(archh="1", lr="x", beam="y")
 
 
-def test_half_precision_only_where_there_is_a_gpu(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_precision_needs_a_gpu(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "propagate", True)
     with caplog.at_level(logging.WARNING):
         found = read(fp16="true")
@@ -314,14 +360,14 @@ def test_half_precision_only_where_there_is_a_gpu(
     assert not parsed(on_gpu).cpu
 
 
-def test_mixed_precision_on_a_cpu_is_ours() -> None:
+def test_mixed_precision_on_a_cpu_is_autocast() -> None:
     on_cpu, on_gpu = read(amp="true"), read(True, amp="true")
     assert (on_cpu.autocast, on_gpu.autocast, read(amp="false").autocast) == (True, False, False)
     assert not parsed(on_cpu).amp
     assert parsed(on_gpu).amp
 
 
-def test_how_translations_are_measured() -> None:
+def test_generation_options_of_the_evaluation() -> None:
     assert read().evaluation == {"beam": 5, "max_len_a": 1.2, "max_len_b": 10}
     assert read(beam="3", max_len_b="20", eval_bleu_args='{"beam": 1}').evaluation == {
         "beam": 1,
