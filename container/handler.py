@@ -97,10 +97,16 @@ class Handler:
     The class is instantiated without arguments, once in a training process and once in each server worker. Deriving
     from Handler is optional: any class with the right methods is a handler.
 
-    Attributes and methods fall into four groups: training (Hyperparameters, train), serving (load, predict or
-    predict_with_context, converse), the meaning of a request (batched, csv_squeeze, split, join), and batching
-    (batch_size, batch_delay_ms, batch_cost, cost). The environment variables MODEL_SERVER_BATCH_SIZE,
-    MODEL_SERVER_BATCH_DELAY_MS and MODEL_SERVER_BATCH_COST take precedence over the attributes.
+    The attributes and methods, by what they are about:
+
+        training                 Hyperparameters, train
+        serving                  load, predict or predict_with_context, converse, inference_mode
+        the meaning of a request batched, csv_squeeze, split, join
+        batching                 batch_size, batch_delay_ms, batch_cost, cost
+        batch transform          execution_parameters
+
+    The environment variables MODEL_SERVER_BATCH_SIZE, MODEL_SERVER_BATCH_DELAY_MS and MODEL_SERVER_BATCH_COST take
+    precedence over the attributes.
     """
 
     Hyperparameters: ClassVar[type[Any] | None] = None
