@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from byo_container.container.job import Hosts
@@ -23,15 +24,18 @@ from byo_container.training.cluster.events import (
     Identify,
     Leave,
     Leaving,
+    LocalRankFailed,
     LocalReady,
     Log,
     MalformedMessage,
     MessageReceived,
     NameResolved,
+    Orphaned,
     PeerConnected,
     Send,
     StartLocal,
     StopLocal,
+    StopRequested,
     Tick,
 )
 from byo_container.training.cluster.handshake import JobIdentity, make_nonce
@@ -44,6 +48,12 @@ from tests.training.support.jobs import job
 
 MINE: dict[str, Any] = {"sagemaker_job_name": "mine"}
 TICK_S = 0.25
+KILLED = HostResult(143, "train.py was killed by SIGTERM")
+SUCCESS = HostResult(0)
+END_S = 0.1
+"""What processes take to end after SIGTERM because another host has failed,"""
+SAVE_S = 1.0
+"""and what they take to save after SIGTERM from the platform."""
 SETTINGS = ClusterSettings(Ports.starting_at(20_000), join_timeout_s=900, heartbeat_timeout_s=5, stop_grace_s=118)
 
 
@@ -68,10 +78,12 @@ def logged(effects: Sequence[Effect], level: int = logging.DEBUG) -> list[str]:
 
 @dataclass
 class SimulatedHost:
-    """One host: its machine, and what its effects have done. `serves` says that it only serves others."""
+    """One host: its machine, and what its effects have done."""
 
     name: str
     machine: Coordinator | Member
+    came_at: float = 0.0
+    """Before, `train` does not run there yet."""
     is_up: bool = True
     is_cut: bool = False
     payloads: dict[str, Any] | None = None
@@ -83,6 +95,11 @@ class SimulatedHost:
     log: list[str] = field(default_factory=list)
     peers: dict[int, tuple[SimulatedHost, int]] = field(default_factory=dict)
     """The other ends of its connections."""
+    is_leaving: bool = False
+    ends_with: HostResult = KILLED
+    """The result of its processes when they are ended,"""
+    saves_with: HostResult = SUCCESS
+    """and when they are stopped, and may save."""
 
     @property
     def has_left(self) -> bool:
@@ -90,8 +107,8 @@ class SimulatedHost:
 
 
 class SimulatedCluster:
-    """Hosts whose messages arrive after `delay_s`, in the order in which each was sent. A host that is told to end, or
-    to stop, does so after `ends_after_s` with the result that `results` has for it, success where it has none."""
+    """Hosts whose messages arrive after `delay_s`. The processes of a host that is ended or stopped take END_S or
+    SAVE_S, and end with `ends_with` or `saves_with`."""
 
     def __init__(self, count: int = 2, settings: ClusterSettings = SETTINGS, delay_s: float = 0.01) -> None:
         self.now = 0.0
@@ -132,7 +149,8 @@ class SimulatedCluster:
                 self.now = next_tick
                 next_tick += TICK_S
                 for host in self.hosts:
-                    self.handle(host, Tick())
+                    if host.came_at <= self.now:
+                        self.handle(host, Tick())
 
     def until(self, true: Callable[[], object], within_s: float = 30.0) -> None:
         began = self.now
@@ -149,13 +167,34 @@ class SimulatedCluster:
 
     def start(self) -> None:
         """All hosts join and start."""
-        for host in self.hosts:
-            self.handle(host, LocalReady({"key": f"of {host.name}"}))
+        for number in range(1, len(self.hosts) + 1):
+            self.ready(number)
         self.until(lambda: all(host.payloads is not None for host in self.hosts))
+
+    def ready(self, number: int) -> None:
+        self.handle(self[number], LocalReady({"key": f"of algo-{number}"}))
 
     def leave(self, number: int, status: int = 0, text: str = "") -> None:
         """Everything on a host has ended."""
-        self.handle(self[number], Leaving(HostResult(status, text)))
+        self._leave(self[number], HostResult(status, text))
+
+    def _leave(self, host: SimulatedHost, result: HostResult) -> None:
+        if not host.is_leaving:
+            host.is_leaving = True
+            self.handle(host, Leaving(result))
+
+    def rank_fails(self, number: int, text: str) -> None:
+        """A rank fails, and its launcher notices later."""
+        self[number].ends_with = HostResult(1, f"rank 0: {text}")
+        self.handle(self[number], LocalRankFailed(f"rank 0: {text}"))
+
+    def stop(self, number: int) -> None:
+        """SIGTERM from the platform."""
+        self.handle(self[number], StopRequested())
+
+    def orphan(self, number: int) -> None:
+        """Process 1 of a host is killed, which its supervisor learns by a SIGTERM of the kernel."""
+        self.handle(self[number], Orphaned())
 
     def kill(self, number: int) -> None:
         """Process 1 of a host is gone; its connections close."""
@@ -188,8 +227,10 @@ class SimulatedCluster:
                 host.payloads = payloads
             case StopLocal():
                 host.stopped_at = self.now
+                self.at(self.now + SAVE_S, partial(self._leave, host, host.saves_with))
             case EndLocal():
                 host.ended_at = self.now
+                self.at(self.now + END_S, lambda: self._leave(host, host.ends_with))
             case Decide(result):
                 host.result = result
             case Leave():
@@ -202,7 +243,7 @@ class SimulatedCluster:
                 pass
 
     def _connect(self, host: SimulatedHost, other: SimulatedHost) -> None:
-        if not other.is_up or other.has_left or host.is_cut or other.is_cut:
+        if not other.is_up or other.came_at > self.now or other.has_left or host.is_cut or other.is_cut:
             return
         ours, theirs = next(self._numbers), next(self._numbers)
         host.peers[ours], other.peers[theirs] = (other, theirs), (host, ours)
@@ -237,8 +278,8 @@ class SimulatedCluster:
 
         self.at(self.now + self.delay_s, closed)
 
-    def say(self, number: int, line: bytes) -> None:
-        """Any bytes from a member to the coordinator, or from the coordinator to all."""
+    def send_line(self, number: int, line: bytes) -> None:
+        """Sends any line from a host over all of its connections."""
         for peer in self[number].peers:
             self._send(self[number], peer, line)
 
