@@ -47,6 +47,12 @@ def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
     return decoder(body, media), media.name in LINE_TYPES
 
 
+def unwrap_single_cells(rows: list[list[str]]) -> list[Any]:
+    """The rows of CSV; a row of one cell as that cell: a column of texts is then what text/plain with the same lines
+    is."""
+    return [row[0] if len(row) == 1 else row for row in rows]
+
+
 def estimated_size(body: bytes, media: MediaType) -> int:
     """The bytes that the inputs in a request body take once it is decoded, estimated. Raises RequestError 413 for more
     of them than one request may have."""

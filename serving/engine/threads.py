@@ -86,6 +86,7 @@ class ComputeThreads:
 
     def replace(self, thread: ComputeThread) -> None:
         """Gives up a thread whose computation does not end, and starts another one."""
+        thread.given_up = True
         self.active.remove(thread)
         prometheus.computing.add_locked(-1)
         self.queue.put_back(drain(thread.reserved))
@@ -162,13 +163,11 @@ class ComputeThread(threading.Thread):
         """When the present call began, by the monotonic clock."""
         self.reserved: deque[PendingRequest] = deque()
         """Requests that were taken for the calls after the present one."""
+        self.given_up = False
+        """Whether its computation did not end in time. Another thread has its place; it ends after its call."""
         self._pool = pool
         self._loads = loads
         self._pid = os.getpid()
-
-    @property
-    def given_up(self) -> bool:
-        return self not in self._pool.active
 
     def run(self) -> None:
         pool = self._pool

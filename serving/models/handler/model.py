@@ -15,10 +15,11 @@ from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation, InputError
 from byo_container.serving.codecs import decoding, encoding, media_types, negotiation
 from byo_container.serving.codecs.large_answers import is_large
-from byo_container.serving.codecs.media_types import EVENTS
+from byo_container.serving.codecs.media_types import EVENTS, MediaType
 from byo_container.serving.codecs.stream_parts import is_stream
-from byo_container.serving.dialects import envelopes
-from byo_container.serving.dialects.envelopes import MANY, ONE, Form
+from byo_container.serving.dialects import dialect, plain
+from byo_container.serving.dialects.dialect import Dialect
+from byo_container.serving.dialects.inputs import Inputs
 from byo_container.serving.engine import bisect_failures, streaming
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
@@ -83,45 +84,55 @@ class HandlerModel:
     def _respond(self, request: Request, engine: Engine, share: Share) -> Reply:
         media = media_types.content_type(request.content_type)
         answer_type = negotiation.answer_type_or_events(request.accept, self._default_accept)
-        run = run_in_thread if len(request.body) > LARGE_BODY else _run_here
         began = time.perf_counter()
-        inputs, many = self._decoded(request.body, media, share)
-        form = MANY if many else ONE
-        if self._traits.batched and not many:
-            inputs, form = run(envelopes.split, inputs[0])
-        if self._traits.csv_squeeze and media.name == media_types.CSV:
-            inputs = run(envelopes.squeezed, inputs)
-        work = run(self._predictor.work, inputs)
+        inputs, spoken = self._read(request.body, media, share)
+        run = run_in_thread if len(request.body) > LARGE_BODY else _run_here
+        work = run(self._predictor.work, inputs.values)
         prometheus.stages["decode"].observe(time.perf_counter() - began)
         if self._traits.takes_context:
-            return self._respond_with_context(request, inputs, work, form, answer_type, engine)
-        if form.parameters:
+            return self._respond_with_context(request, inputs, spoken, work, answer_type, engine)
+        if inputs.parameters:
             raise RequestError(400, "this model takes no parameters; leave 'parameters' out")
-        outputs = work.outputs(engine.submit(work, request.waited_s)) if inputs else []
-        return self._reply(outputs, form, answer_type, engine)
+        outputs = work.outputs(engine.submit(work, request.waited_s)) if inputs.values else []
+        return self._reply(outputs, inputs, spoken, answer_type, engine)
 
-    def _decoded(self, body: bytes, media: media_types.MediaType, share: Share) -> tuple[list[Any], bool]:
-        """The inputs in a body, and whether its media type holds several records. A large body is decoded beside the
-        event loop, after `share` has room for what it becomes."""
+    def _read(self, body: bytes, media: MediaType, share: Share) -> tuple[Inputs, Dialect]:
+        """The inputs in a body, and the dialect to answer in. A large body is read beside the event loop, once `share`
+        has room for what it becomes."""
         if len(body) <= LARGE_BODY:
-            return decoding.decode(body, media)
+            return self._decode(body, media)
         share.take(run_in_thread(decoding.estimated_size, body, media))
         with self._budgets.decoding:
-            return run_in_thread(decoding.decode, body, media)
+            return run_in_thread(self._decode, body, media)
+
+    def _decode(self, body: bytes, media: MediaType) -> tuple[Inputs, Dialect]:
+        values, many = decoding.decode(body, media)
+        if self._traits.batched and not many:
+            spoken = dialect.of(values[0])
+            return spoken.read(values[0]), spoken
+        if self._traits.csv_squeeze and media.name == media_types.CSV:
+            values = decoding.unwrap_single_cells(values)
+        return Inputs(values, many, listed=many), plain
 
     def _respond_with_context(
-        self, request: Request, inputs: list[Any], work: RequestInputs, form: Form, answer_type: str, engine: Engine
+        self,
+        request: Request,
+        inputs: Inputs,
+        spoken: Dialect,
+        work: RequestInputs,
+        answer_type: str,
+        engine: Engine,
     ) -> Reply:
         """For a handler that uses the context of its requests, and their sessions."""
-        context, ended = sessions.attend(self._settings.session_s, request.header, inputs)
-        context.parameters = form.parameters
+        context, ended = sessions.attend(self._settings.session_s, request.header, inputs.values)
+        context.parameters = inputs.parameters
         if ended:
             reply = Reply(b"{}", media_types.JSON)
         else:
             for part in work.sub_batches or (work,):
                 part.item = InputsWithContext(part.item, context)
-            outputs = work.outputs(engine.submit(work, request.waited_s)) if inputs else []
-            reply = self._reply(outputs, form, answer_type, engine)
+            outputs = work.outputs(engine.submit(work, request.waited_s)) if inputs.values else []
+            reply = self._reply(outputs, inputs, spoken, answer_type, engine)
         media = context.content_type or reply.content_type
         try:
             return replace(reply, content_type=media, headers=tuple(context.reply_headers.items()))
@@ -130,22 +141,22 @@ class HandlerModel:
                 reply.stream.close()
             raise
 
-    def _reply(self, outputs: list[Any], form: Form, answer_type: str, engine: Engine) -> Reply:
+    def _reply(self, outputs: list[Any], inputs: Inputs, spoken: Dialect, answer_type: str, engine: Engine) -> Reply:
         streams = answer_type == EVENTS
         for number, output in enumerate(outputs, 1):
             if isinstance(output, InputError):
-                raise RequestError(400, f"record {number}: {output}" if form.many else str(output))
+                raise RequestError(400, f"record {number}: {output}" if inputs.many else str(output))
             streams = streams or is_stream(output)
         if streams:
-            stream = streaming.of_outputs(outputs, engine, answer_type, form.many)
-            if not form.many or answer_type == EVENTS:
+            stream = streaming.of_outputs(outputs, engine, answer_type, inputs.many)
+            if not inputs.many or answer_type == EVENTS:
                 return Reply(b"", stream.content_type, stream=stream)
             outputs = list(stream.values())
         began = time.perf_counter()
         if is_large(outputs):
-            body = run_in_thread(form.encode_large, outputs, answer_type)
+            body = run_in_thread(dialect.encode_large, spoken, outputs, inputs.listed, answer_type)
         else:
-            body = form.encode(outputs, answer_type)
+            body = dialect.encode(spoken, outputs, inputs.listed, answer_type)
         prometheus.stages["encode"].observe(time.perf_counter() - began)
         return Reply(body, media_types.labelled(answer_type))
 

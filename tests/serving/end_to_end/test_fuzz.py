@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from byo_container.serving.codecs import decoding, encoding, media_types, negotiation, stream_parts
 from byo_container.serving.codecs.media_types import CSV, JSON, JSON_LINES, NPY, TEXT
-from byo_container.serving.dialects import envelopes
+from byo_container.serving.dialects import dialect, tensorflow_serving
 from byo_container.serving.errors import RequestError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
@@ -174,18 +174,22 @@ ASKED = st.dictionaries(WORDS | st.text(), VALUES | st.dictionaries(st.text(), V
 
 @fuzz
 @given(value=ASKED)
-def test_batches_are_taken_apart_or_refused(value: Any) -> None:
-    found = outcome(lambda: envelopes.split(value))
-    if isinstance(found, RequestError):
-        assert found.status == 400
+def test_dialects_are_read_and_written_or_refused(value: Any) -> None:
+    spoken = dialect.of(value)
+    inputs = outcome(lambda: spoken.read(value))
+    if isinstance(inputs, RequestError):
+        assert inputs.status == 400
         assert isinstance(value, dict)
         return
-    inputs, form = found
-    assert isinstance(inputs, list)
-    assert form.many or len(inputs) == 1
-    again = orjson.loads(form.encode(inputs, JSON))
-    assert form.encode_large(inputs, JSON) == form.encode(inputs, JSON)
-    assert again[form.key] == inputs if form.key else again == (inputs if form.many or form.listed else inputs[0])
+    assert isinstance(inputs.values, list)
+    assert inputs.many or len(inputs.values) == 1
+    written = dialect.encode(spoken, inputs.values, inputs.listed, JSON)
+    assert dialect.encode_large(spoken, inputs.values, inputs.listed, JSON) == written
+    again = orjson.loads(written)
+    if spoken is tensorflow_serving:
+        assert again["predictions"] == inputs.values
+    else:
+        assert again == (inputs.values if inputs.listed else inputs.values[0])
 
 
 OUTPUTS = st.recursive(
