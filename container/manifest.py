@@ -16,6 +16,7 @@ from pathlib import Path
 
 from byo_container.container.failure import JobError
 from byo_container.container.files.atomic import write_atomically
+from byo_container.container.files.disk_errors import copy_error
 from byo_container.container.files.json_object import read_object
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
@@ -79,7 +80,7 @@ def keep(handler: str | None, paths: Paths) -> None:
     except Exception as error:
         log.warning(
             "the code in %s cannot be copied to %s: %s; the model is whole, but `serve` needs the code there, or in %s",
-            *(paths.code, paths.model / "code", _reason(error), paths.code),
+            *(paths.code, paths.model / "code", copy_error(error), paths.code),
         )
 
 
@@ -139,10 +140,3 @@ def _uncopied(paths: Paths, left_out: list[str]) -> Callable[[str, list[str]], s
 
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong first; copytree gives a list of all, each with the files that it is about."""
-    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
-        return str(error.args[0][0][-1])
-    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Writing to folders that may be full, or not ours to write to: errors that say what to do."""
+"""Errors of full or read-only disks, and of copying, as messages that say what to do."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from byo_container.container.failure import JobError
 
-UNFINISHED = ".unfinished-"  # what the names of files begin with while they are written
+UNFINISHED = ".unfinished-"  # the beginning of a file's name while it is written
+MOST_COPY_ERRORS = 3  # in a message
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Makes whatever goes wrong with writing below `folder` a JobError that says what to do."""
+def disk_errors_explained(folder: Path) -> Iterator[None]:
+    """Turns disk-full and permission errors below `folder` into a JobError with advice."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        # HDF5 hides the system's error number in a text, at times in a RuntimeError.
+        # HDF5 hides the system's error number in the message, at times of a RuntimeError.
         number = getattr(error, "errno", None) or _number_in(str(error))
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise JobError(
@@ -38,16 +40,25 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def _number_in(text: str) -> int | None:
-    found = re.search(r"errno = (\d+)|\[Errno (\d+)\]", text)
-    if found:
-        return int(found[1] or found[2])
+    match = re.search(r"errno = (\d+)|\[Errno (\d+)\]", text)
+    if match:
+        return int(match[1] or match[2])
     return errno.ENOSPC if os.strerror(errno.ENOSPC) in text else None
 
 
 def check_writable(folder: Path) -> None:
-    """JobError now, rather than after an hour of training, where `folder` cannot be written to."""
-    with writing(folder):
+    """Raises JobError where `folder` cannot be written to: now, rather than after an hour of training."""
+    with disk_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # A name of its own: the ranks of a host try the same folder at the same moment.
+        # A unique name, for the ranks of a host check the same folder at the same moment.
         with tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=folder) as probe:
             probe.write(b"x")
+
+
+def copy_error(error: Exception) -> str:
+    """Why a copy failed. copytree goes on after an error and collects all of them: the first three."""
+    if not (isinstance(error, shutil.Error) and isinstance(error.args[0], list)):
+        return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    faults = [why if str(source) in why else f"{why} ({source})" for source, _, why in error.args[0]]
+    more = f"; and {len(faults) - MOST_COPY_ERRORS} more" if len(faults) > MOST_COPY_ERRORS else ""
+    return "; ".join(faults[:MOST_COPY_ERRORS]) + more

@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 from byo_container.container.aws import s3
 from byo_container.container.failure import JobError, explain_full
 from byo_container.container.files.archives import unpack
+from byo_container.container.files.disk_errors import copy_error
 from byo_container.container.log import log
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
@@ -59,8 +60,7 @@ def unpack_or_copy(path: Path, code: Path, label: str) -> None:
     except BaseException as error:
         _empty(code)  # the next run would take half of the code for all of it
         if isinstance(error, OSError):
-            reason = _first_errors(error) if isinstance(error, shutil.Error) else str(error)
-            raise JobError(explain_full(f"{label} cannot be copied to {code}: {reason}")) from None
+            raise JobError(explain_full(f"{label} cannot be copied to {code}: {copy_error(error)}")) from None
         raise
 
 
@@ -71,13 +71,6 @@ def _broken_links(folder: str, names: list[str]) -> list[str]:
     for path in broken:
         log.warning("%s is a link to %s, where there is nothing: left out", path, path.readlink())
     return [path.name for path in broken]
-
-
-def _first_errors(error: shutil.Error) -> str:
-    """The first three of the errors that copytree has collected."""
-    faults = [f"{source}: {reason}" for source, _, reason in error.args[0]]
-    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
-    return "; ".join(faults[:3]) + more
 
 
 def local_path(source: str, name: str = "sagemaker_submit_directory") -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from byo_container.container.failure import JobError
-from byo_container.container.files.disk_errors import UNFINISHED, writing
+from byo_container.container.files.disk_errors import UNFINISHED, disk_errors_explained
 from byo_container.handlers.news.categories import NAMES
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def save(network: keras.Model, features: Features, folder: Path) -> None:
     vocabulary = _vocabulary_name(_fingerprint(text))
     if not network.name.endswith(_fingerprint(text)):
         raise ValueError(f"the network {network.name!r} does not belong to {vocabulary}")
-    with writing(folder):
+    with disk_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove(folder.glob(f"{UNFINISHED}*"))  # of a run that was killed
         try:

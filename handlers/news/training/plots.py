@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
-from byo_container.container.files.disk_errors import writing
+from byo_container.container.files.disk_errors import disk_errors_explained
 from byo_container.handlers.news.categories import NAMES
 from byo_container.handlers.news.training.metric_log import EpochMetrics
 
@@ -27,7 +27,7 @@ def draw(
     """Draws both. probabilities: (rows, 4), of the validation headlines; labels: (rows,). Raises
     JobError where `folder` cannot be written to."""
     counts = confusion(probabilities.argmax(axis=1), labels)
-    with writing(folder):
+    with disk_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _draw_curves(epochs, folder / "curves.png")
         _draw_confusion(counts, folder / "confusion_matrix.png")
