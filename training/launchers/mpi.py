@@ -33,7 +33,7 @@ from byo_container.container.process.arguments import LONGEST_STRING
 from byo_container.container.process.child import Command
 from byo_container.training.launchers import HostContext, Launcher, Payloads, efa, single
 from byo_container.training.launchers.options import PROCESSES_PER_HOST, process_count
-from byo_container.training.processes.rank import OWN, WORDS, Ranks
+from byo_container.training.processes.rank import PROGRAM_FILE, RANK_COMMAND, Ranks
 
 SSHD = "/usr/sbin/sshd"
 KEEPALIVE = {"oob_tcp_keepalive_time": "5", "oob_tcp_keepalive_intvl": "2", "oob_tcp_keepalive_probes": "3"}
@@ -56,7 +56,7 @@ def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> lis
     if job.hosts.current != hosts[0]:
         return [sshd(context)]
     env = _environment(job, program, context)
-    words = [*WORDS, *(under_mpi4py(program.argv) if context.has_mpi4py else program.argv)]
+    words = [*RANK_COMMAND, *(under_mpi4py(program.argv) if context.has_mpi4py else program.argv)]
     _check_length(words, job)
     argv = [*mpirun(job, context), *words]
     return [
@@ -210,12 +210,12 @@ def receive(job: TrainingJob[Any], program: Command, context: HostContext, paylo
         env = {**os.environ, **_environment(job, program, context)}
         (context.scratch / "session").write_text(session(env), encoding="utf-8")
         own = [dict(program.env), str(program.cwd) if program.cwd else None]
-        (context.scratch / OWN).write_text(json.dumps(own), encoding="utf-8")
+        (context.scratch / PROGRAM_FILE).write_text(json.dumps(own), encoding="utf-8")
 
 
 def session(env: Mapping[str, str]) -> str:
     """A shell script that exports these variables. Those whose names a shell cannot export reach the rank by the file
-    OWN."""
+    PROGRAM_FILE."""
     names = sorted(name for name in env if SHELL_NAME.fullmatch(name))
     return "".join(f"export {name}={shlex.quote(env[name])}\n" for name in names)
 

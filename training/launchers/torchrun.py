@@ -23,7 +23,7 @@ from byo_container.container.job import TrainingJob
 from byo_container.container.process.child import Command
 from byo_container.training.launchers import HostContext, Launcher, efa, single
 from byo_container.training.launchers.options import PROCESSES_PER_HOST, process_count
-from byo_container.training.processes.rank import WORDS, Ranks
+from byo_container.training.processes.rank import RANK_COMMAND, Ranks
 
 COMPILE = "neuron_parallel_compile"
 
@@ -64,7 +64,7 @@ def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> lis
         **Ranks(context.scratch).variables(program.name),
         **program.env,
     }
-    argv = [*words, *WORDS, *program.argv]
+    argv = [*words, *RANK_COMMAND, *program.argv]
     name = f"torchrun {program.name}"
     return [dataclasses.replace(program, argv=argv, name=name, env=env, capture=True, spared_on_stop=True)]
 

@@ -1,8 +1,8 @@
 """`python -I -S training/processes/look_up.py HOST…`: prints each host's name as soon as it resolves, and ends when
 all do.
 
-A process of its own, because a look-up may block for longer than a heartbeat may fail to come. Not a thread: Python
-forks no child safely (`preexec_fn` in container/process/child.py) while another thread runs.
+This is a process of its own because a look-up may block for longer than the heartbeat timeout. It is not a thread
+because Python cannot fork safely (`preexec_fn` in container/process/child.py) while another thread runs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import time
 
 
 def main(hosts: list[str]) -> None:
-    unknown = list(dict.fromkeys(hosts))
-    while unknown:
-        for host in list(unknown):
+    unresolved = list(dict.fromkeys(hosts))
+    while unresolved:
+        for host in list(unresolved):
             try:
                 socket.getaddrinfo(host, None)
             except (OSError, UnicodeError):
                 continue
-            unknown.remove(host)
+            unresolved.remove(host)
             print(host, flush=True)
-        time.sleep(0.2 if unknown else 0)
+        time.sleep(0.2 if unresolved else 0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """`python -P -m byo_container.training.processes.rank PROGRAM…`: one rank of a distributed job, as torchrun and
 mpirun start it.
 
-They hide why a rank failed: torchrun says that it did, mpirun does so on the first host only. So a rank is started by
-this small process on its own host, which leaves there what the rank's last words were. Process 1 sees it at once and
-need not wait until the launcher has ended. And SIGTERM goes to the ranks, not to the launcher, which would kill them
-before they have saved.
+These launchers hide why a rank failed: torchrun reports only that it did, mpirun reports it on the first host only. So
+each rank is started by this small process on its own host, which leaves a failure report for process 1. Process 1 reads
+it at once and does not wait until the launcher has ended. SIGTERM goes to the ranks and not to the launcher, which
+would kill them before they have saved.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from byo_container.container import log
 from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_consequence
 from byo_container.container.files.atomic import write_atomically
+from byo_container.container.log import configure
 from byo_container.container.metrics import Recorder
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
@@ -29,16 +29,17 @@ from byo_container.container.process.stop import STOP_GRACE_S
 from byo_container.training.cluster.root_cause import Failure, root_cause
 
 SCRATCH = "TRAINING_RANKS"
-"""The variable that names the folder through which ranks and process 1 speak."""
+"""The variable with the folder by which ranks and process 1 exchange files."""
 NAME = "TRAINING_PROGRAM"
-"""The variable that names the program for people."""
+"""The variable with the name of the program in messages."""
 FAILURE_FILE = "TRAINING_FAILURE_FILE"
-"""The variable that tells a handler's process where to leave its own account of a failure."""
-# PyTorch's threads may take seconds to end after an exception, in which the others fail and SIGTERM comes, or abort.
+"""The variable with the path to which a handler's process writes its failure report."""
+# After an exception PyTorch's threads may take seconds to end. Meanwhile the other ranks fail and SIGTERM comes, or the
+# threads abort.
 DIED_LATE = (128 + signal.SIGTERM, 128 + signal.SIGABRT)
-OWN = "own.json"
-"""A file with the variables and the working folder of this host's program, where the launcher is on another host."""
-WORDS = (sys.executable, "-P", "-m", "byo_container.training.processes.rank")
+PROGRAM_FILE = "program.json"
+"""The file with the variables and the working folder of this host's program, if the launcher is on another host."""
+RANK_COMMAND = (sys.executable, "-P", "-m", "byo_container.training.processes.rank")
 
 
 class Ranks:
@@ -48,11 +49,11 @@ class Ranks:
         self.scratch = scratch
 
     def variables(self, program: str) -> dict[str, str]:
-        """What a rank must find in its environment."""
+        """The variables that a rank needs."""
         return {SCRATCH: str(self.scratch), NAME: program}
 
     def stop(self) -> None:
-        """SIGTERM to all ranks; those that are about to start will not."""
+        """Sends SIGTERM to all ranks. Those that have not started yet do not start."""
         (self.scratch / "stop").touch()
         for path in self.scratch.glob("pid-*"):
             with contextlib.suppress(OSError):
@@ -72,47 +73,47 @@ class Ranks:
 
 
 def number_of(environ: Mapping[str, str]) -> str:
-    """The rank, from whoever gave it: torchrun or Open MPI."""
+    """The rank by the variables of torchrun or Open MPI."""
     return environ.get("RANK") or environ.get("OMPI_COMM_WORLD_RANK") or "?"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the program, and returns its status."""
-    log.configure()
+    """Runs the program and returns its status."""
+    configure()
     scratch, rank = Path(os.environ[SCRATCH]), number_of(os.environ)
     registered = scratch / f"pid-{os.getpid()}"
     registered.touch()
     if (scratch / "stop").exists():
         return STOPPED_STATUS
-    account = scratch / f"account-{rank}"
-    # Names such as SM_HP_BATCH-SIZE are lost in a shell, through which ssh goes.
-    own = scratch / OWN
-    env, cwd = json.loads(own.read_text(encoding="utf-8")) if own.exists() else ({}, None)
-    env[FAILURE_FILE] = str(account)
+    report = scratch / f"report-{rank}"
+    # ssh goes through a shell, which loses names such as SM_HP_BATCH-SIZE.
+    program = scratch / PROGRAM_FILE
+    env, cwd = json.loads(program.read_text(encoding="utf-8")) if program.exists() else ({}, None)
+    env[FAILURE_FILE] = str(report)
     watch = Recorder(Paths.from_environment().metrics).note if rank == "0" else None
     command = Command(argv, os.environ.get(NAME, argv[0]), env, cwd, capture=True, whole_lines=True, watch=watch)
     try:
-        # Process 1, whose setting this is, has checked it.
+        # Process 1 has checked this setting.
         (child,) = run([[command]], float(os.environ.get("TRAINING_STOP_TIMEOUT") or STOP_GRACE_S))
     except JobStopped:
         return STOPPED_STATUS
     except JobError as error:  # it cannot be started at all
-        _record(scratch, rank, 1, str(error))
+        _report_failure(scratch, rank, 1, str(error))
         return 1
     registered.unlink(missing_ok=True)
     if not child.status:
         return 0
     status, written = child.status, child.written()
-    text = account.read_text(encoding="utf-8").strip() if account.exists() else ""
+    text = report.read_text(encoding="utf-8").strip() if report.exists() else ""
     raised = (text and not is_consequence(text)) or any(ends_in_traceback(stream.text) for stream in written)
     if status in DIED_LATE and raised and not (scratch / "stop").exists():
         child.status = status = 1
-    _record(scratch, rank, status, text or child.reason())
+    _report_failure(scratch, rank, status, text or child.reason())
     return status
 
 
-def _record(scratch: Path, rank: str, status: int, text: str) -> None:
-    """Leaves for process 1 why this rank failed."""
+def _report_failure(scratch: Path, rank: str, status: int, text: str) -> None:
+    """Leaves the failure report of this rank for process 1."""
     write_atomically(scratch / f"failed-{time.time_ns():020d}-{rank}", json.dumps([status, f"rank {rank}: {text}"]))
 
 

@@ -247,6 +247,15 @@ def test_a_result_before_the_host_is_ready_counts(first: Driver) -> None:
     assert sent(first.join(3, "algo-3"))[-1] == protocol.End("another host has failed")
 
 
+def test_nothing_starts_when_a_host_fails_at_the_moment_in_which_all_are_ready(first: Driver) -> None:
+    for peer in (2, 3):
+        first.join(peer, f"algo-{peer}")
+        first.receive(peer, protocol.Ready({}))
+    first(LocalReady({}))
+    first.receive(2, HostResult(1, "algo-2: torn"))
+    assert not any(isinstance(effect, StartLocal) for effect in first(Tick()))
+
+
 def test_a_success_before_the_host_is_ready_ends_nothing(first: Driver) -> None:
     first.join(2, "algo-2")
     assert sent(first.receive(2, HostResult(0))) == []
@@ -288,6 +297,14 @@ def test_a_success_that_came_before_a_failure_is_asked_for_again(first: Driver) 
     assert decided(first(Tick())) == [], "algo-2 may have served ranks that failed"
     first.receive(2, HostResult(1, "algo-2, rank 4: ValueError: torn"))
     assert decided(first(Tick())) == [JobResult(1, "algo-3: torn")]
+
+
+def test_the_own_success_stays_when_another_host_fails(first: Driver) -> None:
+    first.started()
+    first(Leaving(HostResult(0)))
+    first.receive(2, HostResult(1, "algo-2: torn"))
+    first.receive(3, HostResult(143, "algo-3: train.py was killed by SIGTERM"))
+    assert decided(first(Tick())) == [JobResult(1, "algo-2: torn")], "at once"
 
 
 def test_the_job_has_succeeded_only_when_all_hosts_have(first: Driver) -> None:

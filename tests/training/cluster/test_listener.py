@@ -164,10 +164,10 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize("words", MALFORMED, ids=lambda words: repr(words[:24]))
-def test_unidentified_peer_with_a_malformed_message_is_disconnected(first: First, words: bytes) -> None:
+@pytest.mark.parametrize("data", MALFORMED, ids=lambda data: repr(data[:24]))
+def test_unidentified_peer_with_a_malformed_message_is_disconnected(first: First, data: bytes) -> None:
     client, _ = first.challenged()
-    client.send(words)
+    client.send(data)
     first.until(lambda: client.read() is not None and client.is_closed, "the end of the connection")
     assert len(client.messages()) == 1, "nothing but the challenge"
     assert (first.session.grace_s, first.coordinator.joined) == (None, set())
@@ -255,7 +255,7 @@ def test_a_host_joins_once_and_only_by_a_name_of_the_job(first: First) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("data", "reason"),
     [
         (b'{"kind": "host_result"}\n', "a message 'host_result' without the fields"),
         (b'{"kind": "host_result", "status": "x", "text": ""}\n', "status is not a number from 0 to 255"),
@@ -265,10 +265,10 @@ def test_a_host_joins_once_and_only_by_a_name_of_the_job(first: First) -> None:
         (encode(protocol.JobResult(0, "")), "'job_result', which only the first host may say"),
     ],
 )
-def test_a_host_that_sends_a_malformed_message_is_lost(first: First, words: bytes, reason: str) -> None:
+def test_a_host_that_sends_a_malformed_message_is_lost(first: First, data: bytes, reason: str) -> None:
     client = first.joined()
-    for start in range(0, len(words), 100_000):  # the first host must read while we write
-        client.send(words[start : start + 100_000])
+    for start in range(0, len(data), 100_000):  # the first host must read while we write
+        client.send(data[start : start + 100_000])
         first.supervisor.poll(0.01)
     first.until(lambda: first.coordinator.failures, "the failure")
     text = first.coordinator.failures["algo-2"].text

@@ -19,7 +19,7 @@ import pytest
 from byo_container.container.failure import JobError, is_consequence
 from byo_container.container.process.tree import descendants
 from byo_container.training.cluster.settings import read_settings
-from byo_container.training.processes.rank import WORDS, Ranks
+from byo_container.training.processes.rank import RANK_COMMAND, Ranks
 from tests.support.processes import wait_until
 from tests.support.tree import Tree, make_tree
 from tests.training.support.jobs import job
@@ -37,7 +37,7 @@ while not os.path.exists(other + "/ready"):  # else one fails before the other's
     time.sleep(0.01)
 """
 WAITS = HEAD + "time.sleep(60)\n"
-WAITS_FOR_A_WORD = HEAD + "while not os.path.exists(out + '/word'):\n    time.sleep(0.01)\n"
+WAITS_FOR_A_FILE = HEAD + "while not os.path.exists(out + '/go'):\n    time.sleep(0.01)\n"
 Pair = list[subprocess.Popen[str]]
 Start = Callable[..., tuple[list[Tree], Pair]]
 
@@ -93,7 +93,7 @@ def test_all_succeed(start: Start) -> None:
     assert end(*start(HEAD)) == ([0, 0], ["", ""])
 
 
-def test_a_failure_is_everybodys(start: Start) -> None:
+def test_a_failure_is_the_result_of_all_hosts(start: Start) -> None:
     statuses, failures = end(*start(HEAD + "time.sleep(1 if host == 'localhost' else 60)\nsys.exit(7)"))
     assert statuses == [7, 7]
     assert failures == ["localhost: train.py ended with status 7\n"] * 2
@@ -122,7 +122,7 @@ raise ValueError("torn")
 def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tmp_path: Path) -> None:
     environ = {**os.environ, **Ranks(tmp_path).variables("train.py"), "RANK": "3"}
     process = subprocess.Popen(
-        [*WORDS, sys.executable, "-c", DIES_LATE], env=environ, stderr=subprocess.PIPE, text=True
+        [*RANK_COMMAND, sys.executable, "-c", DIES_LATE], env=environ, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
     while "terminate called" not in process.stderr.readline():
@@ -138,7 +138,7 @@ def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tm
 
 def test_a_rank_that_cannot_be_started_says_why(tmp_path: Path) -> None:
     environ = {**os.environ, **Ranks(tmp_path).variables("train.sh"), "RANK": "3"}
-    done = subprocess.run([*WORDS, "/nowhere/train.sh"], env=environ, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([*RANK_COMMAND, "/nowhere/train.sh"], env=environ, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "")
     reason = "rank 3: cannot start train.sh (/nowhere/train.sh): [Errno 2] No such file or directory"
     failure = Ranks(tmp_path).failure()
@@ -174,9 +174,9 @@ def test_a_process_1_that_hangs_is_named_by_the_other(start: Start, number: int)
     trees, processes = start(WAITS, TRAINING_PEERS_SILENCE="2")
     os.kill(supervisor_of(processes[number]), signal.SIGSTOP)
     assert processes[1 - number].wait(AT_MOST_S) == 1
-    said = trees[1 - number].failure or ""
-    assert said.startswith(NAMES[number])
-    assert "was lost: nothing was heard from it for 2 s" in said
+    failure = trees[1 - number].failure or ""
+    assert failure.startswith(NAMES[number])
+    assert "was lost: nothing was heard from it for 2 s" in failure
 
 
 def test_sigterm_reaches_all_and_a_second_one_does_no_harm(start: Start) -> None:
@@ -198,7 +198,7 @@ def test_no_process_is_left(start: Start) -> None:
     assert not below & set(descendants(os.getpid()))
 
 
-WORDS_OF_STRANGERS = (
+MALFORMED = (
     b"[" * 100_000 + b"\n",
     b"x" * 5_000_000 + b"\n",
     b"GET / HTTP/1.1\r\n\r\n",
@@ -208,17 +208,17 @@ WORDS_OF_STRANGERS = (
 )
 
 
-def bother(port: int) -> None:
-    for words in WORDS_OF_STRANGERS:
-        with closing(socket.create_connection(("localhost", port))) as stranger, contextlib.suppress(OSError):
-            stranger.sendall(words)
+def send_malformed(port: int) -> None:
+    for data in MALFORMED:
+        with closing(socket.create_connection(("localhost", port))) as peer, contextlib.suppress(OSError):
+            peer.sendall(data)
 
 
-def test_strangers_on_the_port_do_no_harm_before_and_while_the_job_runs(tmp_path: Path) -> None:
-    """Process 1 may open 64 files, and strangers hold 200 connections."""
+def test_unidentified_peers_do_no_harm_before_and_while_the_job_runs(tmp_path: Path) -> None:
+    """Process 1 may open 64 files, and unidentified peers hold 200 connections."""
     port = free_port()
     trees = [
-        make_tree(tmp_path / name, resources=resources_of(name), code={"train.py": WAITS_FOR_A_WORD}) for name in NAMES
+        make_tree(tmp_path / name, resources=resources_of(name), code={"train.py": WAITS_FOR_A_FILE}) for name in NAMES
     ]
     with contextlib.ExitStack() as held:
         few_files = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
@@ -226,12 +226,12 @@ def test_strangers_on_the_port_do_no_harm_before_and_while_the_job_runs(tmp_path
         wait_until(lambda: is_open(port), "the port")
         for _ in range(200):
             held.enter_context(closing(socket.create_connection(("localhost", port))))
-        bother(port)
+        send_malformed(port)
         other = trees[1].start(TRAINING_PEERS_PORT=str(port))
         wait_until(lambda: all((tree.paths.output_data / "ready").exists() for tree in trees), "the script")
-        bother(port)
+        send_malformed(port)
         for tree in trees:
-            (tree.paths.output_data / "word").touch()
+            (tree.paths.output_data / "go").touch()
         ends = [tree.finish(process) for tree, process in zip(trees, (first, other), strict=True)]
     assert [(end.status, end.failure) for end in ends] == [(0, None), (0, None)], ends[0].err
     assert "turned away" in ends[0].err

@@ -18,7 +18,7 @@ from byo_container.container.log import log
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
 from byo_container.training.launchers import efa, mpi, single, tf_config, torchrun
-from byo_container.training.processes.rank import WORDS
+from byo_container.training.processes.rank import RANK_COMMAND
 from tests.support.tree import write_files
 from tests.training.support.jobs import ENV, PROGRAM, SIZES, context, job, names
 
@@ -56,7 +56,7 @@ def test_torchrun(hosts: int, gpus: int) -> None:
             *[sys.executable, "-m", "torch.distributed.run", f"--nnodes={hosts}", f"--nproc_per_node={gpus or 1}"],
             f"--node_rank={current - 1}",
             f"--master_addr={'127.0.0.1' if hosts == 1 else 'algo-1'}",
-            *["--master_port=20001", "--no_python", *WORDS, sys.executable, "train.py", "--lr", "1"],
+            *["--master_port=20001", "--no_python", *RANK_COMMAND, sys.executable, "train.py", "--lr", "1"],
         ]
         assert command.env == ALWAYS | (NETWORK if hosts > 1 else ALONE) | RANKS | ENV
         assert command.spared_on_stop
@@ -76,7 +76,7 @@ def test_mpi(hosts: int, gpus: int) -> None:
     each = gpus or 1
     on = ",".join(f"{name}:{each}" for name in (names(hosts) if hosts > 1 else ["localhost"]))
     assert argv[:5] == ["mpirun", "--host", on, "-np", str(each * hosts)]
-    assert argv[-len(WORDS) - len(PROGRAM.argv) :] == [*WORDS, *PROGRAM.argv]
+    assert argv[-len(RANK_COMMAND) - len(PROGRAM.argv) :] == [*RANK_COMMAND, *PROGRAM.argv]
     options = dict(itertools.pairwise(argv))
     mca = {argv[at + 1]: argv[at + 2] for at, word in enumerate(argv) if word == "-mca"}
     assert options["-map-by"] == "slot"
@@ -368,5 +368,5 @@ def test_hosts_outside_the_distributions_groups_run_the_program_alone(launch: An
 
 
 def test_the_modules_that_are_started_are_there() -> None:
-    assert find_spec(WORDS[-1])
+    assert find_spec(RANK_COMMAND[-1])
     assert find_spec(tf_config.STRATEGY[-1])
