@@ -3,7 +3,7 @@
     serve            answers /ping and /invocations on port 8080 with the model in /opt/ml/model
     serve --help     this text
 
-SAGEMAKER_BIND_TO_PORT moves the port and SAGEMAKER_BASE_DIR the root /opt/ml; README.md lists the other
+SAGEMAKER_BIND_TO_PORT moves the port and SAGEMAKER_BASE_DIR the root /opt/ml; docs/environment.md lists the other
 settings. Ends with a non-zero status when either server dies, with 0 after SIGTERM.
 """
 

@@ -1,7 +1,7 @@
 """What `serve` can be told by environment variables, read and checked once.
 
 Both families of names are understood, SAGEMAKER_MODEL_SERVER_* (SageMaker's toolkits) and MODEL_SERVER_*
-(AWS's bring-your-own samples); README.md has them in a table.
+(AWS's bring-your-own samples); docs/environment.md lists them.
 """
 
 from __future__ import annotations

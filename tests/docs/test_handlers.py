@@ -175,11 +175,3 @@ def test_the_docstring_of_the_base_class_names_everything() -> None:
     guide = textwrap.dedent(Handler.__doc__ or "")
     for name in vars(Handler):
         assert name.startswith("_") or name in guide, name
-
-
-def test_links_lead_to_headings() -> None:
-    for page, anchor in re.findall(r"\]\(([\w./]*)#([\w-]+)\)", TEXT):
-        text = (PAGE.parent / page).read_text() if page else TEXT
-        headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
-        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-        assert anchor in anchors, f"{page}#{anchor}"

@@ -1,4 +1,4 @@
-"""Fault after fault under load. SOAK_SECONDS=600 for the ten minutes that the README quotes."""
+"""Fault after fault under load. SOAK_SECONDS=600 for the ten minutes of docs/benchmarks.md."""
 
 from __future__ import annotations
 

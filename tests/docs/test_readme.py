@@ -1,0 +1,33 @@
+"""README.md: the ten lines are run as they stand there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from tests.support.processes import free_port
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def test_the_ten_lines(tmp_path: Path) -> None:
+    section = README.partition("## A model of your own in ten lines")[2].partition("\n## ")[0]
+    script = textwrap.dedent("\n".join(re.findall(r"^(?: {4}.*|)$", section, re.MULTILINE)))
+    port = str(free_port())
+    script = script.replace("localhost:8080", f"localhost:{port}").replace("kill %1", "kill %1; wait")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    done = subprocess.run(
+        ["/bin/bash", "-e", "-c", f"export SAGEMAKER_BIND_TO_PORT={port} MODEL_SERVER_WORKERS=1\n{script}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert '{"result":"HELLO!"}' in done.stdout, done.stdout + done.stderr
+
+
+def test_it_stays_short() -> None:
+    assert README.count("\n") <= 150
