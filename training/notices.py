@@ -1,4 +1,4 @@
-"""What a job asks for and does not get here, or what is odd about its image: told in the log before it starts."""
+"""Warnings about what a job asks for and does not get here, and about its image, logged before it starts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from byo_container.container.source import console_scripts
 
 
 def warn(job: TrainingJob[Any]) -> None:
-    """Logs a warning for each."""
-    for text in (*intermediate(job), *console_scripts.shadowed(["train"])):
+    """Logs the warnings that apply to the job."""
+    for text in (*about_intermediate_output(job), *console_scripts.shadowed(["train"])):
         log.warning("%s", text)
 
 
-def intermediate(job: TrainingJob[Any]) -> list[str]:
-    """SageMaker's toolkit copies output/intermediate to sagemaker_s3_output while it trains; ours does not."""
+def about_intermediate_output(job: TrainingJob[Any]) -> list[str]:
+    """SageMaker's toolkit copies output/intermediate to sagemaker_s3_output while it trains; this container does
+    not."""
     address = job.platform.get("sagemaker_s3_output")
     if not address:
         return []

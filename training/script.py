@@ -1,6 +1,7 @@
 """Script mode: a user's own training code, started as sagemaker-training-toolkit starts it.
 
-The code imports nothing of ours; it gets the SM_* variables and its hyperparameters as arguments.
+The code imports nothing of ours; it gets the SM_* variables and its hyperparameters as arguments
+(training/script_environment.py).
 """
 
 from __future__ import annotations
@@ -9,44 +10,43 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from byo_container.container.environment import region_of, sm_variables, to_arguments, to_text
+from byo_container.container.environment import region_of
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
-from byo_container.container.process.arguments import LONGEST_STRING, short
 from byo_container.container.process.child import Command
-from byo_container.container.script_path import FOLDER as STAND_INS
 from byo_container.container.source import pip
 from byo_container.container.source.fetch import fetch
+from byo_container.training.script_environment import command_line, variables
 
 DEFAULT_PROGRAM = "train.py"
-SERVED = "inference.py"
+INFERENCE_PROGRAM = "inference.py"
 MODULE = "SAGEMAKER_TRAINING_MODULE"
-RUN_MODULE = Path(__file__).resolve().parent / "processes" / "run_module.py"
+RUN_MODULE = ("-m", "byo_container.training.processes.run_module")
 Kind = Literal["script", "package", "command"]
 
 
 @dataclass(frozen=True)
 class TrainingScript:
-    """The program (`train.py`, relative to /opt/ml/code) and where its code comes from; or the framework module
-    (`package.module:function`) that is to see to both."""
+    """The program, such as `train.py`, relative to /opt/ml/code, and the source of its code. Or a framework module
+    (`package.module:function`), which fetches and starts the code itself."""
 
     program: str
     source: str
     module: str = ""
 
 
-def find(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> TrainingScript | None:
-    """The script that a job asks for: SAGEMAKER_TRAINING_MODULE, SAGEMAKER_PROGRAM, `sagemaker_program`, or a train.py
-    that lies in /opt/ml/code while nobody names a handler. Raises JobError."""
+def find_script(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> TrainingScript | None:
+    """The script that a job names by SAGEMAKER_TRAINING_MODULE, SAGEMAKER_PROGRAM or `sagemaker_program`; or train.py
+    in /opt/ml/code, unless a handler is named. None for a handler. Raises JobError."""
     source = str(job.platform.get("sagemaker_submit_directory") or job.paths.code)
-    program = named_program(environ.get("SAGEMAKER_PROGRAM", ""), str(job.platform.get("sagemaker_program") or ""))
+    program = choose_program(environ.get("SAGEMAKER_PROGRAM", ""), str(job.platform.get("sagemaker_program") or ""))
     module = environ.get(MODULE, "")
     if module and not re.fullmatch(r"\w+(\.\w+)*:\w+", module):
         raise JobError(f"the environment variable {MODULE} is {module!r}; it must be package.module:function")
@@ -58,40 +58,61 @@ def find(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> Trai
     return None
 
 
-def named_program(by_image: str, by_job: str) -> str:
-    """SAGEMAKER_PROGRAM before `sagemaker_program`, as in the toolkit. But not what an image names for `serve`, which
-    has the same variable: that would end at once, and the job pass for trained."""
-    if not by_image or not by_job or by_image == by_job:
-        if by_image == SERVED:
-            log.warning("SAGEMAKER_PROGRAM makes %s the training script; for `serve` alone it need not be set", SERVED)
-        return by_image or by_job
-    chosen = by_job if by_image == SERVED else by_image
-    log.warning("SAGEMAKER_PROGRAM is %s, and sagemaker_program %s; training by %s", by_image, by_job, chosen)
+def choose_program(of_image: str, of_job: str) -> str:
+    """The training program, of the variable SAGEMAKER_PROGRAM and the hyperparameter `sagemaker_program`.
+
+    As in the toolkit the variable goes first, unless an image sets it for `serve`, which has the same variable: a
+    training that runs inference.py would end at once, and the job would seem to have succeeded.
+    """
+    if not of_image or not of_job or of_image == of_job:
+        if of_image == INFERENCE_PROGRAM:
+            log.warning(
+                "SAGEMAKER_PROGRAM makes %s the training script; for `serve` alone it need not be set",
+                INFERENCE_PROGRAM,
+            )
+        return of_image or of_job
+    chosen = of_job if of_image == INFERENCE_PROGRAM else of_image
+    log.warning("SAGEMAKER_PROGRAM is %s, and sagemaker_program %s; training by %s", of_image, of_job, chosen)
     return chosen
 
 
-def prepare(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
-    """What is to be run, one after another: pip where the code asks for it, then the program itself.
+def fetch_code(script: TrainingScript, job: TrainingJob[Any]) -> None:
+    """Brings the script's code to /opt/ml/code; a framework module does so itself. Raises JobError."""
+    if not script.module:
+        fetch(script.source, job.paths.code, region_of(job))
 
-    Brings the code to /opt/ml/code first. Raises JobError where the code or the program is not there.
-    """
+
+def commands(script: TrainingScript, job: TrainingJob[Any]) -> list[Command]:
+    """The commands to run one after another: pip where the code has requirements, and the program. The code must be in
+    /opt/ml/code. Raises JobError where the program is not there."""
     if script.module:
-        return [framework(script, job)]
+        log.info("training by the framework module %s, which %s asks for", script.module, MODULE)
+        argv = [sys.executable, "-P", *RUN_MODULE, script.module]
+        return [Command(argv, script.module, variables(job, script.program, script.source))]
     code = job.paths.code
-    fetch(script.source, code, region_of(job))
     kind = kind_of(script.program, code)
-    program = code / script.program
-    if kind != "package":  # whose program is a module, which may lie anywhere that its setup.py knows
+    if kind != "package":  # the program of a package is a module, which setup.py may find anywhere
         _check_program(script, code)
-    runner = interpreter_for(program) if kind == "command" else []
-    words = command_line(script.program, kind, job.hyperparameters, runner)
-    run = Command(words, script.program, variables(script, job), code)
-    log.info("script mode: %s", shlex.join(run.argv))
-    return [*installs(kind, code), run]
+    interpreter = interpreter_for(code / script.program) if kind == "command" else []
+    argv = command_line(script.program, kind, job.hyperparameters, interpreter)
+    log.info("script mode: %s", shlex.join(argv))
+    program = Command(argv, script.program, variables(job, script.program, script.source), code)
+    return [*install_commands(kind, code), program]
+
+
+def kind_of(program: str, code: Path) -> Kind:
+    """How a program is run: a shell script as a command, code with a setup.py as a package, any other .py file as a
+    script."""
+    if program.endswith(".sh"):
+        return "command"
+    if (code / "setup.py").is_file():
+        return "package"
+    return "script" if program.endswith(".py") else "command"
 
 
 def _check_program(script: TrainingScript, code: Path) -> None:
-    """JobError where the program is not a file in the code. A link may lead anywhere: who brings the code may do so."""
+    """Raises JobError where the program is not a file in the code. A link in the code may lead anywhere: it comes from
+    the user, who may run any code here."""
     path = Path(os.path.normpath(code / script.program))
     if path.is_relative_to(code) or path.resolve().is_relative_to(code.resolve()):
         if path.is_file():
@@ -99,13 +120,13 @@ def _check_program(script: TrainingScript, code: Path) -> None:
         if path.is_symlink():
             to = os.readlink(path)
             raise JobError(f"the program {script.program!r} in {code} is a link to {to}, where there is no file")
-    there = ", ".join(sorted(path.name for path in code.iterdir())[:10]) or "nothing"
-    raise JobError(f"the program {script.program!r} is not in {code} (from {script.source}), which holds {there}")
+    files = ", ".join(sorted(path.name for path in code.iterdir())[:10]) or "nothing"
+    raise JobError(f"the program {script.program!r} is not in {code} (from {script.source}), which holds {files}")
 
 
 def interpreter_for(program: Path) -> list[str]:
-    """What has to run a program that is not executable and cannot be made so, as in a folder that is mounted read-only
-    or noexec: what its first line names, or sh. Empty where the system runs it itself. Raises JobError."""
+    """The interpreter for a program that is not executable and cannot be made so, as on a read-only or noexec mount:
+    that of its first line, or sh. Empty where the program is executable. Raises JobError."""
     if os.access(program, os.X_OK):
         return []
     reason = "it lies in a folder mounted noexec"
@@ -116,9 +137,9 @@ def interpreter_for(program: Path) -> list[str]:
     if os.access(program, os.X_OK):
         return []
     with program.open("rb") as file:
-        first = file.readline(1024)
-    if first.startswith(b"#!") and first[2:].strip():
-        return os.fsdecode(first[2:].strip()).split(maxsplit=1)
+        first_line = file.readline(1024)
+    if first_line.startswith(b"#!") and first_line[2:].strip():
+        return os.fsdecode(first_line[2:].strip()).split(maxsplit=1)
     if program.suffix == ".sh":
         return ["/bin/sh"]
     raise JobError(
@@ -126,84 +147,14 @@ def interpreter_for(program: Path) -> list[str]:
     )
 
 
-def framework(script: TrainingScript, job: TrainingJob[Any]) -> Command:
-    """The call of a framework module, with the variables of a script; it brings and installs the code itself."""
-    log.info("training by the framework module %s, which %s asks for", script.module, MODULE)
-    argv = [sys.executable, "-P", str(RUN_MODULE), script.module]
-    return Command(argv, script.module, variables(script, job))
-
-
-def variables(script: TrainingScript, job: TrainingJob[Any]) -> dict[str, str]:
-    """The environment of a script: the SM_* variables, and its folder to import from. Raises JobError."""
-    for name, value in job.hyperparameters.items():
-        if wrong := unpassable(name, to_text(value)):
-            raise JobError(f"{job.paths.hyperparameters}: the hyperparameter {short(name)} {wrong}")
-    made = without_too_long(sm_variables(job, script.program, script.source), job.paths.hyperparameters)
-    # Last, and behind what is installed: see container/script_path/.
-    paths = [str(job.paths.code), os.environ.get("PYTHONPATH"), str(STAND_INS)]
-    return made | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
-def without_too_long(made: Mapping[str, str], source: Path) -> dict[str, str]:
-    """The variables that a process can have. All hyperparameters together, which SM_HPS and others hold, may be longer
-    than that though each by itself, in SM_HP_… and among the arguments, is not."""
-    lengths = {name: len(f"{name}={value}".encode(errors="replace")) for name, value in made.items()}
-    too_long = [f"{name} ({length} bytes)" for name, length in lengths.items() if length > LONGEST_STRING]
-    if too_long:
-        log.warning(
-            "%s: not set, because no variable may have more than %d bytes: %s. Each hyperparameter is in its argument "
-            "and in SM_HP_…, and all are in the file",
-            source,
-            LONGEST_STRING,
-            ", ".join(too_long),
-        )
-    return {name: value for name, value in made.items() if lengths[name] <= LONGEST_STRING}
-
-
-def unpassable(name: str, text: str) -> str:
-    """Why a script cannot be given a hyperparameter as an argument and as the variable SM_HP_…; empty where it can."""
-    if "=" in name or "\0" in name:
-        return "has '=' or a NUL in its name, which no environment variable may have; rename it"
-    if "\0" in text:
-        return "has a NUL in its value, which no argument of a program may have"
-    try:
-        length = len(os.fsencode(f"SM_HP_{name}={text}"))
-    except UnicodeEncodeError as error:
-        return f"has what is no character in its name or value: {error.object[error.start]!r}"
-    if length > LONGEST_STRING:
-        return f"is too long: with its name it has {length} bytes, and no argument may have more than {LONGEST_STRING}"
-    return ""
-
-
-def kind_of(program: str, code: Path) -> Kind:
-    """A shell script is run, a folder with setup.py is installed as a package, Python is run by Python."""
-    if program.endswith(".sh"):
-        return "command"
-    if (code / "setup.py").is_file():
-        return "package"
-    return "script" if program.endswith(".py") else "command"
-
-
-def installs(kind: Kind, code: Path) -> list[Command]:
-    """The pip command that the code needs, if any."""
+def install_commands(kind: Kind, code: Path) -> list[Command]:
+    """The pip command for the code's package and requirements.txt; empty where it has neither."""
     if kind == "command":
         return []
     command = pip.install(code, ["."] if kind == "package" else [])
     return [command] if command else []
 
 
-def command_line(program: str, kind: Kind, hyperparameters: Mapping[str, Any], runner: Sequence[str] = ()) -> list[str]:
-    """How the program is started, its hyperparameters behind it; `runner` in front of a command."""
-    arguments = to_arguments(hyperparameters)
-    if kind == "script":
-        return [sys.executable, program, *arguments]
-    if kind == "package":
-        return [sys.executable, "-m", program.removesuffix(".py").replace("/", "."), *arguments]
-    words = [*runner, f"./{program}", *arguments]
-    line = shlex.join(words)
-    return ["/bin/sh", "-c", *([line] if len(os.fsencode(line)) <= LONGEST_STRING else ['"$0" "$@"', *words])]
-
-
-def brings_inference(paths: Paths) -> bool:
-    """Whether the code that trained also knows how to serve what it made."""
-    return (paths.code / "inference.py").is_file()
+def has_inference_script(paths: Paths) -> bool:
+    """Whether the code that trained can serve its model too."""
+    return (paths.code / INFERENCE_PROGRAM).is_file()

@@ -46,7 +46,7 @@ def seen(tree: Tree) -> dict[str, Any]:
     return found
 
 
-def test_a_train_py_is_run_with_arguments_variables_and_its_own_folder(ml: MakeTree) -> None:
+def test_train_py_gets_arguments_variables_and_its_working_folder(ml: MakeTree) -> None:
     given = {"epochs": "3", "batch-size": '"32"', "deep": "true", "list": '[1,"a"]', "sagemaker_region": '"eu"'}
     tree = ml(hyperparameters=given, channels={"train": {}}, code={"train.py": SHOW})
     write_files(tree.paths.output, {"failure": "of an older run"})
@@ -76,7 +76,9 @@ def test_a_train_py_is_run_with_arguments_variables_and_its_own_folder(ml: MakeT
         ({"SAGEMAKER_PROGRAM": "inference.py"}, {}, "inference.py"),
     ],
 )
-def test_which_program_is_run(ml: MakeTree, environ: dict[str, str], given: dict[str, str], runs: str) -> None:
+def test_program_is_chosen_by_environment_and_hyperparameter(
+    ml: MakeTree, environ: dict[str, str], given: dict[str, str], runs: str
+) -> None:
     tree = ml(hyperparameters=given, code=dict.fromkeys((*NAMES, "sub/deep.py"), SHOW))
     done = tree.train(**environ)
     assert done.status == 0, done.err
@@ -94,21 +96,21 @@ def test_which_program_is_run(ml: MakeTree, environ: dict[str, str], given: dict
         ("", "third.py", None),
     ],
 )
-def test_a_doubt_about_the_program_is_told(
+def test_ambiguous_program_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, image: str, job: str, warning: str | None
 ) -> None:
     monkeypatch.setattr(log, "propagate", True)
-    script.named_program(image, job)
+    script.choose_program(image, job)
     assert (warning in caplog.text) if warning else not caplog.text
 
 
-def test_a_folder_called_like_one_of_ours_is_the_scripts_own_affair(ml: MakeTree) -> None:
+def test_packages_named_like_ours_belong_to_the_script(ml: MakeTree) -> None:
     code = {"train.py": "from container import boxes\nfrom training import loop\n", "container/boxes.py": ""}
     done = ml(code={**code, "training/loop.py": "", "training/__init__.py": ""}).train()
     assert done.status == 0, done.err
 
 
-def test_a_shell_script_gets_its_arguments_quoted(ml: MakeTree) -> None:
+def test_shell_script_arguments_are_quoted(ml: MakeTree) -> None:
     given = {"text": "two words; $(false)", "none": "null", "sagemaker_program": "train.sh"}
     tree = ml(hyperparameters=given, code={"train.sh": SHELL, "requirements.txt": "there-is-no-such-package\n"})
     done = tree.train()
@@ -116,7 +118,7 @@ def test_a_shell_script_gets_its_arguments_quoted(ml: MakeTree) -> None:
     assert (tree.paths.model / "words").read_text() == "--none\n\n--text\ntwo words; $(false)\n"
 
 
-def test_code_that_can_serve_is_kept_with_the_model(ml: MakeTree) -> None:
+def test_code_with_inference_py_is_kept_with_the_model(ml: MakeTree) -> None:
     tree = ml(code={"train.py": "", "inference.py": "def model_fn(model_dir): pass"})
     assert tree.train().status == 0
     assert (tree.paths.model / "code/inference.py").is_file()
@@ -131,7 +133,7 @@ def test_code_that_can_serve_is_kept_with_the_model(ml: MakeTree) -> None:
         ("folder", "is not in {code}"),
     ],
 )
-def test_a_program_that_is_not_in_the_code_is_refused(ml: MakeTree, program: str, said: str) -> None:
+def test_program_outside_the_code_is_rejected(ml: MakeTree, program: str, said: str) -> None:
     tree = ml(code={"train.py": SHOW})
     (tree.paths.code / "folder").mkdir()
     done = tree.train(SAGEMAKER_PROGRAM=program)
@@ -139,7 +141,7 @@ def test_a_program_that_is_not_in_the_code_is_refused(ml: MakeTree, program: str
     assert said.format(code=tree.paths.code) in done.reason
 
 
-def test_a_program_may_be_a_link_that_leads_out_of_the_code(ml: MakeTree, tmp_path: Path) -> None:
+def test_program_may_be_a_symbolic_link(ml: MakeTree, tmp_path: Path) -> None:
     tree = ml(code={"other.py": ""})
     write_files(tmp_path, {"theirs.py": "print('trained')"})
     (tree.paths.code / "my.py").symlink_to(tmp_path / "theirs.py")
@@ -147,7 +149,7 @@ def test_a_program_may_be_a_link_that_leads_out_of_the_code(ml: MakeTree, tmp_pa
     assert (done.status, done.out) == (0, "trained\n"), done.err
 
 
-def test_a_program_that_is_a_link_to_nothing_is_called_so(ml: MakeTree) -> None:
+def test_program_that_is_a_broken_link_is_rejected(ml: MakeTree) -> None:
     tree = ml(code={"other.py": ""})
     (tree.paths.code / "my.py").symlink_to("/nowhere/my.py")
     done = tree.train(SAGEMAKER_PROGRAM="my.py")
@@ -160,7 +162,7 @@ def make_read_only(mounted: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["", "#!/bin/bash -u\n"])
-def test_a_shell_script_in_a_folder_mounted_read_only_need_not_be_executable(
+def test_shell_script_on_a_read_only_mount_need_not_be_executable(
     ml: MakeTree, mount: Callable[..., None], first: str
 ) -> None:
     tree = ml(hyperparameters={"text": "two words", "sagemaker_program": "train.sh"})
@@ -173,7 +175,7 @@ def test_a_shell_script_in_a_folder_mounted_read_only_need_not_be_executable(
     assert ("u" in done.out.split()[-1]) == bool(first)
 
 
-def test_another_program_there_is_refused_with_what_to_do(ml: MakeTree, mount: Callable[..., None]) -> None:
+def test_binary_that_is_not_executable_is_rejected_with_advice(ml: MakeTree, mount: Callable[..., None]) -> None:
     tree = ml(hyperparameters={"sagemaker_program": "trainer"})
     mount(tree.paths.code, "size=64k")
     write_files(tree.paths.code, {"trainer": "\x7fELF"})
@@ -182,7 +184,7 @@ def test_another_program_there_is_refused_with_what_to_do(ml: MakeTree, mount: C
     assert tree.train().reason.startswith(said)
 
 
-def test_there_may_be_no_code_at_all(ml: MakeTree) -> None:
+def test_missing_code_is_explained(ml: MakeTree) -> None:
     done = ml().train(SAGEMAKER_PROGRAM="train.py")
     assert done.status == 1
     assert "the program 'train.py' is not in" in done.reason
@@ -222,7 +224,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("code", "status", "reason"), ENDS.values(), ids=ENDS)
-def test_how_a_script_can_fail(ml: MakeTree, code: str, status: int, reason: str) -> None:
+def test_status_and_reason_of_a_failed_script(ml: MakeTree, code: str, status: int, reason: str) -> None:
     tree = ml(code={"train.py": code, "inference.py": ""})
     write_files(tree.paths.output, {"success": "of an older run"})
     done = tree.train()
@@ -232,7 +234,7 @@ def test_how_a_script_can_fail(ml: MakeTree, code: str, status: int, reason: str
     assert not (tree.paths.model / "code").exists()
 
 
-def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
+def test_failure_file_written_by_the_script_is_kept(ml: MakeTree) -> None:
     code = "import os, sys\nopen(os.environ['SM_OUTPUT_DIR'] + '/failure', 'w').write('I know better')\nsys.exit(255)"
     tree = ml(code={"train.py": code})
     done = tree.train()
@@ -244,14 +246,14 @@ def test_a_failure_file_of_the_scripts_own_stays(ml: MakeTree) -> None:
     "leaves",
     ["os.mkfifo(failure)", "os.symlink('/etc/passwd', failure)", "os.symlink('/dev/zero', failure)"],
 )
-def test_what_is_no_file_is_no_account_and_gives_way_to_ours(ml: MakeTree, leaves: str) -> None:
+def test_failure_path_that_is_no_file_is_replaced(ml: MakeTree, leaves: str) -> None:
     code = f"import os, sys\nfailure = os.environ['SM_OUTPUT_DIR'] + '/failure'\n{leaves}\nsys.exit(3)"
     done = ml(code={"train.py": code}).train()
     assert (done.status, done.failure) == (3, "train.py ended with status 3\n")
 
 
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-def test_streams_that_are_closed_take_nothing_from_a_job(ml: MakeTree, closed: str) -> None:
+def test_closed_standard_streams_do_no_harm(ml: MakeTree, closed: str) -> None:
     code = "import sys\nfor i in range(20000): print('x' * 100); print('y' * 100, file=sys.stderr)"
     done = ml(code={"train.py": code}).train(before=("sh", "-c", f'exec "$@" {closed}', "sh"))
     assert (done.status, done.failure) == (0, None)
@@ -269,32 +271,32 @@ def test_streams_that_are_closed_take_nothing_from_a_job(ml: MakeTree, closed: s
     ],
     ids=["name with =", "name with NUL", "NUL", "surrogate", "long", "long name"],
 )
-def test_a_hyperparameter_that_no_script_can_be_given_is_named(
+def test_hyperparameter_that_cannot_be_an_argument_is_rejected(
     tmp_path: Path, given: dict[str, str], said: str
 ) -> None:
     tree = make_tree(tmp_path, hyperparameters=given, code={"train.py": "print('trained')"})
     job = TrainingJob.read(tree.paths)
     with pytest.raises(JobError) as refused:
-        script.prepare(script.TrainingScript("train.py", str(tree.paths.code)), job)
+        script.commands(script.TrainingScript("train.py", str(tree.paths.code)), job)
     assert str(refused.value).startswith(f"{tree.paths.hyperparameters}: {said}")
 
 
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
-def test_mpi_needs_no_name_service_on_one_host(ml: MakeTree) -> None:
+def test_mpi_on_a_single_host_needs_no_name_resolution(ml: MakeTree) -> None:
     nameless = {"current_host": "no-such-name-1", "hosts": ["no-such-name-1"]}
     given = {"launcher": "mpi", "processes_per_host": "2"}
     done = ml(resources=nameless, hyperparameters=given, code={"train.py": "print('trained')"}).train()
     assert (done.status, done.out.count("trained")) == (0, 2), done.err
 
 
-def test_as_much_as_a_script_can_be_given_arrives(ml: MakeTree) -> None:
+def test_longest_possible_hyperparameter_is_passed(ml: MakeTree) -> None:
     code = {"train.py": "import os, sys\nprint(len(sys.argv[2]), len(os.environ['SM_HP_WORDS']))"}
     done = ml(hyperparameters={"words": "x" * 60_000}, code=code).train()
     assert (done.status, done.out) == (0, "60000 60000\n"), done.err
 
 
 @pytest.mark.parametrize("program", ["train.py", "train.sh"])
-def test_hyperparameters_that_are_too_long_together_arrive_one_by_one(ml: MakeTree, program: str) -> None:
+def test_variables_longer_than_linux_allows_are_left_out(ml: MakeTree, program: str) -> None:
     """100 of 2,500 characters are within SageMaker's limits, and more than SM_HPS can hold."""
     show = "import os, sys\nhps = [value for name, value in os.environ.items() if name.startswith('SM_HP_')]\n"
     show += "print(len(sys.argv), len(hps), sum(map(len, hps)), 'SM_HPS' in os.environ, 'SM_HOSTS' in os.environ)"
@@ -335,7 +337,7 @@ def test_requirements_are_installed_before_the_script_runs(ml: MakeTree) -> None
     assert done.out.endswith("got 42\n")
 
 
-def test_a_package_is_installed_and_run_as_a_module(ml: MakeTree) -> None:
+def test_package_is_installed_and_run_as_a_module(ml: MakeTree) -> None:
     tree = ml(hyperparameters={"sagemaker_program": "tiny.py", "k": "1"}, code={**TINY, "tiny.py": SHOW})
     target = tree.root / "installed"
     done = tree.train(**OFFLINE, PIP_TARGET=str(target), PYTHONPATH=str(target))
@@ -344,7 +346,7 @@ def test_a_package_is_installed_and_run_as_a_module(ml: MakeTree) -> None:
     assert seen(tree)["argv"][1:] == ["-k", "1"]
 
 
-def test_requirements_that_cannot_be_had_end_the_job_with_pips_own_words(ml: MakeTree) -> None:
+def test_failed_pip_install_ends_the_job_with_its_error(ml: MakeTree) -> None:
     tree = ml(code={"train.py": SHOW, "requirements.txt": "there-is-no-such-package==1\n"})
     done = tree.train(**OFFLINE)
     assert done.status == 1
@@ -369,7 +371,7 @@ def archive(path: Path, files: dict[str, str], mode: str = "w:gz") -> Path:
 
 @pytest.mark.parametrize("address", ["{}", "file://{}", "file://localhost{}"])
 @pytest.mark.parametrize("kind", ["folder", "tar.gz", "tar", "file"])
-def test_code_is_fetched(ml: MakeTree, tmp_path: Path, kind: str, address: str) -> None:
+def test_code_is_fetched_from_path_or_file_url(ml: MakeTree, tmp_path: Path, kind: str, address: str) -> None:
     tree, home = ml(), tmp_path / "my code"
     write_files(home / "folder", {"train.py": SHOW, "sub/x.py": ""})
     source = {
@@ -383,7 +385,7 @@ def test_code_is_fetched(ml: MakeTree, tmp_path: Path, kind: str, address: str) 
     assert (tree.paths.code / "sub/x.py").exists() == (kind != "file")
 
 
-def test_fetched_code_is_run(ml: MakeTree, tmp_path: Path) -> None:
+def test_code_from_an_archive_is_run(ml: MakeTree, tmp_path: Path) -> None:
     source = archive(tmp_path / "sourcedir.tar.gz", {"my.py": SHOW})
     given = {"sagemaker_program": '"my.py"', "sagemaker_submit_directory": json.dumps(str(source))}
     tree = ml(hyperparameters=given)
@@ -393,7 +395,7 @@ def test_fetched_code_is_run(ml: MakeTree, tmp_path: Path) -> None:
     assert seen(tree)["env"]["SM_MODULE_DIR"] == str(source)
 
 
-def test_code_that_is_there_already_is_taken_wherever_it_came_from(ml: MakeTree) -> None:
+def test_code_that_is_already_there_is_not_fetched_again(ml: MakeTree) -> None:
     given = {"sagemaker_program": "my.py", "sagemaker_submit_directory": '"s3://bucket/sourcedir.tar.gz"'}
     assert ml(hyperparameters=given, code={"my.py": SHOW}).train().status == 0
 
@@ -406,14 +408,14 @@ def test_code_that_is_there_already_is_taken_wherever_it_came_from(ml: MakeTree)
         ("/nowhere/at/all", "is '/nowhere/at/all', where there is neither a folder nor a file"),
     ],
 )
-def test_code_that_cannot_be_fetched(ml: MakeTree, source: str, said: str) -> None:
+def test_invalid_code_source_is_rejected(ml: MakeTree, source: str, said: str) -> None:
     tree = ml(hyperparameters={"sagemaker_program": "my.py", "sagemaker_submit_directory": source})
     done = tree.train()
     assert done.status == 1
     assert said in done.reason
 
 
-def test_a_link_to_nothing_beside_the_code_does_no_harm(ml: MakeTree, tmp_path: Path) -> None:
+def test_broken_links_are_left_out_of_the_copy(ml: MakeTree, tmp_path: Path) -> None:
     """Emacs keeps one beside a file that is open and changed."""
     write_files(tmp_path / "mine", {"my.py": "print('trained')", "sub/more.py": ""})
     lock = tmp_path / "mine/sub/.#more.py"
@@ -424,7 +426,7 @@ def test_a_link_to_nothing_beside_the_code_does_no_harm(ml: MakeTree, tmp_path: 
     assert f"{lock} is a link to somebody@somewhere.4711:1700000000, where there is nothing: left out" in done.err
 
 
-def test_code_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
+def test_files_that_cannot_be_copied_are_named(tmp_path: Path) -> None:
     write_files(tmp_path / "mine", {"my.py": "", "sub/more.py": ""})
     for number in range(5):
         os.mkfifo(tmp_path / f"mine/sub/fifo-{number}")
@@ -436,7 +438,7 @@ def test_code_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
     assert list((tmp_path / "code").iterdir()) == []
 
 
-def test_a_folder_is_not_copied_into_itself(ml: MakeTree) -> None:
+def test_source_that_contains_the_target_is_rejected(ml: MakeTree) -> None:
     paths: Paths = ml().paths
     with pytest.raises(JobError, match=r"which holds .*/code, the place for its copy"):
         fetch(str(paths.root), paths.code)
@@ -461,7 +463,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("members", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_archive_is_refused_and_leaves_nothing(
+def test_hostile_archive_is_rejected_and_leaves_nothing(
     ml: MakeTree, tmp_path: Path, members: list[tarfile.TarInfo]
 ) -> None:
     outside = tmp_path / "outside"
@@ -482,7 +484,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     assert not list(tmp_path.rglob("escaped"))
 
 
-def test_modes_in_an_archive_give_nobody_more_than_a_file_may(tmp_path: Path) -> None:
+def test_file_modes_of_an_archive_are_restricted(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w") as tar:
         tar.addfile(member("run.sh").replace(mode=0o4777, uid=1234))
@@ -494,7 +496,7 @@ def test_modes_in_an_archive_give_nobody_more_than_a_file_may(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("damage", ["cut off", "cut to nothing", "changed", "no archive"])
-def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path: Path, damage: str) -> None:
+def test_damaged_archive_is_rejected_and_leaves_nothing(tmp_path: Path, damage: str) -> None:
     content = archive(tmp_path / "whole.tar.gz", {"train.py": SHOW, "data": os.urandom(99_999).hex()}).read_bytes()
     path, code = tmp_path / "sourcedir.tar.gz", tmp_path / "code"
     middle = len(content) // 2
@@ -511,7 +513,7 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path: Path, damage:
     assert list(code.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, tmp_path: Path, mount: Callable[..., None]) -> None:
+def test_full_disk_leaves_no_partial_code(ml: MakeTree, tmp_path: Path, mount: Callable[..., None]) -> None:
     tree = ml(code={})
     mount(tree.paths.code, "size=64k")
     write_files(tmp_path / "source", {"a.py": SHOW, "b.py": "x" * 200_000})
@@ -520,6 +522,6 @@ def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, tmp_path: Path, mo
     assert list(tree.paths.code.iterdir()) == []
 
 
-def test_the_interpreter_is_ours(ml: MakeTree) -> None:
+def test_script_runs_with_our_interpreter(ml: MakeTree) -> None:
     done = ml(code={"train.py": "import sys\nprint(sys.executable)"}).train()
     assert Path(done.out.strip()).parent == Path(sys.executable).parent  # python or python3

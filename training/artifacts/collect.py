@@ -1,7 +1,7 @@
-"""What a job leaves beside its model for people to look at: metrics.csv, TensorBoard events, a report.
+"""The artifacts of a job beside its model: the metric log (metrics.csv), TensorBoard events and an HTML report.
 
-The metrics are taken from the log of rank 0 as it passes (container/metrics.py), so that a handler and a script
-that imports nothing of ours get the same.
+The metrics are read from the output of rank 0 as it is passed on (container/metrics.py), so that a script needs no
+import of ours.
 """
 
 from __future__ import annotations
@@ -24,70 +24,62 @@ from byo_container.container.process.run import StopSource
 from byo_container.container.process.supervisor import Supervisor
 from byo_container.training.artifacts import tensorboard
 
-REPORT_TIME_S = 60.0
+REPORT_TIMEOUT_S = 60.0
 
 
-def keeps_records(job: TrainingJob[Any]) -> bool:
-    """Whether this is the host of rank 0, whose records are the job's."""
+def is_host_of_rank_0(job: TrainingJob[Any]) -> bool:
+    """Whether this is the host of rank 0, whose artifacts are the job's."""
     return job.hosts.current == team(job)[0]
 
 
-def observed(commands: Sequence[Command], paths: Paths) -> list[Command]:
-    """The commands of rank 0's host, with what keeps the records of them. Where they are launchers, rank 0 is
-    watched by its own small parent (training/processes/rank.py)."""
-    watched = [
+def with_artifacts(commands: Sequence[Command], paths: Paths) -> list[Command]:
+    """The commands of rank 0's host, with a recorder of metrics, and the TensorBoard writer. Where a command is a
+    launcher, rank 0's own parent process has the recorder (training/processes/rank.py)."""
+    recorded = [
         command
         if command.spared_on_stop or command.service or not command.capture
         else dataclasses.replace(command, watch=Recorder(paths.metrics).note)
         for command in commands
     ]
-    return [*watched, *follower(paths)]
+    return [*recorded, *tensorboard_writer(paths)]
 
 
-def follower(paths: Paths) -> list[Command]:
-    """What turns metrics into TensorBoard events while the job runs, where the library for it is installed."""
+def tensorboard_writer(paths: Paths) -> list[Command]:
+    """The process that writes TensorBoard events while the job runs; none where tensorboardX is not installed."""
     if not tensorboard.is_installed():
         return []
-    argv = [
-        sys.executable,
-        "-P",
-        "-m",
-        "byo_container.training.artifacts.tensorboard",
-        str(paths.metrics),
-        str(paths.tensorboard),
-    ]
-    return [Command(argv, "tensorboard", background=True)]
+    process = [sys.executable, "-P", "-m", "byo_container.training.artifacts.tensorboard"]
+    return [Command([*process, str(paths.metrics), str(paths.tensorboard)], "tensorboard", background=True)]
 
 
-def report(job: TrainingJob[Any], status: int, company: StopSource | None = None) -> None:
-    """Writes the report, in a process of its own that gets REPORT_TIME_S; that this fails is no failure of the job.
-    While it takes its time, the other hosts of `company` go on hearing of this one."""
-    command = Command(
-        [sys.executable, "-P", "-m", "byo_container.training.artifacts.report", str(status)], "the report", capture=True
-    )
+def write_report(job: TrainingJob[Any], status: int, cluster: StopSource | None = None) -> None:
+    """Writes the report, in a process of its own that has REPORT_TIMEOUT_S. A failure to do so does not fail the job.
+    Meanwhile the `cluster` session goes on: the other hosts get heartbeats."""
+    process = [sys.executable, "-P", "-m", "byo_container.training.artifacts.report"]
+    command = Command([*process, str(status)], "the report", capture=True)
     try:
-        if keeps_records(job) and has_something_to_show(job.paths):
-            run_limited(command, REPORT_TIME_S, company)
+        if is_host_of_rank_0(job) and has_artifacts(job.paths):
+            run_limited(command, REPORT_TIMEOUT_S, cluster)
     except Exception as error:  # whatever it is: the work is done
         log.warning("there is no report: %s", error)
 
 
-def run_limited(command: Command, limit_s: float, company: StopSource | None = None) -> None:
-    """Runs `command` until it ends, `limit_s` is over, SIGTERM comes, or the company ends. Then it is ended like all
-    children of a supervisor, which does not wait for one that not even SIGKILL ends."""
-    deadline = time.monotonic() + limit_s
+def run_limited(command: Command, timeout_s: float, cluster: StopSource | None = None) -> None:
+    """Runs `command` until it ends, `timeout_s` are over, SIGTERM comes, or the `cluster` stops the job. Then the
+    supervisor kills it, and does not wait for a process that not even SIGKILL ends."""
+    deadline = time.monotonic() + timeout_s
     with Supervisor() as supervisor:
-        if company:
-            company.attend(supervisor)
+        if cluster:
+            cluster.attend(supervisor)
         child = supervisor.start(command)
-        while child.status is None and not supervisor.stop_requested and not (company and company.grace_s is not None):
+        while child.status is None and not supervisor.stop_requested and not (cluster and cluster.grace_s is not None):
             if time.monotonic() >= deadline:
-                log.warning("%s is not finished after %.0f s, and is given up", command.name, limit_s)
+                log.warning("%s is not finished after %.0f s, and is given up", command.name, timeout_s)
                 return
             supervisor.poll(min(1.0, deadline - time.monotonic()))
 
 
-def has_something_to_show(paths: Paths) -> bool:
-    """Whether the job has left metrics, pictures or a summary."""
-    shown: list[Path] = [paths.metrics, paths.summary]
-    return any(path.is_file() for path in shown) or any(names_in(paths.output_data, ".png"))
+def has_artifacts(paths: Paths) -> bool:
+    """Whether the job has left metrics, pictures or a summary, so that a report would not be empty."""
+    files: list[Path] = [paths.metrics, paths.summary]
+    return any(path.is_file() for path in files) or any(names_in(paths.output_data, ".png"))

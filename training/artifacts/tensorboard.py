@@ -1,8 +1,8 @@
-"""`python -m byo_container.training.artifacts.tensorboard METRICS.CSV FOLDER`: writes TensorBoard events as long as
-a job writes metrics.
+"""`python -m byo_container.training.artifacts.tensorboard METRICS.CSV FOLDER`: writes TensorBoard events while a job
+writes its metric log.
 
-A process of its own, so that neither a slow disk nor a large library holds up process 1. It ends by SIGTERM, after
-the last row.
+A process of its own, so that neither a slow disk nor a large library delays process 1. On SIGTERM it writes the
+remaining rows and ends.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ from typing import Any
 from byo_container.container.files.reading import BLOCK_BYTES, open_regular
 from byo_container.container.metrics import MOST_NAMES, Row, is_kept, read_rows
 
-LOOK_EVERY_S = 1.0
-ALL_OF = 10_000  # values of a metric become events; TensorBoard shows a thousand
-MARK = ".byo-container"  # how our files' names end, among those of a script's own
-NO_TAG = re.compile(r"[^\w./-]")
-UNWANTED = ("torch", "boto3")  # which tensorboardX imports where they are installed: a second, and 200 MB
+POLL_INTERVAL_S = 1.0
+MAX_UNTHINNED = 10_000
+"""The first values of a metric all become events, later ones are thinned; TensorBoard itself shows a thousand."""
+SUFFIX = ".byo-container"  # tells our files from a script's own
+NOT_IN_TAGS = re.compile(r"[^\w./-]")
+SLOW_IMPORTS = ("torch", "boto3")  # tensorboardX imports these where they are installed, which takes 1 s and 200 MB
 
 
-class Follower:
-    """Reads what has been added to a file since it last looked."""
+class MetricLogReader:
+    """Reads the rows that have been added to a metric log since the last call."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._position = 0
 
     def rows(self) -> Iterator[Row]:
-        """The rows that are new, and whole."""
+        """The new rows that are complete."""
         with contextlib.suppress(FileNotFoundError), open_regular(self.path) as stream:
             while True:
                 stream.seek(self._position)
                 added = stream.read(BLOCK_BYTES)
                 end = added.rfind(b"\n") + 1
-                if len(added) == BLOCK_BYTES and not end:  # no line of ours
+                if len(added) == BLOCK_BYTES and not end:  # a line of that length is not ours
                     end = len(added)
                 if not end:
                     return
@@ -50,8 +51,8 @@ class Follower:
 
 
 class Events:
-    """Writes rows to a file of events, which there is from the first row on: the first ALL_OF values of a metric, then
-    fewer (see `is_kept`), and the last."""
+    """Writes rows to a file of events, which is created with the first row: the first MAX_UNTHINNED values of a metric,
+    then fewer (see `is_kept`), and the last."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -64,7 +65,7 @@ class Events:
             if row.metric not in self._seen and len(self._seen) >= MOST_NAMES:
                 continue
             self._seen[row.metric] += 1
-            if is_kept(self._seen[row.metric], ALL_OF):
+            if is_kept(self._seen[row.metric], MAX_UNTHINNED):
                 self._last.pop(row.metric, None)
                 self._add(row)
             else:
@@ -83,22 +84,22 @@ class Events:
             self._open()
         event = self._new_event(wall_time=row.time, step=int(row.step))
         value = event.summary.value.add()
-        value.tag = NO_TAG.sub("_", row.metric).lstrip("/")
+        value.tag = NOT_IN_TAGS.sub("_", row.metric).lstrip("/")
         value.simple_value = row.value
         self._writer.write_event(event)
 
     def _open(self) -> None:
-        with _without(UNWANTED):
+        with _imports_blocked(SLOW_IMPORTS):
             from tensorboardX.event_file_writer import EventsWriter
             from tensorboardX.proto.event_pb2 import Event
         self._folder.mkdir(parents=True, exist_ok=True)
         self._new_event: Any = Event
-        self._writer = EventsWriter(str(self._folder / "events"), MARK)
+        self._writer = EventsWriter(str(self._folder / "events"), SUFFIX)
 
 
 @contextlib.contextmanager
-def _without(names: Iterable[str]) -> Iterator[None]:
-    """Has `import` find no packages of these names meanwhile, unless they are imported already."""
+def _imports_blocked(names: Iterable[str]) -> Iterator[None]:
+    """Makes imports of these packages fail, unless they are imported already. This process has no other threads."""
     hidden: dict[str, Any] = {name: None for name in names if name not in sys.modules}
     sys.modules.update(hidden)
     try:
@@ -109,25 +110,25 @@ def _without(names: Iterable[str]) -> Iterator[None]:
 
 
 def is_installed() -> bool:
-    """Whether the library that writes events is here."""
+    """Whether tensorboardX is installed."""
     return importlib.util.find_spec("tensorboardX") is not None
 
 
 def complete(rows: Iterable[Row], folder: Path) -> None:
-    """Writes all events at once, unless a follower has done so."""
-    if not any(folder.glob(f"*{MARK}")):
+    """Writes all events at once, unless a process has written them during the job."""
+    if not any(folder.glob(f"*{SUFFIX}")):
         events = Events(folder)
         events.write(rows)
         events.close()
 
 
 def main(path: Path, folder: Path) -> int:
-    """Follows `path` until SIGTERM."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it is waited for
-    follower, events, stopped = Follower(path), Events(folder), False
+    """Writes the events of the metric log `path` to `folder` until SIGTERM."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # sigtimedwait takes it
+    reader, events, stopped = MetricLogReader(path), Events(folder), False
     while not stopped:
-        stopped = signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY_S) is not None
-        events.write(follower.rows())
+        stopped = signal.sigtimedwait({signal.SIGTERM}, POLL_INTERVAL_S) is not None
+        events.write(reader.rows())
     events.close()
     return 0
 

@@ -23,9 +23,9 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from byo_container.container import hyperparameters as hp
+from byo_container.container.env_reader import EnvReader
 from byo_container.container.failure import JobError
 from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
@@ -127,11 +127,7 @@ def custom_options(job: TrainingJob[Any]) -> tuple[list[str], dict[str, str]]:
 def ssh_port(otherwise: int, environ: Mapping[str, str] = os.environ) -> int:
     """Where sshd listens: SSH_PORT, or else the job's port `otherwise`, so that jobs that share a network do not
     collide."""
-    text = environ.get("SSH_PORT") or str(otherwise)
-    try:
-        return int(hp.convert(text, Annotated[int, hp.Range(1, 65_535)]))
-    except ValueError as error:
-        raise JobError(f"the environment variable SSH_PORT is {text!r}; it must be {error}") from None
+    return EnvReader(environ).whole_number("SSH_PORT", otherwise, low=1, high=65_535)
 
 
 def sshd(context: HostContext) -> Command:

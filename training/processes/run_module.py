@@ -1,34 +1,32 @@
-"""`python -P training/processes/run_module.py package.module:function`: a framework module, which
-SAGEMAKER_TRAINING_MODULE names
-and which takes the place of script mode: it fetches, installs and starts the user's code itself.
-
-Started as a file and free of our own imports, because it runs code whose folders may be called like ours.
+"""`python -P -m byo_container.training.processes.run_module package.module:function`: calls the function of a framework
+module, which SAGEMAKER_TRAINING_MODULE names. It takes the place of script mode: it fetches, installs and starts the
+user's code itself.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 
+from byo_container.container.suggest import closest
+
 
 def main(target: str) -> None:
-    """Calls the function. Ends the process with an error where there is none."""
+    """Calls the function. Ends the process with an error where there is no such module or function."""
     sys.argv[1:] = []
     module_name, _, function_name = target.partition(":")
-    asked = f"error: SAGEMAKER_TRAINING_MODULE is {target}"
+    setting = f"error: SAGEMAKER_TRAINING_MODULE is {target}"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if not error.name or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and one that it needs is not
-        sys.exit(f"{asked}, and there is no module {error.name!r} in {', '.join(sys.path)}")
+            raise  # the module exists, and one that it imports does not
+        sys.exit(f"{setting}, and there is no module {error.name!r} in {', '.join(sys.path)}")
     function = getattr(module, function_name, None)
     if not callable(function):
-        known = [name for name, thing in vars(module).items() if callable(thing)]
-        close = difflib.get_close_matches(function_name, known, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        sys.exit(f"{asked}, and {module.__file__} has no function {function_name!r}{meant}")
+        match = closest(function_name, [name for name, value in vars(module).items() if callable(value)])
+        suggestion = f"; did you mean {match!r}?" if match else ""
+        sys.exit(f"{setting}, and {module.__file__} has no function {function_name!r}{suggestion}")
     function()
 
 

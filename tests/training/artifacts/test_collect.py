@@ -69,7 +69,7 @@ def test_only_the_process_of_rank_0_is_recorded() -> None:
     script = Command(["python", "train.py"], "train.py", capture=True)
     launcher = Command(["torchrun"], "torchrun", capture=True, spared_on_stop=True)
     service = Command(["sshd"], "sshd", capture=True, service=True)
-    *commands, follower = collect.observed([script, launcher, service], paths)
+    *commands, follower = collect.with_artifacts([script, launcher, service], paths)
     assert [command.watch is not None for command in commands] == [True, False, False]
     assert follower.background
     assert list(follower.argv[-2:]) == ["/opt/ml/output/data/metrics.csv", "/opt/ml/output/tensorboard"]
@@ -86,7 +86,7 @@ def test_report_has_a_time_limit(caplog: pytest.LogCaptureFixture) -> None:
 def test_unreadable_output_folder_loses_the_report_only(ml: MakeTree, caplog: pytest.LogCaptureFixture) -> None:
     job = read_job(ml().paths)
     unreadable = Paths(Path("/" + "x" * 300))  # as root may look into every folder: a name that no system takes
-    collect.report(dataclasses.replace(job, paths=unreadable), 0)
+    collect.write_report(dataclasses.replace(job, paths=unreadable), 0)
     assert "there is no report" in caplog.text
 
 

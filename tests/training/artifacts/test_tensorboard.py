@@ -21,7 +21,7 @@ MakeTree = Callable[..., Tree]
 
 def test_metric_log_reader_returns_complete_rows_only(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    follower = tensorboard.Follower(path)
+    follower = tensorboard.MetricLogReader(path)
     assert list(follower.rows()) == []
     path.write_text("time,step,metric,value\n1,1,loss,0.5\n1,2,lo")
     assert [row.step for row in follower.rows()] == [1]
@@ -35,12 +35,12 @@ def test_metric_log_reader_skips_invalid_rows(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(tensorboard, "BLOCK_BYTES", 64)
     path = tmp_path / "metrics.csv"
     path.write_bytes(b"\0" * 1000 + b"\n" + b"1,2,loss,3\n" * 100)
-    assert len(list(tensorboard.Follower(path).rows())) == 100
+    assert len(list(tensorboard.MetricLogReader(path).rows())) == 100
 
 
 def test_many_values_are_thinned_into_fewer_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboardX")
-    monkeypatch.setattr(tensorboard, "ALL_OF", 10)
+    monkeypatch.setattr(tensorboard, "MAX_UNTHINNED", 10)
     written = tensorboard.Events(tmp_path)
     written.write(curve("loss/a b", 105))
     written.write([Row(1.0, -3.0, "lr", 1e300)])

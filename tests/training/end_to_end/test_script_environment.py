@@ -42,7 +42,7 @@ def test_a_process_group_of_one_can_be_made_without_a_launcher(ml: MakeTree) -> 
 
 @pytest.mark.parametrize(("given", "warnings"), [({}, 0), ({"sagemaker_s3_output": "s3://bucket/out"}, 1)])
 def test_intermediate_output_that_nobody_copies_is_told(given: dict[str, Any], warnings: int) -> None:
-    found = notices.intermediate(job(**given))
+    found = notices.about_intermediate_output(job(**given))
     assert len(found) == warnings
     assert all("/opt/ml/output/intermediate is lost" in text and "/opt/ml/checkpoints" in text for text in found)
 

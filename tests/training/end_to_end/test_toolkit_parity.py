@@ -61,9 +61,10 @@ def ours(ml: MakeTree, given: dict[str, Any]) -> dict[str, Any]:
         code=dict.fromkeys(given["code"], ""),
     )
     job = TrainingJob.read(tree.paths)
-    found = script.find(job)
+    found = script.find_script(job)
     assert found
-    *pips, program = script.prepare(found, job)
+    script.fetch_code(found, job)
+    *pips, program = script.commands(found, job)
     env = json.loads(json.dumps(dict(program.env)).replace(str(tree.root), ROOT))
     return {
         "variables": env,

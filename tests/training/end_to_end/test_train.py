@@ -449,7 +449,7 @@ def test_what_goes_wrong_after_a_failure_does_not_take_its_place(
 
     job = read_job(ml().paths)
     cluster = ClusterSession.of(job, Ranks(tmp_path), 1)
-    monkeypatch.setattr(collect, "report", fails)
+    monkeypatch.setattr(collect, "write_report", fails)
     assert main.finish(job, cluster, HostResult(3, "the real one"), None, {}) == 3
     assert "RecursionError: too deep" in caplog.text
     with pytest.raises(RecursionError):  # which is the reason then
@@ -464,5 +464,5 @@ def test_code_that_cannot_be_kept_fails_no_job(
 
     tree = ml(code={"inference.py": ""})
     monkeypatch.setattr(manifest, "keep", fails)
-    main.keep(None, tree.paths, 0)
+    main.keep_code(None, tree.paths)
     assert "the code is not kept beside the model: RecursionError: too deep" in caplog.text
