@@ -10,15 +10,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from byo_container.container.failure import JobError
+from byo_container.container.env_reader import EnvReader
 from byo_container.container.resources import memory_bytes
 from byo_container.serving.devices import AUTOCAST, default_workers
 from byo_container.serving.models.script.defaults.choose import AUTO, FAMILIES
 
 MEGABYTE = 1024 * 1024
-Default = TypeVar("Default", int, None)
 
 
 @dataclass(frozen=True)
@@ -60,29 +58,29 @@ class Settings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, model_bytes: int = 0) -> Settings:
         """Raises JobError that names the variable, its value, and what would be right."""
-        read = _Reader(environ)
+        read = EnvReader(environ)
         batch = environ.get("SAGEMAKER_BATCH", "")
-        payload = read.number(["SAGEMAKER_MAX_PAYLOAD_IN_MB", *_both("MAX_PAYLOAD_IN_MB")], None, 1, 100_000)
+        payload = read.whole_number(["SAGEMAKER_MAX_PAYLOAD_IN_MB", *_both("MAX_PAYLOAD_IN_MB")], None, 1, 100_000)
         return cls(
-            port=read.number(["SAGEMAKER_BIND_TO_PORT"], 8080, 1, 65535),
-            workers=read.number(_both("WORKERS"), 0, 1, 1024) or default_workers(model_bytes),
-            threads=read.number(_both("THREADS"), 1, 1, 1024),
-            timeout_s=read.number([*_both("TIMEOUT_SECONDS"), *_both("TIMEOUT")], 60, 1, 24 * 3600),
-            startup_timeout_s=read.number(["SAGEMAKER_STARTUP_TIMEOUT"], 600, 1, 24 * 3600),
+            port=read.whole_number(["SAGEMAKER_BIND_TO_PORT"], 8080, 1, 65535),
+            workers=read.whole_number(_both("WORKERS"), 0, 1, 1024) or default_workers(model_bytes),
+            threads=read.whole_number(_both("THREADS"), 1, 1, 1024),
+            timeout_s=read.whole_number([*_both("TIMEOUT_SECONDS"), *_both("TIMEOUT")], 60, 1, 24 * 3600),
+            startup_timeout_s=read.whole_number(["SAGEMAKER_STARTUP_TIMEOUT"], 600, 1, 24 * 3600),
             max_payload=(payload or (100 if batch.lower() == "true" else 25)) * MEGABYTE,
             payload_chosen=payload is not None,
-            queue_size=read.number(_both("QUEUE_SIZE"), 256, 1, 100_000),
-            batch_size=read.number(_both("BATCH_SIZE"), 0, 1, 100_000),
-            batch_delay_ms=read.number(_both("BATCH_DELAY_MS"), None, 0, 60_000),
-            batch_cost=read.number(_both("BATCH_COST"), 0, 1, 10**12),
+            queue_size=read.whole_number(_both("QUEUE_SIZE"), 256, 1, 100_000),
+            batch_size=read.whole_number(_both("BATCH_SIZE"), 0, 1, 100_000),
+            batch_delay_ms=read.whole_number(_both("BATCH_DELAY_MS"), None, 0, 60_000),
+            batch_cost=read.whole_number(_both("BATCH_COST"), 0, 1, 10**12),
             autocast=read.choice(_both("AUTOCAST"), AUTOCAST),
             default_accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or "application/json",
             defaults=read.choice(_both("DEFAULTS"), (AUTO, *FAMILIES)),
             nginx=read.switch(_both("NGINX"), True),
             access_log=read.switch(_both("ACCESS_LOG"), True),
-            session_s=read.number(_both("SESSION_SECONDS"), 1200, 1, 7 * 24 * 3600),
+            session_s=read.whole_number(_both("SESSION_SECONDS"), 1200, 1, 7 * 24 * 3600),
             multi_model=read.switch(["SAGEMAKER_MULTI_MODEL"], False),
-            models_memory=read.number(_both("MODELS_MEMORY_IN_MB"), 0, 1, 100_000_000) * MEGABYTE
+            models_memory=read.whole_number(_both("MODELS_MEMORY_IN_MB"), 0, 1, 100_000_000) * MEGABYTE
             or memory_bytes() * 4 // 5,
             page=read.switch(_both("PAGE"), False),
             json_logs=environ.get("LOG_FORMAT", "").lower() == "json",
@@ -92,44 +90,6 @@ class Settings:
 
 def _both(name: str) -> list[str]:
     return [f"SAGEMAKER_MODEL_SERVER_{name}", f"MODEL_SERVER_{name}"]
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Values by the first of several names that is set."""
-
-    environ: Mapping[str, str]
-
-    def text(self, names: list[str]) -> tuple[str, str]:
-        for name in names:
-            if self.environ.get(name, "").strip():
-                return name, self.environ[name].strip()
-        return names[0], ""
-
-    def number(self, names: list[str], default: Default, low: int, high: int) -> int | Default:
-        name, text = self.text(names)
-        if not text:
-            return default
-        try:
-            number = int(text)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise JobError(f"{name} is {text!r}; it must be a whole number, at least {low} and at most {high}")
-        return number
-
-    def choice(self, names: list[str], known: tuple[str, ...]) -> str:
-        name, text = self.text(names)
-        if text and text.lower() not in known:
-            raise JobError(f"{name} is {text!r}; it must be one of {', '.join(known)}")
-        return text.lower() or known[0]
-
-    def switch(self, names: list[str], default: bool) -> bool:
-        name, text = self.text(names)
-        words = {"": default, "true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
-        if text.lower() not in words:
-            raise JobError(f"{name} is {text!r}; it must be true or false, or on or off")
-        return words[text.lower()]
 
 
 def folder_bytes(folder: Path) -> int:

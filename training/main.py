@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container import manifest
-from byo_container.container.env_reader import EnvReader
 from byo_container.container.failure import JobError, JobStopped, describe, report, write_failure
 from byo_container.container.job import TrainingJob, read_job
 from byo_container.container.log import configure, log
 from byo_container.container.paths import Paths
 from byo_container.container.process.run import run
-from byo_container.container.process.stop import STOP_GRACE_S
+from byo_container.container.process.stop import stop_grace_s
 from byo_container.training import notices, script
 from byo_container.training.artifacts import collect
 from byo_container.training.cluster.listener import raise_file_limit
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] = ()) -> int:
 def train(job: TrainingJob[dict[str, Any]], scratch: Path) -> int:
     """Runs this host's part of a job, and returns the status of the job."""
     # How long training code may save after SIGTERM.
-    grace_s = EnvReader().number("TRAINING_STOP_TIMEOUT", STOP_GRACE_S, low=0)
+    grace_s = stop_grace_s()
     if len(job.hosts.all) > 1:
         raise_file_limit()
     notices.warn(job)

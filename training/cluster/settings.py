@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from byo_container.container import hyperparameters as hp
-from byo_container.container.failure import JobError
+from byo_container.container.env_reader import EnvReader
 from byo_container.container.job import TrainingJob
 from byo_container.training.cluster.handshake import job_name
 from byo_container.training.ports import Ports
@@ -29,18 +28,11 @@ def read_settings(
     job: TrainingJob[Any], stop_grace_s: float, environ: Mapping[str, str] = os.environ
 ) -> ClusterSettings:
     """The settings by TRAINING_PEERS_PORT, _WAIT and _SILENCE. Raises JobError."""
-
-    def number(name: str, default: float, low: float, high: float) -> float:
-        text = environ.get(name) or str(default)
-        try:
-            return float(hp.convert(text, Annotated[float, hp.Range(low, high)]))
-        except ValueError as error:
-            raise JobError(f"the environment variable {name} is {text!r}; it must be {error}") from None
-
+    read = EnvReader(environ)
     first = Ports.of_job(job_name(job)).coordinator
     return ClusterSettings(
-        ports=Ports.starting_at(int(number("TRAINING_PEERS_PORT", first, 1, 65_535))),
-        join_timeout_s=number("TRAINING_PEERS_WAIT", 900, 0, 86_400),
-        heartbeat_timeout_s=number("TRAINING_PEERS_SILENCE", 5, 2, 3600),
+        ports=Ports.starting_at(read.whole_number("TRAINING_PEERS_PORT", first, 1, 65_535)),
+        join_timeout_s=read.number("TRAINING_PEERS_WAIT", 900, 0, 86_400),
+        heartbeat_timeout_s=read.number("TRAINING_PEERS_SILENCE", 5, 2, 3600),
         stop_grace_s=stop_grace_s,
     )

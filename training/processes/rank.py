@@ -25,7 +25,7 @@ from byo_container.container.metrics import Recorder
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
 from byo_container.container.process.run import run
-from byo_container.container.process.stop import STOP_GRACE_S
+from byo_container.container.process.stop import stop_grace_s
 from byo_container.training.cluster.root_cause import Failure, root_cause
 
 SCRATCH = "TRAINING_RANKS"
@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     command = Command(argv, os.environ.get(NAME, argv[0]), env, cwd, capture=True, whole_lines=True, watch=watch)
     try:
         # Process 1 has checked this setting.
-        (child,) = run([[command]], float(os.environ.get("TRAINING_STOP_TIMEOUT") or STOP_GRACE_S))
+        (child,) = run([[command]], stop_grace_s())
     except JobStopped:
         return STOPPED_STATUS
     except JobError as error:  # it cannot be started at all
