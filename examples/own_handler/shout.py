@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    mark: str = "!"
+from byo_container import Handler
 
 
-class Shout:
-    Hyperparameters = Hyperparameters
+class Shout(Handler):
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        mark: str = "!"
 
     def train(self, job):
         texts = [path.read_text() for path in job.channel("training").files("*.txt")]

@@ -1,16 +1,21 @@
-"""README.md: the ten lines are run as they stand there."""
+"""README.md and examples/: the ten lines are run as they stand there, and the handler that is an example."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
+from byo_container.testing import Endpoint, train
 from tests.support.processes import free_port
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_ten_lines(tmp_path: Path) -> None:
@@ -31,3 +36,12 @@ def test_the_ten_lines(tmp_path: Path) -> None:
 
 def test_it_stays_short() -> None:
     assert README.count("\n") <= 150
+
+
+def test_the_example_of_an_own_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples/own_handler"))
+    handler_class = importlib.import_module("shout").Shout
+    model_dir = train(handler_class, tmp_path, channels={"training": {"a.txt": "oh!!", "b.txt": "no!"}})
+    with Endpoint(handler_class, model_dir) as endpoint:
+        assert endpoint.json("hello").value == {"result": "HELLO!!"}
+    del sys.modules["shout"]
