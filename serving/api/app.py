@@ -19,7 +19,7 @@ from byo_container.serving.errors import RequestError, error_body
 from byo_container.serving.metrics import exposition
 from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models.model_server import ModelServer
-from byo_container.serving.multi_model.models import MultiModelServer
+from byo_container.serving.multi_model.server import MultiModelServer
 from byo_container.serving.settings import Settings
 
 JSON_TYPE = "application/json"

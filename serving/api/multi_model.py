@@ -20,7 +20,7 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY
 from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.multi_model import registry
-from byo_container.serving.multi_model.models import MultiModelServer
+from byo_container.serving.multi_model.server import MultiModelServer
 
 
 class OpaqueName(BaseConverter):
@@ -65,7 +65,7 @@ def models_api(many: MultiModelServer) -> Blueprint:
     @api.get("/models/<opaque:name>")
     def describe(name: str) -> dict[str, Any]:
         """A model's name and the place that it was loaded from."""
-        return many.described(name_in(request.environ)).as_json()
+        return many.describe(name_in(request.environ)).as_json()
 
     @api.delete("/models/<opaque:name>")
     def unload(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One of many models in a worker's memory."""
+"""One model of a multi-model endpoint in a worker's memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from byo_container.serving.models.servable import ServableWrapper
 from byo_container.serving.multi_model.registry import Entry
 from byo_container.serving.settings import Settings
 
-# Beyond the time that a computation may take: for a model to leave memory.
+# How long a model may take to leave memory, beyond the time of its computation.
 FREE_S = 5.0
 POLL_S = 0.002
 
 
 @dataclass(frozen=True)
 class ModelPaths(Paths):
-    """The tree below /opt/ml as one of many models sees it: its own folder, and the image's code."""
+    """The tree below /opt/ml for one model of a multi-model endpoint: its own folder, and the image's code."""
 
     folder: Path = Path()
 
@@ -65,40 +65,40 @@ class IsolatedModel(ServableWrapper):
 
 
 class SupersededError(RequestError):
-    """This version of the model has been removed before it was in memory: there may be another one."""
+    """This version of the model was unloaded before it was in memory. There may be a newer one."""
 
 
 class LoadedModel:
-    """One version of a model: on its way into this worker's memory, there, or on its way out."""
+    """One version of a model: being loaded into this worker's memory, there, or being evicted."""
 
     def __init__(self, entry: Entry, listed: bool) -> None:
         self.entry = entry
         self.listed = listed
         """Whether the registry has listed it already; not while POST /models loads it."""
         self.users = 0
-        """Requests that are being answered, or wait for it."""
+        """Requests that the model answers, or that wait for it."""
         self.ready = False
-        self.leaving: gevent.Greenlet | None = None
-        """What frees it; not None from the moment on in which it is not to be loaded any more. (A greenlet is false
-        before it has begun, and when it has ended.)"""
+        self.eviction: gevent.Greenlet | None = None
+        """Frees its memory. Not None once the model must not be loaded any more. (Compare it with None: a greenlet is
+        false before it has begun, and when it has ended.)"""
         self.server: ModelServer | None = None
-        self._servable: IsolatedModel | None = None
+        self._isolated: IsolatedModel | None = None
         self._decided = Event()
         self._error: RequestError | None = None
         self._closed = False
 
     @property
-    def loading(self) -> bool:
-        """Whether it takes up memory at this moment, nobody knows how much."""
+    def is_loading(self) -> bool:
+        """Whether it takes up memory at this moment, of unknown size."""
         return self.server is not None and not self._decided.is_set()
 
-    def start(self, paths: Paths, settings: Settings, on_retire: Callable[[], None]) -> None:
+    def start(self, paths: Paths, settings: Settings, on_stuck: Callable[[], None]) -> None:
         """Begins to load. Raises SupersededError, JobError, OSError."""
-        if self.leaving is not None:
+        if self.eviction is not None:
             raise self._superseded()
-        self._servable = IsolatedModel(ModelPaths(paths.root, self.entry.folder), settings)
-        self.server = ModelServer(self._servable, settings)
-        self.server.on_retire = on_retire
+        self._isolated = IsolatedModel(ModelPaths(paths.root, self.entry.folder), settings)
+        self.server = ModelServer(self._isolated, settings)
+        self.server.on_retire = on_stuck
 
     def finish(self) -> None:
         """Waits until it is loaded. Raises RequestError where it cannot be."""
@@ -109,37 +109,38 @@ class LoadedModel:
             raise RequestError(507, f"there is not enough memory for the model: {self.server.failure}")
         if self.server.failure:
             raise RequestError(500, f"the model cannot be loaded: {self.server.failure}")
-        if self._closed:  # loading took longer than anybody waits for it to leave
+        if self._closed:  # loading took longer than the eviction waits
             raise self._superseded()
         self.ready = True
         self._decided.set()
 
     def fail(self, error: RequestError) -> None:
-        """Tells all who wait for it, and who will."""
+        """Raises the error in all greenlets that wait for the model."""
         self._error = self._error or error
         self._decided.set()
 
     def wait(self) -> None:
-        """Until it is loaded, while other requests are answered. Raises RequestError where it cannot be."""
+        """Waits until it is loaded, while other requests are answered. Raises RequestError where it cannot be."""
         self._decided.wait()
         if self._error:  # a new one: each greenlet adds its own traceback
             raise type(self._error)(self._error.status, self._error.message)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """One user less."""
         self.users -= 1
 
     def close(self, within_s: float) -> bool:
-        """Frees what it holds, after the requests that it has. False where one does not end in time."""
+        """Frees its memory once its requests are answered, or after `within_s`. False where a computation does not
+        end."""
         if not self.server:
             self.fail(self._superseded())
         with suppress(gevent.Timeout), gevent.Timeout(within_s):
-            while self.users or self.loading:
+            while self.users or self.is_loading:
                 gevent.sleep(POLL_S)
         self._closed = True
         ended = self.server.engine.close(FREE_S) if self.server else True
-        if self._servable:
-            self._servable.unload()
+        if self._isolated:
+            self._isolated.unload()
         return ended
 
     def _superseded(self) -> RequestError:

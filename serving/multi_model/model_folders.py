@@ -1,4 +1,4 @@
-"""Where the files of one of many models lie: a folder that the platform names, or an archive, unpacked."""
+"""The files of a model: a folder that the platform names, or an archive, unpacked."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gevent
-from gevent.util import wrap_errors
-
 from byo_container.container.failure import JobError
 from byo_container.container.files.archives import ArchiveSizeError, unpack
+from byo_container.serving.engine.thread_pool import Result, run_in_thread
 from byo_container.serving.errors import RequestError
 from byo_container.serving.multi_model.registry import Entry, Registry, key_of
 from byo_container.serving.settings import folder_bytes
@@ -31,24 +29,24 @@ class ModelFolders:
         self._most_bytes = most_bytes
 
     def find(self, name: str, url: str) -> Entry:
-        """The model at `url`, an archive unpacked. For who has claimed the name. Raises RequestError: 400 for what is
-        no model here, 507 where there is no room; leaves nothing behind then."""
+        """The model at `url`; an archive is unpacked. The caller has claimed the name. Raises RequestError: 400 where
+        no model is, 507 where there is no room; it leaves nothing behind then."""
         path = self._path(url)
         if path.is_dir():
-            return Entry(name, url, path, beside_loop(folder_bytes, path))
+            return Entry(name, url, path, _in_thread(folder_bytes, path))
         try:
-            folder = beside_loop(self._unpack, path, self._unpacked / key_of(name))
-            return Entry(name, url, folder, beside_loop(folder_bytes, folder))
+            folder = _in_thread(self._unpack, path, self._unpacked / key_of(name))
+            return Entry(name, url, folder, _in_thread(folder_bytes, folder))
         except BaseException:
             self.discard(name)
             raise
 
     def discard(self, name: str) -> None:
         """Removes what was unpacked for a model."""
-        beside_loop(_remove, self._unpacked / key_of(name))
+        _in_thread(_remove, self._unpacked / key_of(name))
 
     def discard_abandoned(self, registry: Registry) -> None:
-        """Removes what workers left that were killed while they loaded or removed a model."""
+        """Removes the leftovers of workers that were killed while they loaded or removed a model."""
         for folder in self._unpacked.glob("*"):
             with registry.claim(folder.name) as ours:
                 if ours and not registry.has(folder.name):
@@ -68,25 +66,24 @@ class ModelFolders:
         return path
 
     def _unpack(self, archive: Path, parent: Path) -> Path:
-        _remove(parent)  # of an older version, or what a worker left that was killed
+        _remove(parent)  # of an older version, or left by a worker that was killed
         parent.mkdir(parents=True)
-        folder = Path(tempfile.mkdtemp(dir=parent))  # new for each version: somebody may still read another one
+        folder = Path(tempfile.mkdtemp(dir=parent))  # new for each version: another one may still be read
         unpack(archive, folder, most_bytes=self._most_bytes)
         return folder
 
 
-def beside_loop(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function that works with files, while other requests are answered. Raises RequestError for what is
-    wrong with them: 507 for a lack of room, else 400."""
-    # As a value: an error with a deep traceback never comes out of gevent's pool.
-    outcome = gevent.get_hub().threadpool.apply(wrap_errors(Exception, function), arguments)
-    if isinstance(outcome, Exception):
-        raise in_words(outcome)
-    return outcome
+def _in_thread(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Calls a function that works with files while other requests are answered. Raises RequestError for what is wrong
+    with them: 507 for a lack of room, else 400."""
+    try:
+        return run_in_thread(function, *arguments)
+    except Exception as error:
+        raise as_request_error(error) from None
 
 
-def in_words(error: Exception) -> Exception:
-    """What a client is told of an error with a model's files."""
+def as_request_error(error: Exception) -> Exception:
+    """An error with a model's files as a RequestError; any other error as it is."""
     if isinstance(error, ArchiveSizeError):
         return RequestError(507, str(error))
     if isinstance(error, MemoryError):

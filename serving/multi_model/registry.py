@@ -1,7 +1,7 @@
-"""Which models an endpoint of many models holds, as files that all workers see.
+"""The models of a multi-model endpoint, as files that all workers see.
 
-A worker that is started anew finds there what its predecessor had. A model is there from the moment on that its load
-has succeeded, until the moment that its removal begins.
+A new worker finds there what its predecessor had. A model is listed from the moment in which its load has succeeded
+until its removal begins.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ PAGE = 100  # models in one answer of GET /models, as in multi-model-server
 
 @dataclass(frozen=True)
 class Entry:
-    """One version of a model by its opaque name: the folder that the platform named, and the one that is loaded, which
-    is another where the platform named an archive. A model that is removed and loaded again is another version."""
+    """One version of a model: its name, the url that the platform gave, and the folder that is loaded (of an archive,
+    where it was unpacked). A model that is removed and loaded again is another version."""
 
     name: str
     url: str
@@ -47,13 +47,14 @@ class Entry:
 
 
 def key_of(name: str) -> str:
-    """A name for files: a model's own may hold any character. Raises UnicodeEncodeError for bytes that are no text."""
+    """A file name for a model, whose own name may hold any character. Raises UnicodeEncodeError for bytes that are no
+    text."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
 class Registry:
-    """The models in `folder`. Each has a symbolic link, named by its key, to the file of the version that is listed.
-    Which one that is can be asked without opening a file, and changes in one step."""
+    """The models in `folder`. Each has a symbolic link, named by its key, to the file of the version that is listed:
+    it can be read without opening a file, and changes in one step."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,18 +63,18 @@ class Registry:
     def get(self, name: str) -> Entry | None:
         try:
             return _read(self._folder / key_of(name))
-        except (FileNotFoundError, UnicodeEncodeError):  # the latter: bytes that are no text are nobody's name
+        except (FileNotFoundError, UnicodeEncodeError):  # the latter: no model has a name that is no text
             return None
 
     def lists(self, entry: Entry) -> bool:
-        """Whether this very version is there. For every request: 2 µs."""
+        """Whether this very version is listed. For every request: 2 µs."""
         try:
             return os.readlink(f"{self._folder}/{entry.key}") == f"{entry.version}.json"
         except FileNotFoundError:
             return False
 
     def add(self, entry: Entry) -> None:
-        """All workers can see it when this returns. Raises OSError, and has added nothing then."""
+        """All workers see it when this returns. Raises OSError, and has added nothing then."""
         described = {
             "name": entry.name,
             "url": entry.url,
@@ -94,12 +95,12 @@ class Registry:
         (self._folder / f"{entry.version}.json").unlink(missing_ok=True)
 
     def has(self, key: str) -> bool:
-        """Whether any version of the model with that key is there."""
+        """Whether any version of the model with that key is listed."""
         return (self._folder / key).is_symlink()
 
     @contextmanager
     def claimed(self, name: str) -> Iterator[None]:
-        """Nobody else loads or removes the model meanwhile. Raises RequestError 409 where somebody does."""
+        """No other request loads or removes the model meanwhile. Raises RequestError 409 where one does."""
         with self.claim(key_of(name)) as ours:
             if not ours:
                 raise RequestError(409, f"the model {name!r} is being loaded or removed at this moment")
@@ -107,20 +108,20 @@ class Registry:
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
-        """Whether the model with that key is now ours to load or to remove, until the end. A worker that dies lets
-        go of it."""
+        """Locks the model with that key, to load or to remove it, until the end. Yields False where it is locked. A
+        worker that dies releases it."""
         path = self._folder / f"{key}.lock"
         lock = _lock(path)
         try:
             yield lock is not None
         finally:
             if lock is not None:
-                path.unlink(missing_ok=True)  # while it is held: who has opened it meanwhile sees that it is gone
+                path.unlink(missing_ok=True)  # before unlocking: a worker that opened it meanwhile sees that it is gone
                 os.close(lock)
 
     def page(self, token: str = "", size: int = PAGE) -> tuple[list[Entry], str]:
-        """Models in the order of their names, from behind the one that a token stands for, and the token of the next
-        page, empty on the last. Raises RequestError 400 for a token that is none."""
+        """Models in the order of their names, after the one that a token stands for, and the token of the next page,
+        empty on the last. Raises RequestError 400 for an invalid token."""
         after = _name_of(token) if token else ""
         entries = sorted((entry for entry in self._entries() if entry.name > after), key=lambda entry: entry.name)
         more = len(entries) > size
@@ -134,7 +135,7 @@ class Registry:
 
 
 def _lock(path: Path) -> int | None:
-    """A file of that path, made and locked; None where another one has locked it."""
+    """Makes and locks a file; None where it is locked already."""
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:

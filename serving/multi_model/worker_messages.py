@@ -1,6 +1,6 @@
-"""How the workers tell each other that a model is to leave memory, and hear when it has.
+"""Messages between the workers of a multi-model endpoint: a request to unload a model, and whether it succeeded.
 
-Each worker listens on a Unix socket of its own in the run's folder. A request is one line, the answer another one.
+Each worker listens on a Unix socket of its own in the run's folder. A request is one line of JSON, the answer another.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from gevent.server import StreamServer
 
 from byo_container.container.log import log
 
-LINE = 1 << 20
+MAX_LINE = 1 << 20
 
 
-class Control:
-    """This worker's socket, and a way to all the others'. `handle` answers a request that another worker sends."""
+class WorkerChannel:
+    """This worker's socket, and requests to all the others'. `handle` answers a request of another worker."""
 
     def __init__(self, folder: Path, handle: Callable[[Any], Any]) -> None:
         self._folder = folder
         self._handle = handle
         folder.mkdir(parents=True, exist_ok=True)
-        # By a name that nobody had before: a worker that died may have had this one's number.
+        # A name that was never used: a worker that died may have had this process id.
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._own = folder / f"{name}.sock"
+        self._path = folder / f"{name}.sock"
         building = folder / f"{name}.new"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(building))
         listener.listen(64)
-        # Only now can others see it: one that refused a connection would pass for a dead worker's.
-        building.rename(self._own)
+        # Only now can others see it: a socket that refuses connections passes for a dead worker's.
+        building.rename(self._path)
         self._server = StreamServer(listener, self._serve)
         self._server.start()
 
     def ask_others(self, request: Any, timeout_s: float) -> list[Any]:
-        """What all other workers answer; None for one that does not within `timeout_s`, or cannot, True for one that
-        has died."""
-        others = [path for path in self._folder.glob("*.sock") if path != self._own]
-        asked = [gevent.spawn(_ask, path, request, timeout_s) for path in others]
-        gevent.joinall(asked)
-        return [greenlet.value for greenlet in asked]
+        """The answers of all other workers; None for one that does not answer within `timeout_s` or fails, True for one
+        that has died."""
+        others = [path for path in self._folder.glob("*.sock") if path != self._path]
+        asking = [gevent.spawn(_ask, path, request, timeout_s) for path in others]
+        gevent.joinall(asking)
+        return [greenlet.value for greenlet in asking]
 
     def _serve(self, connection: Any, _: Any) -> None:
         with connection, connection.makefile("rb") as stream:
-            line = stream.readline(LINE)
-            if not line:  # who asked has died
+            line = stream.readline(MAX_LINE)
+            if not line:  # the worker that asks has died
                 return
             request = orjson.loads(line)
             try:
@@ -68,7 +68,7 @@ def _ask(path: Path, request: Any, timeout_s: float) -> Any:
         try:
             connection.connect(str(path))
             connection.sendall(orjson.dumps(request) + b"\n")
-            answer = connection.makefile("rb").readline(LINE)
+            answer = connection.makefile("rb").readline(MAX_LINE)
         except (ConnectionError, FileNotFoundError):
             answer = b""
         except TimeoutError:
@@ -76,5 +76,5 @@ def _ask(path: Path, request: Any, timeout_s: float) -> Any:
             return None
     if answer:
         return orjson.loads(answer)
-    path.unlink(missing_ok=True)  # nobody listens any more: a worker that is dead has freed everything
+    path.unlink(missing_ok=True)  # its worker is dead, and so has freed everything
     return True

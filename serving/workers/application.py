@@ -7,7 +7,7 @@ from byo_container.container.paths import Paths
 from byo_container.serving.api.app import create_app
 from byo_container.serving.models.find import LazyServable
 from byo_container.serving.models.model_server import ModelServer
-from byo_container.serving.multi_model.models import MultiModelServer
+from byo_container.serving.multi_model.server import MultiModelServer
 from byo_container.serving.run_folder import RunFolder
 from byo_container.serving.settings import Settings
 

@@ -15,7 +15,7 @@ from gevent.socket import socket as gevent_socket
 from byo_container.serving.errors import RequestError
 from byo_container.serving.multi_model.model_folders import ModelFolders
 from byo_container.serving.multi_model.registry import Entry, Registry, key_of
-from byo_container.serving.multi_model.worker_messages import Control
+from byo_container.serving.multi_model.worker_messages import WorkerChannel
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def entry(name: str = "a") -> Entry:
     return Entry(name, f"/opt/ml/models/{name}", Path("/x"), 7)
 
 
-def test_what_was_added_is_there_for_all_until_it_is_removed(registry: Registry, tmp_path: Path) -> None:
+def test_models_are_listed_until_they_are_removed(registry: Registry, tmp_path: Path) -> None:
     old = entry()
     registry.add(old)
     other = Registry(tmp_path / "models")
@@ -45,7 +45,7 @@ def test_what_was_added_is_there_for_all_until_it_is_removed(registry: Registry,
     assert not list((tmp_path / "models").iterdir())
 
 
-def test_one_at_a_time_claims_a_name_and_no_file_stays(registry: Registry, tmp_path: Path) -> None:
+def test_only_one_worker_claims_a_name_and_no_lock_file_stays(registry: Registry, tmp_path: Path) -> None:
     holders, most, wins = 0, 0, 0
     guard = threading.Lock()
 
@@ -71,7 +71,7 @@ def test_one_at_a_time_claims_a_name_and_no_file_stays(registry: Registry, tmp_p
     assert not list((tmp_path / "models").iterdir())
 
 
-def test_a_name_that_is_claimed_is_told(registry: Registry) -> None:
+def test_claimed_name_is_refused_with_409(registry: Registry) -> None:
     with registry.claimed("a"):
         with pytest.raises(RequestError) as raised, registry.claimed("a"):
             pass
@@ -82,7 +82,7 @@ def test_a_name_that_is_claimed_is_told(registry: Registry) -> None:
         pass
 
 
-def test_what_a_killed_worker_unpacked_is_removed_by_the_next(registry: Registry, tmp_path: Path) -> None:
+def test_folders_unpacked_by_a_killed_worker_are_removed(registry: Registry, tmp_path: Path) -> None:
     unpacked = tmp_path / "unpacked"
     for name in ("listed", "being loaded", "left"):
         (unpacked / key_of(name) / "v1").mkdir(parents=True)
@@ -106,9 +106,9 @@ def test_workers_answer_each_other(folder: Path) -> None:
     def fail(_: object) -> None:
         raise ValueError("no")
 
-    first = Control(folder, lambda request: {"first": request})
-    Control(folder, lambda request: {"second": request})
-    Control(folder, fail)
+    first = WorkerChannel(folder, lambda request: {"first": request})
+    WorkerChannel(folder, lambda request: {"second": request})
+    WorkerChannel(folder, fail)
     answers = first.ask_others("x", 20)
     assert len(answers) == 2
     assert {"second": "x"} in answers
@@ -116,15 +116,15 @@ def test_workers_answer_each_other(folder: Path) -> None:
     assert len(list(folder.glob("*.sock"))) == 3
 
 
-def test_a_worker_that_has_died_has_freed_everything(folder: Path) -> None:
-    first = Control(folder, lambda _: None)
+def test_dead_workers_socket_counts_as_unloaded(folder: Path) -> None:
+    first = WorkerChannel(folder, lambda _: None)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "1-dead.sock"))
     assert first.ask_others("x", 20) == [True]
     assert first.ask_others("x", 20) == []
 
 
-def test_a_worker_that_comes_is_never_taken_for_a_dead_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_is_visible_only_once_it_listens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its socket is seen only once it listens: one that refused a connection would be removed for ever."""
     seen: list[list[Path]] = []
     listen = gevent_socket.listen
@@ -134,7 +134,7 @@ def test_a_worker_that_comes_is_never_taken_for_a_dead_one(folder: Path, monkeyp
         listen(self, backlog)
 
     monkeypatch.setattr(gevent_socket, "listen", listening)
-    first = Control(folder, lambda _: None)
+    first = WorkerChannel(folder, lambda _: None)
     assert seen == [[]]
     assert len(list(folder.glob("*.sock"))) == 1
     first._server.stop()

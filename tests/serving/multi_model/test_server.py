@@ -1,4 +1,4 @@
-"""What two workers of an endpoint of many models do at once, step by step: both in this process, with real models."""
+"""Two workers of a multi-model endpoint that act at once, step by step: both in this process, with real models."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gevent.event import Event
 from byo_container.container.paths import Paths
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.servable import Reply, Request
-from byo_container.serving.multi_model import models as many
+from byo_container.serving.multi_model import server as multi_model
 from byo_container.serving.multi_model.loaded_model import LoadedModel
-from byo_container.serving.multi_model.models import MultiModelServer
+from byo_container.serving.multi_model.server import MultiModelServer
 from byo_container.serving.run_folder import RunFolder
 from byo_container.serving.settings import MEGABYTE, Settings
 
@@ -90,16 +90,18 @@ class Models:
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Models]:
     (tmp_path / "models").mkdir()
     models = Models(tmp_path, monkeypatch)
-    monkeypatch.setattr(many, "resident_bytes", lambda: held_by(sys._getframe(1).f_locals["self"]) * SIZE * MEGABYTE)
+    monkeypatch.setattr(
+        multi_model, "resident_bytes", lambda: held_by(sys._getframe(1).f_locals["self"]) * SIZE * MEGABYTE
+    )
     yield models
     for worker in (models.first, models.second):
         for loaded in list(worker._loaded.values()):
-            worker._let_go(loaded).join()
+            worker._evict(loaded).join()
 
 
 def held_by(worker: MultiModelServer) -> int:
     """How many models a worker has in memory, by what it knows: both are in one process here."""
-    return sum(bool(one.server and one.server.load_finished) for one in {*worker._loaded.values(), *worker._leaving})
+    return sum(bool(one.server and one.server.load_finished) for one in {*worker._loaded.values(), *worker._evicting})
 
 
 def listed(worker: MultiModelServer, name: str) -> bool:
@@ -138,7 +140,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Event:
     return go_on
 
 
-def test_requests_for_a_model_that_wait_for_room_make_it_once(models: Models, held: Event) -> None:
+def test_requests_that_wait_for_an_eviction_load_the_model_once(models: Models, held: Event) -> None:
     models.first.load("a", models.put("a"))
     held.set()
     models.first.load("b", models.put("b"))
@@ -146,19 +148,19 @@ def test_requests_for_a_model_that_wait_for_room_make_it_once(models: Models, he
     held.clear()
     models.names.clear()
     asking = [gevent.spawn(ask, models.first, "a") for _ in range(3)]
-    until(lambda: models.first._leaving)
+    until(lambda: models.first._evicting)
     held.set()
     assert [one.get() for one in asking] == ["a"] * 3
     assert models.names == models.alive() == ["a"]
 
 
-def test_a_request_that_waits_for_room_gets_no_model_that_is_removed_meanwhile(models: Models, held: Event) -> None:
+def test_request_that_waits_for_an_eviction_gets_404_when_the_model_is_unloaded(models: Models, held: Event) -> None:
     models.first.load("a", models.put("a"))
     held.set()
     models.first.load("b", models.put("b"))
     held.clear()
     asking = gevent.spawn(ask, models.first, "a")
-    until(lambda: models.first._leaving)
+    until(lambda: models.first._evicting)
     removing = gevent.spawn(models.second.unload, "a")
     until(lambda: not listed(models.second, "a"))
     held.set()
@@ -171,12 +173,12 @@ def test_a_request_that_waits_for_room_gets_no_model_that_is_removed_meanwhile(m
     assert models.alive() == ["a2", "a2"]  # one in each worker
 
 
-def test_a_worker_that_was_not_told_of_a_removal_answers_with_the_new_version(
+def test_worker_that_missed_an_unload_message_answers_with_the_new_version(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.first.load("a", models.put("a1"))
     with monkeypatch.context() as patch:  # the one that removes it dies before it can tell
-        patch.setattr(models.second._control, "ask_others", lambda *_: [])
+        patch.setattr(models.second._channel, "ask_others", lambda *_: [])
         models.second.unload("a")
     assert models.alive() == ["a1"]
     models.second.load("a", models.put("a2"))
@@ -184,18 +186,18 @@ def test_a_worker_that_was_not_told_of_a_removal_answers_with_the_new_version(
     assert models.alive() == ["a2", "a2"]
 
 
-def test_without_a_new_version_it_answers_404_and_frees_the_old_one(
+def test_worker_that_missed_an_unload_message_answers_404_and_evicts_the_old_version(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.first.load("a", models.put("a1"))
     with monkeypatch.context() as patch:
-        patch.setattr(models.second._control, "ask_others", lambda *_: [])
+        patch.setattr(models.second._channel, "ask_others", lambda *_: [])
         models.second.unload("a")
     assert ask(models.first, "a") == 404
     until(lambda: not models.alive())
 
 
-def test_a_model_that_streams_keeps_its_memory(models: Models) -> None:
+def test_model_is_not_evicted_while_it_streams(models: Models) -> None:
     models.first.load("a", models.put("a"))
     reply = answer(models.first, "a", "text/event-stream")
     assert reply.stream
@@ -204,7 +206,7 @@ def test_a_model_that_streams_keeps_its_memory(models: Models) -> None:
     with pytest.raises(RequestError, match="not enough memory"):
         models.first.load("b", models.put("b"))
     removing = gevent.spawn(models.second.unload, "a")
-    until(lambda: models.first._leaving)
+    until(lambda: models.first._evicting)
     assert models.alive() == ["a"]
     assert not removing.ready()
     assert list(parts) == [b"data: two\n\n"]
@@ -213,7 +215,7 @@ def test_a_model_that_streams_keeps_its_memory(models: Models) -> None:
     assert not models.alive()
 
 
-def test_a_stream_that_goes_on_for_longer_than_a_request_may_is_broken_off_by_a_removal(models: Models) -> None:
+def test_unload_breaks_off_a_stream_after_the_request_timeout(models: Models) -> None:
     models.first._settings = replace(models.first._settings, timeout_s=1)
     models.first.load("a", models.put("a"))
     reply = answer(models.first, "a", "text/event-stream")
@@ -225,10 +227,10 @@ def test_a_stream_that_goes_on_for_longer_than_a_request_may_is_broken_off_by_a_
     reply.stream.close()
 
 
-def test_a_removal_waits_for_a_model_that_leaves_memory_already(models: Models, held: Event) -> None:
+def test_unload_waits_for_an_eviction_under_way(models: Models, held: Event) -> None:
     models.first.load("a", models.put("a"))
     loading = gevent.spawn(models.first.load, "b", models.put("b"))
-    until(lambda: models.first._leaving)
+    until(lambda: models.first._evicting)
     removing = gevent.spawn(models.second.unload, "a")
     until(lambda: not listed(models.second, "a"))
     gevent.sleep(0.05)
@@ -239,13 +241,13 @@ def test_a_removal_waits_for_a_model_that_leaves_memory_already(models: Models, 
     assert models.alive() == ["b"]
 
 
-def test_a_removal_waits_for_a_worker_that_still_loads_the_model(models: Models) -> None:
+def test_unload_waits_for_a_worker_that_still_loads_the_model(models: Models) -> None:
     models.first.load("a", models.put("a"))
     go_on = models.loading["a"] = threading.Event()
     asking = gevent.spawn(ask, models.second, "a")
-    until(lambda: "a" in models.second._loaded and models.second._loaded["a"].loading)
+    until(lambda: "a" in models.second._loaded and models.second._loaded["a"].is_loading)
     removing = gevent.spawn(models.first.unload, "a")
-    until(lambda: models.second._leaving)
+    until(lambda: models.second._evicting)
     assert not removing.ready()
     go_on.set()
     assert asking.get() == "a"  # it was there when it was asked for
@@ -254,10 +256,10 @@ def test_a_removal_waits_for_a_worker_that_still_loads_the_model(models: Models)
     assert ask(models.second, "a") == 404
 
 
-def test_a_model_that_is_being_loaded_is_not_there_yet(models: Models) -> None:
+def test_model_is_not_listed_while_it_is_loaded(models: Models) -> None:
     go_on = models.loading["a"] = threading.Event()
     loading = gevent.spawn(models.first.load, "a", models.put("a"))
-    until(lambda: "a" in models.first._loaded and models.first._loaded["a"].loading)
+    until(lambda: "a" in models.first._loaded and models.first._loaded["a"].is_loading)
     assert [ask(worker, "a") for worker in (models.first, models.second)] == [404, 404]
     with pytest.raises(RequestError, match="at this moment"):
         models.second.load("a", "")
@@ -268,7 +270,7 @@ def test_a_model_that_is_being_loaded_is_not_there_yet(models: Models) -> None:
     assert [ask(worker, "a") for worker in (models.first, models.second)] == ["a", "a"]
 
 
-def test_a_load_that_fails_at_its_end_leaves_nothing(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_that_cannot_be_listed_leaves_nothing(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     url = models.put("a")
 
     def full(*_: Any) -> None:
@@ -285,7 +287,7 @@ def test_a_load_that_fails_at_its_end_leaves_nothing(models: Models, monkeypatch
     assert ask(models.second, "a") == "a"
 
 
-def test_a_failed_load_in_one_worker_is_told_to_all_who_wait_and_tried_again(models: Models) -> None:
+def test_failed_load_fails_all_waiting_requests_and_is_retried(models: Models) -> None:
     models.first.load("a", models.put("a"))
     script = models.root / "models" / "a" / "code" / "inference.py"
     text = script.read_text()
@@ -296,10 +298,10 @@ def test_a_failed_load_in_one_worker_is_told_to_all_who_wait_and_tried_again(mod
     assert ask(models.second, "a") == "a"
 
 
-def test_models_that_are_loaded_at_once_are_counted_before_their_size_is_known(models: Models) -> None:
+def test_models_that_are_loading_count_with_their_size_on_disk(models: Models) -> None:
     go_on = models.loading["a"] = threading.Event()
     first = gevent.spawn(models.first.load, "a", models.put("a"))
-    until(lambda: "a" in models.first._loaded and models.first._loaded["a"].loading)
+    until(lambda: "a" in models.first._loaded and models.first._loaded["a"].is_loading)
     second = gevent.spawn(models.first.load, "b", models.put("b"))
     until(lambda: "b" in models.first._loaded)
     gevent.sleep(0.05)
