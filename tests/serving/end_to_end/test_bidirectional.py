@@ -108,9 +108,12 @@ def test_messages_beyond_those_that_may_wait_are_answered_too(connect: Connect) 
     assert received[3:] == [str(number) for number in range(1500)]
 
 
+@pytest.mark.parametrize("nginx", ["on", "off"])
 @pytest.mark.parametrize("piece", ["pong", "ping", "fragment", "message"])
-def test_a_client_that_never_pauses_keeps_nobody_waiting(server: Server, connect: Connect, piece: str) -> None:
-    client = connect()
+def test_a_client_that_never_pauses_keeps_nobody_waiting(start: Start, nginx: str, piece: str) -> None:
+    """On a server of its own, which would go on for half a minute with what it has got."""
+    server = start(handler=TALKER, MODEL_SERVER_NGINX=nginx).ready()
+    client = WebSocketClient(server)
     pieces = {"pong": frame(10, b""), "ping": frame(9, b""), "fragment": frame(0, b"", fin=False)}
     data = pieces.get(piece, frame(1, b"nothing")) * 5000
     if piece == "fragment":
