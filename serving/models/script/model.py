@@ -27,10 +27,9 @@ from byo_container.serving.engine.streaming import Stream
 from byo_container.serving.engine.work import Work
 from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models.script import stand_ins
-from byo_container.serving.models.script.answers import Parts, answer, refused
 from byo_container.serving.models.script.context import Context, RequestProcessor
 from byo_container.serving.models.script.defaults.choose import imports_of
-from byo_container.serving.models.script.defaults.defaults import Defaults
+from byo_container.serving.models.script.defaults.family import Defaults
 from byo_container.serving.models.script.defaults.loading import load_model
 from byo_container.serving.models.script.functions import (
     explain_thread,
@@ -38,6 +37,7 @@ from byo_container.serving.models.script.functions import (
     import_script,
     provide_event_loop,
 )
+from byo_container.serving.models.script.replies import Parts, answer, refused
 from byo_container.serving.models.servable import Reply, Request, respond_to_message
 from byo_container.serving.settings import Settings
 

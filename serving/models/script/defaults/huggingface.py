@@ -22,7 +22,7 @@ from byo_container.serving.codecs import decoding, media_types, negotiation, pla
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import encoding, formats
-from byo_container.serving.models.script.defaults.defaults import Defaults
+from byo_container.serving.models.script.defaults.family import Defaults
 
 # By the end of the name of a model's class, as config.json has it under "architectures".
 TASKS = {

@@ -15,8 +15,8 @@ from byo_container.container.model_files import torch_files
 from byo_container.serving.codecs import media_types
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.models.script.defaults import formats
-from byo_container.serving.models.script.defaults.defaults import Defaults
 from byo_container.serving.models.script.defaults.encoding import output_fn
+from byo_container.serving.models.script.defaults.family import Defaults
 
 
 def model_fn(model_dir: str, context: Any) -> Any:

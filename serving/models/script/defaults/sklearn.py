@@ -10,8 +10,8 @@ from typing import Any
 
 from byo_container.serving.codecs import media_types
 from byo_container.serving.models.script.defaults import formats
-from byo_container.serving.models.script.defaults.defaults import Defaults
 from byo_container.serving.models.script.defaults.encoding import output_fn
+from byo_container.serving.models.script.defaults.family import Defaults
 
 
 def _float32(array: Any) -> Any:

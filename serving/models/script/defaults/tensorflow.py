@@ -20,7 +20,7 @@ from byo_container.serving.codecs import decoding, media_types, negotiation
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import encoding, formats
-from byo_container.serving.models.script.defaults.defaults import Defaults
+from byo_container.serving.models.script.defaults.family import Defaults
 from byo_container.serving.models.script.defaults.formats import sentence
 
 DEFAULT_SIGNATURE = "serving_default"

@@ -12,8 +12,8 @@ from typing import Any
 from byo_container.serving.codecs import media_types
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.models.script.defaults import formats, recordio
-from byo_container.serving.models.script.defaults.defaults import Defaults
 from byo_container.serving.models.script.defaults.encoding import output_fn
+from byo_container.serving.models.script.defaults.family import Defaults
 from byo_container.serving.models.script.defaults.sklearn import can_predict
 
 

@@ -21,7 +21,8 @@ from byo_container.container.log import log
 from byo_container.serving.codecs import decoded_size
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
-from byo_container.serving.models.script.defaults import defaults, formats, recordio
+from byo_container.serving.models.script.defaults import family as defaults
+from byo_container.serving.models.script.defaults import formats, recordio
 from byo_container.serving.models.script.defaults.choose import FAMILIES, Evidence, Model, choose, imports_of
 from byo_container.serving.models.script.defaults.loading import left_out, told
 from byo_container.serving.models.script.model import ScriptModel
