@@ -10,43 +10,11 @@ from __future__ import annotations
 import logging
 import math
 
-from byo_container.training.cluster.events import (
-    ConnectionClosed,
-    DataReceived,
-    Effect,
-    Event,
-    FilesExhausted,
-    Identify,
-    Leaving,
-    LocalRankFailed,
-    LocalReady,
-    LocalServicesOnly,
-    MalformedMessage,
-    MessageReceived,
-    NameResolved,
-    Orphaned,
-    PeerConnected,
-    StopRequested,
-    Tick,
-)
+from byo_container.training.cluster import effects, events, protocol
+from byo_container.training.cluster.effects import Effect
+from byo_container.training.cluster.events import Event
 from byo_container.training.cluster.host_state import CLOSED, DIFFERENT_JOB, HostState, Peer
-from byo_container.training.cluster.protocol import (
-    Accepted,
-    Challenge,
-    End,
-    Heartbeat,
-    Hello,
-    HostResult,
-    Message,
-    MessageError,
-    Payload,
-    RankFailed,
-    Ready,
-    Rejected,
-    Start,
-    Stop,
-    kind_of,
-)
+from byo_container.training.cluster.protocol import HostResult, Message, MessageError, Payload, kind_of
 from byo_container.training.cluster.root_cause import Failure, root_cause
 
 UNIDENTIFIED_S = 5.0
@@ -77,35 +45,35 @@ class Coordinator:
         """Changes the state by an event at the time `now`; returns what is to be done."""
         host = self.host
         match event:
-            case PeerConnected(peer, address, nonce):
+            case events.PeerConnected(peer, address, nonce):
                 host.peers[peer] = Peer(address, now, now, challenge=nonce)
-                host.send(peer, Challenge(nonce))
+                host.send(peer, protocol.Challenge(nonce))
                 self._limit_unidentified(now)
-            case DataReceived(peer):
+            case events.DataReceived(peer):
                 host.note_data(peer, now)
-            case MessageReceived(peer, message) if peer in host.peers:
+            case events.MessageReceived(peer, message) if peer in host.peers:
                 self._receive(peer, message, now)
-            case MalformedMessage(peer, error) if peer in host.peers:
+            case events.MalformedMessage(peer, error) if peer in host.peers:
                 self._refuse_message(peer, error, now)
-            case ConnectionClosed(peer) if peer in host.peers:
+            case events.ConnectionClosed(peer) if peer in host.peers:
                 self._lose(peer, CLOSED, now)
-            case NameResolved(name):
+            case events.NameResolved(name):
                 host.unresolved.discard(name)
-            case LocalReady(payload):
+            case events.LocalReady(payload):
                 host.payload = payload
-            case LocalServicesOnly():
+            case events.LocalServicesOnly():
                 self._record(host.current, HostResult(0), now)
-            case LocalRankFailed(text) if not host.is_ending and not host.is_stopped:
+            case events.LocalRankFailed(text) if not host.is_ending and not host.is_stopped:
                 self._fail(host.current, Failure(1, host.named(text)), now)
-            case StopRequested():
+            case events.StopRequested():
                 self._stop_requested(now)
-            case Orphaned():
+            case events.Orphaned():
                 self._orphaned(now)
-            case FilesExhausted():
+            case events.FilesExhausted():
                 self._files_exhausted(now)
-            case Leaving(result):
+            case events.Leaving(result):
                 self._begin_leaving(result, now)
-            case Tick():
+            case events.Tick():
                 self._tick(now)
         return host.take_effects()
 
@@ -151,34 +119,35 @@ class Coordinator:
 
     def _receive_from_host(self, name: str, message: Message, now: float) -> None:
         match message:
-            case Ready(payload):
+            case protocol.Ready(payload):
                 self.payloads[name] = payload
-            case Stop():
+            case protocol.Stop():
                 self._stop(name, now)
-            case RankFailed(text):
+            case protocol.RankFailed(text):
                 self._fail(name, Failure(1, text), now)
             case HostResult():
                 self._record(name, message, now)
-            case Heartbeat():
+            case protocol.Heartbeat():
                 pass
             case _:
                 raise MessageError(f"{kind_of(message)!r}, which only the first host may say")
 
     def _receive_from_unidentified(self, peer: int, message: Message, now: float) -> None:
-        if isinstance(message, Heartbeat):
+        if isinstance(message, protocol.Heartbeat):
             return
         state = self.host.peers[peer]
-        if not isinstance(message, Hello) or not state.challenge:
+        if not isinstance(message, protocol.Hello) or not state.challenge:
             raise MessageError(f"{kind_of(message)!r} without having joined")
         challenge, state.challenge = state.challenge, ""  # one attempt each
         reason = self._reason_to_reject(message, challenge)
         if reason:
             self.host.warn_of_peer(f"refused to let {state.address} join: {reason}", now)
-            self.host.send(peer, Rejected())  # without the reason: a peer that does not know the job learns nothing
+            # Without the reason: a peer that does not know the job learns nothing.
+            self.host.send(peer, protocol.Rejected())
         else:
             self._accept(peer, message, challenge)
 
-    def _reason_to_reject(self, hello: Hello, challenge: str) -> str:
+    def _reason_to_reject(self, hello: protocol.Hello, challenge: str) -> str:
         """Why a host may not join; empty where it may."""
         name, identity = hello.host, self.host.identity
         if not identity.accepts(hello.proof, "other host", name, challenge, hello.nonce):
@@ -189,17 +158,17 @@ class Coordinator:
             return f"{name[:80]!r} is none of the other hosts of {identity}"
         return f"{name} has joined already" if name in self.joined else ""
 
-    def _accept(self, peer: int, hello: Hello, challenge: str) -> None:
+    def _accept(self, peer: int, hello: protocol.Hello, challenge: str) -> None:
         host = self.host
         host.peers[peer].host = hello.host
         self.joined.add(hello.host)
-        host.effects.append(Identify(peer))
+        host.emit(effects.Identify(peer))
         host.log(logging.INFO, f"{hello.host} has joined")
-        host.send(peer, Accepted(host.identity.prove("first host", hello.host, challenge, hello.nonce)))
+        host.send(peer, protocol.Accepted(host.identity.prove("first host", hello.host, challenge, hello.nonce)))
         if host.result:
             host.send(peer, host.result)
         elif host.is_ending:
-            host.send(peer, End("another host has failed"))
+            host.send(peer, protocol.End("another host has failed"))
 
     # Results.
 
@@ -223,7 +192,7 @@ class Coordinator:
         final = {self.host.current} if self.host.is_leaving else set()
         self.results = {name: known for name, known in self.results.items() if known.status or name in final}
         self.host.end(failure.text)
-        self.host.broadcast(End(failure.text))
+        self.host.broadcast(protocol.End(failure.text))
 
     def _decide(self) -> None:
         cause = root_cause(self.failures.values())
@@ -239,7 +208,7 @@ class Coordinator:
 
     def _stop(self, name: str, now: float) -> None:
         self.host.stop(name, now)
-        self.host.broadcast(Stop(name))
+        self.host.broadcast(protocol.Stop(name))
 
     def _orphaned(self, now: float) -> None:
         self.host.is_hurried = self.host.is_leaving
@@ -285,7 +254,7 @@ class Coordinator:
         elif host.payload is not None and not host.unresolved and len(self.payloads) == len(host.hosts.all) - 1:
             payloads = {host.current: host.payload, **self.payloads}
             host.start(payloads)
-            host.broadcast(Start(payloads))
+            host.broadcast(protocol.Start(payloads))
 
     def _hint(self) -> str:
         """Why hosts may not have joined."""

@@ -1,15 +1,15 @@
-"""What goes into the state machines of a cluster (events), and what comes out of them (effects), as data.
+"""Events: what goes into the state machines of a cluster, as data.
 
-A machine has `handle(event, now)`, which changes its state and returns effects. It does no I/O and looks at no clock:
-training/cluster/session.py turns what happens on this host into events, and carries the effects out in their order.
-Connections are known by number.
+A machine has `handle(event, now)`, which changes its state and returns effects (training/cluster/effects.py). It does
+no I/O and looks at no clock: training/cluster/session.py turns what happens on this host into events, and carries the
+effects out in their order. Connections are known by number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from byo_container.training.cluster.protocol import HostResult, JobResult, Message, Payload
+from byo_container.training.cluster.protocol import HostResult, Message, Payload
 
 
 @dataclass(frozen=True)
@@ -118,70 +118,3 @@ Event = (
     | FilesExhausted
     | Tick
 )
-
-
-@dataclass(frozen=True)
-class Send:
-    peer: int
-    message: Message
-
-
-@dataclass(frozen=True)
-class Close:
-    """Closes a connection, of which no event comes from now on."""
-
-    peer: int
-
-
-@dataclass(frozen=True)
-class Identify:
-    """The peer has proved that it belongs to the job, and may send long messages."""
-
-    peer: int
-
-
-@dataclass(frozen=True)
-class Connect:
-    """Tries once to connect to the coordinator; PeerConnected follows where that succeeds."""
-
-
-@dataclass(frozen=True)
-class StartLocal:
-    """Starts the training on this host. `payloads` has that of every host."""
-
-    payloads: dict[str, Payload]
-
-
-@dataclass(frozen=True)
-class StopLocal:
-    """SIGTERM to the ranks of this host, which may save."""
-
-
-@dataclass(frozen=True)
-class EndLocal:
-    """Ends everything on this host: SIGTERM, and SIGKILL after `grace_s`."""
-
-    grace_s: float
-
-
-@dataclass(frozen=True)
-class Decide:
-    """`result` is the result of the job on this host; it does not change any more."""
-
-    result: JobResult
-
-
-@dataclass(frozen=True)
-class Leave:
-    """This host is needed no longer: it closes its connections and ends."""
-
-
-@dataclass(frozen=True)
-class Log:
-    """A line for this host's log, at a level of the module logging."""
-
-    level: int
-    text: str
-
-
-Effect = Send | Close | Identify | Connect | StartLocal | StopLocal | EndLocal | Decide | Leave | Log

@@ -9,26 +9,10 @@ from dataclasses import dataclass, field
 
 from byo_container.container.failure import STOPPED_STATUS
 from byo_container.container.job import Hosts
-from byo_container.training.cluster.events import (
-    Close,
-    Decide,
-    Effect,
-    EndLocal,
-    Leave,
-    Log,
-    Send,
-    StartLocal,
-    StopLocal,
-)
+from byo_container.training.cluster import effects, protocol
+from byo_container.training.cluster.effects import Effect
 from byo_container.training.cluster.handshake import JobIdentity
-from byo_container.training.cluster.protocol import (
-    Heartbeat,
-    HostResult,
-    JobResult,
-    Message,
-    Payload,
-    printable,
-)
+from byo_container.training.cluster.protocol import HostResult, JobResult, Message, Payload, printable
 from byo_container.training.cluster.settings import ClusterSettings
 
 HEARTBEAT_INTERVAL_S = 1.0
@@ -57,7 +41,8 @@ class Peer:
 
 @dataclass
 class HostState:
-    """The state of this host. Times are seconds of one clock, infinity for never. Methods add to `effects`."""
+    """The state of this host. Times are seconds of one clock, infinity for never. Effects are collected until
+    `take_effects`."""
 
     hosts: Hosts
     identity: JobIdentity
@@ -67,7 +52,7 @@ class HostState:
     unresolved: set[str] = field(default_factory=set)
     """The hosts whose names cannot be looked up yet."""
     payload: Payload | None = None
-    """What this host tells the others; None until it could start."""
+    """What this host sends to the others in the rendezvous; None until it is ready."""
     is_started: bool = False
     is_ending: bool = False
     stopped_at: float = math.inf
@@ -79,7 +64,7 @@ class HostState:
     is_hurried: bool = False
     """SIGTERM came while this host was leaving."""
     result: JobResult | None = None
-    effects: list[Effect] = field(default_factory=list)
+    _effects: list[Effect] = field(default_factory=list)
     _heartbeat_at: float = -math.inf
     _waiting_logged_at: float = -math.inf
     _warned_at: float = -math.inf
@@ -102,11 +87,14 @@ class HostState:
 
     def take_effects(self) -> list[Effect]:
         """The effects since the last call."""
-        effects, self.effects = self.effects, []
-        return effects
+        taken, self._effects = self._effects, []
+        return taken
+
+    def emit(self, effect: Effect) -> None:
+        self._effects.append(effect)
 
     def log(self, level: int, text: str) -> None:
-        self.effects.append(Log(level, text))
+        self.emit(effects.Log(level, text))
 
     def warn_of_peer(self, text: str, now: float) -> None:
         """Logs a warning about an unidentified peer, though not as often as such peers would like."""
@@ -120,7 +108,7 @@ class HostState:
     # Connections.
 
     def send(self, peer: int, message: Message) -> None:
-        self.effects.append(Send(peer, message))
+        self.emit(effects.Send(peer, message))
 
     def broadcast(self, message: Message) -> None:
         """Sends to all peers that have proved which hosts they are."""
@@ -129,7 +117,7 @@ class HostState:
                 self.send(number, message)
 
     def close(self, peer: int) -> Peer:
-        self.effects.append(Close(peer))
+        self.emit(effects.Close(peer))
         return self.peers.pop(peer)
 
     def note_data(self, peer: int, now: float) -> None:
@@ -139,7 +127,7 @@ class HostState:
     def send_heartbeats(self, now: float) -> None:
         if now - self._heartbeat_at >= HEARTBEAT_INTERVAL_S:
             self._heartbeat_at = now
-            self.broadcast(Heartbeat())
+            self.broadcast(protocol.Heartbeat())
 
     def silent_peers(self, now: float) -> Iterator[int]:
         """The peers that have sent nothing for too long."""
@@ -157,7 +145,7 @@ class HostState:
 
     def start(self, payloads: Mapping[str, Payload]) -> None:
         self.is_started = True
-        self.effects.append(StartLocal(dict(payloads)))
+        self.emit(effects.StartLocal(dict(payloads)))
 
     def may_stop(self) -> bool:
         """Whether a SIGTERM stops the training of all hosts: before it has begun, `train` ends by itself."""
@@ -168,29 +156,29 @@ class HostState:
         if not self.is_stopped:
             self.log(logging.INFO, f"SIGTERM came to {host}: all hosts are to save and end")
             self.stopped_at, self.stopped_by = now, host
-            self.effects.append(StopLocal())
+            self.emit(effects.StopLocal())
 
     def stop_orphan(self, now: float) -> None:
         """Process 1 was killed: what runs here may save, and the other hosts lose this one instead of being stopped."""
         self.stopped_at = now
-        self.effects.append(StopLocal())
+        self.emit(effects.StopLocal())
 
     def end(self, why: str) -> None:
         """Ends everything on this host at once."""
         if not self.is_ending:
             self.log(logging.ERROR, f"ending, because {first_line(why)}")
             self.is_ending = True
-            self.effects.append(EndLocal(END_GRACE_S))
+            self.emit(effects.EndLocal(END_GRACE_S))
 
     def decide(self, status: int, text: str = "") -> JobResult:
         """Settles the result of the job, with which everything on this host ends. The first one stays."""
         if self.result is None:
             self.result = JobResult(status, text)
             stop = f"SIGTERM came to {self.stopped_by}; " if status and self.stopped_by else ""
-            self.effects.append(Decide(JobResult(status, stop + text)))
+            self.emit(effects.Decide(JobResult(status, stop + text)))
             if not self.is_ending:
                 self.is_ending = True
-                self.effects.append(EndLocal(END_GRACE_S))
+                self.emit(effects.EndLocal(END_GRACE_S))
         return self.result
 
     def begin_leaving(self, result: HostResult, now: float) -> None:
@@ -198,7 +186,7 @@ class HostState:
         self.linger_s = STOPPED_LINGER_S if result.status == STOPPED_STATUS else LINGER_S
 
     def leave(self) -> None:
-        self.effects.append(Leave())
+        self.emit(effects.Leave())
 
     def linger_is_over(self, now: float) -> bool:
         """Whether hosts that have not joined until now need not learn of the failure any more."""

@@ -6,43 +6,11 @@ import logging
 import math
 
 from byo_container.container.failure import STOPPED_STATUS
-from byo_container.training.cluster.events import (
-    Connect,
-    ConnectionClosed,
-    DataReceived,
-    Effect,
-    Event,
-    Identify,
-    Leaving,
-    LocalRankFailed,
-    LocalReady,
-    LocalServicesOnly,
-    MalformedMessage,
-    MessageReceived,
-    NameResolved,
-    Orphaned,
-    PeerConnected,
-    StopRequested,
-    Tick,
-)
+from byo_container.training.cluster import effects, events, protocol
+from byo_container.training.cluster.effects import Effect
+from byo_container.training.cluster.events import Event
 from byo_container.training.cluster.host_state import CLOSED, DIFFERENT_JOB, HostState, Peer
-from byo_container.training.cluster.protocol import (
-    Accepted,
-    Challenge,
-    End,
-    Heartbeat,
-    Hello,
-    HostResult,
-    JobResult,
-    Message,
-    MessageError,
-    RankFailed,
-    Ready,
-    Rejected,
-    Start,
-    Stop,
-    kind_of,
-)
+from byo_container.training.cluster.protocol import HostResult, JobResult, Message, MessageError, kind_of
 from byo_container.training.cluster.root_cause import Failure, root_cause
 
 CONNECT_INTERVAL_S = 0.2
@@ -62,32 +30,32 @@ class Member:
         """Changes the state by an event at the time `now`; returns what is to be done."""
         host = self.host
         match event:
-            case PeerConnected(peer, address, nonce):
+            case events.PeerConnected(peer, address, nonce):
                 host.peers[peer] = Peer(address, now, now, nonce=nonce)
-            case DataReceived(peer):
+            case events.DataReceived(peer):
                 host.note_data(peer, now)
-            case MessageReceived(peer, message) if peer in host.peers:
+            case events.MessageReceived(peer, message) if peer in host.peers:
                 self._receive(peer, message, now)
-            case MalformedMessage(peer, error) if peer in host.peers:
+            case events.MalformedMessage(peer, error) if peer in host.peers:
                 self._refuse_message(peer, error, now)
-            case ConnectionClosed(peer) if peer in host.peers:
+            case events.ConnectionClosed(peer) if peer in host.peers:
                 self._lose(peer, CLOSED)
-            case NameResolved(name):
+            case events.NameResolved(name):
                 host.unresolved.discard(name)
-            case LocalReady(payload):
+            case events.LocalReady(payload):
                 host.payload = payload
-            case LocalServicesOnly():
+            case events.LocalServicesOnly():
                 self._send_result(HostResult(0))
-            case LocalRankFailed(text) if not host.is_ending and not host.is_stopped:
+            case events.LocalRankFailed(text) if not host.is_ending and not host.is_stopped:
                 host.end(host.named(text))
-                host.broadcast(RankFailed(host.named(text)))
-            case StopRequested():
+                host.broadcast(protocol.RankFailed(host.named(text)))
+            case events.StopRequested():
                 self._stop_requested(now)
-            case Orphaned():
+            case events.Orphaned():
                 self._orphaned(now)
-            case Leaving(result):
+            case events.Leaving(result):
                 self._begin_leaving(result, now)
-            case Tick():
+            case events.Tick():
                 self._tick(now)
         return host.take_effects()
 
@@ -122,19 +90,19 @@ class Member:
     def _receive_from_coordinator(self, message: Message, now: float) -> None:
         host = self.host
         match message:
-            case Start(payloads):
+            case protocol.Start(payloads):
                 if set(payloads) != set(host.hosts.all):
                     raise MessageError("'start' with the payloads of other hosts than those of the job")
                 host.start(payloads)
-            case Stop(name):
+            case protocol.Stop(name):
                 host.stop(name, now)
-            case End(text):
+            case protocol.End(text):
                 host.end(text)
                 if self.own_result and host.is_leaving:
                     host.broadcast(self.own_result)
             case JobResult(status, text):
                 host.decide(status, text)
-            case Heartbeat():
+            case protocol.Heartbeat():
                 pass
             case _:
                 raise MessageError(f"{kind_of(message)!r} after this host had joined")
@@ -142,19 +110,19 @@ class Member:
     def _join(self, peer: int, message: Message) -> None:
         host, state = self.host, self.host.peers[peer]
         match message:
-            case Challenge(challenge) if not state.challenge:
+            case protocol.Challenge(challenge) if not state.challenge:
                 state.challenge = challenge
                 proof = host.identity.prove("other host", host.current, challenge, state.nonce)
-                host.send(peer, Hello(host.current, state.nonce, proof))
-            case Accepted(proof) if state.challenge:
+                host.send(peer, protocol.Hello(host.current, state.nonce, proof))
+            case protocol.Accepted(proof) if state.challenge:
                 if not host.identity.accepts(proof, "first host", host.current, state.challenge, state.nonce):
                     raise MessageError(f"a welcome, but does not know {host.identity}")
                 self._accepted(peer)
-            case Rejected():
+            case protocol.Rejected():
                 where = f"{host.hosts.master}, port {host.settings.ports.coordinator}"
                 reason = f"{DIFFERENT_JOB}, or another {host.current} has joined before"
                 host.decide(1, f"{host.current} was not accepted by {where}: {reason}; here it is {host.identity}")
-            case Heartbeat():
+            case protocol.Heartbeat():
                 pass
             case _:
                 raise MessageError(f"{kind_of(message)!r} before this host had joined")
@@ -163,7 +131,7 @@ class Member:
         host = self.host
         self.is_accepted = True
         host.peers[peer].host = host.hosts.master
-        host.effects.append(Identify(peer))
+        host.emit(effects.Identify(peer))
         host.log(logging.INFO, f"joined {host.hosts.master}")
         if self.own_result:
             host.broadcast(self.own_result)
@@ -171,7 +139,7 @@ class Member:
     # What happens on this host.
 
     def _send_result(self, result: HostResult) -> None:
-        """Notes how this host ended, and tells the coordinator, now or when this host joins."""
+        """Notes how this host ended, and sends it to the coordinator, now or when this host joins."""
         self.own_result = result
         self.host.broadcast(result)
 
@@ -182,7 +150,7 @@ class Member:
         self.host.is_hurried = self.host.is_leaving
         if self.host.may_stop():
             self.host.stop(self.host.current, now)
-            self.host.broadcast(Stop(self.host.current))
+            self.host.broadcast(protocol.Stop(self.host.current))
 
     def _orphaned(self, now: float) -> None:
         self.host.is_hurried = self.host.is_leaving
@@ -218,7 +186,7 @@ class Member:
             return
         if not host.peers and host.hosts.master not in host.unresolved and now - self._tried_at >= CONNECT_INTERVAL_S:
             self._tried_at = now
-            host.effects.append(Connect())
+            host.emit(effects.Connect())
         missing = self.missing()
         host.log_waiting(missing, now)
         failure = self._own_failure()
@@ -236,7 +204,7 @@ class Member:
             self._send_result(failure)
         elif self.host.payload is not None and not self.host.unresolved:
             self._ready_sent = True
-            self.host.broadcast(Ready(self.host.payload))
+            self.host.broadcast(protocol.Ready(self.host.payload))
 
     def _limit_stopping(self, now: float) -> None:
         host = self.host

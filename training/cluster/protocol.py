@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Payload = Mapping[str, str]
-"""What a host tells the others in the rendezvous: texts of one line each, by name."""
+"""What a host sends to the others in the rendezvous: texts of one line each, by name."""
 SHOWN = 60  # bytes of a malformed line that are shown
 
 

@@ -22,36 +22,11 @@ from byo_container.container.failure import JobStopped
 from byo_container.container.job import Hosts, TrainingJob
 from byo_container.container.log import log
 from byo_container.container.process.supervisor import Supervisor
+from byo_container.training.cluster import effects, events
 from byo_container.training.cluster.connection import Connection
 from byo_container.training.cluster.coordinator import Coordinator
-from byo_container.training.cluster.events import (
-    Close,
-    Connect,
-    ConnectionClosed,
-    DataReceived,
-    Decide,
-    Effect,
-    EndLocal,
-    Event,
-    FilesExhausted,
-    Identify,
-    Leave,
-    Leaving,
-    LocalRankFailed,
-    LocalReady,
-    LocalServicesOnly,
-    Log,
-    MalformedMessage,
-    MessageReceived,
-    NameResolved,
-    Orphaned,
-    PeerConnected,
-    Send,
-    StartLocal,
-    StopLocal,
-    StopRequested,
-    Tick,
-)
+from byo_container.training.cluster.effects import Effect
+from byo_container.training.cluster.events import Event
 from byo_container.training.cluster.handshake import JobIdentity, make_nonce
 from byo_container.training.cluster.host_state import HostState
 from byo_container.training.cluster.listener import Listener, max_unidentified
@@ -121,7 +96,7 @@ class ClusterSession:
     def rendezvous(self, payload: Payload, supervisor: Supervisor) -> dict[str, Payload] | None:
         """Waits until all hosts are ready to start. Gives the payload of each, None where one has failed before.
         Raises JobStopped."""
-        self._handle(LocalReady(payload))
+        self._handle(events.LocalReady(payload))
         supervisor.interval_s = RENDEZVOUS_INTERVAL_S
         while self._payloads is None and self.grace_s is None:
             if supervisor.stop_requested:
@@ -132,13 +107,13 @@ class ClusterSession:
 
     def services_only(self) -> None:
         """To be called where what runs on this host serves others, so that the job need not wait for its end."""
-        self._handle(LocalServicesOnly())
+        self._handle(events.LocalServicesOnly())
 
     def leave(self, result: HostResult) -> JobResult:
         """Tells the other hosts how this one ended, waits until the result of the job is known to all, and gives it."""
         with Supervisor() as supervisor:
             self.attend(supervisor)
-            self._handle(Leaving(result))
+            self._handle(events.Leaving(result))
             while not self._has_left:
                 supervisor.poll(1.0)
         for connection in self._connections.values():
@@ -158,23 +133,23 @@ class ClusterSession:
     def _on_poll(self) -> None:
         supervisor = self._supervisor
         if supervisor and supervisor.stop_requested:
-            self._handle(Orphaned() if supervisor.is_orphan else StopRequested())
+            self._handle(events.Orphaned() if supervisor.is_orphan else events.StopRequested())
         failure = self.ranks.failure() if self.grace_s is None else None
         if failure:
-            self._handle(LocalRankFailed(failure.text))
+            self._handle(events.LocalRankFailed(failure.text))
         for connection in self._connections.values():
             connection.flush()
         self._attend_listener()
-        self._handle(Tick())
+        self._handle(events.Tick())
 
     def _attend_listener(self) -> None:
         if self._listener and self._listener.is_paused:
-            self._handle(FilesExhausted())
+            self._handle(events.FilesExhausted())
             if self._listener.resumes() and self._supervisor:
                 self._supervisor.watch(self._listener.socket.fileno(), self._on_connections)
 
     def _on_resolved(self, name: str) -> None:
-        self._handle(NameResolved(name))
+        self._handle(events.NameResolved(name))
 
     def _on_connections(self) -> None:
         """At the coordinator, when somebody connects."""
@@ -184,7 +159,7 @@ class ClusterSession:
             self._open(connected, address)
         if self._listener.is_paused and self._supervisor:
             self._supervisor.unwatch(self._listener.socket.fileno())
-            self._handle(FilesExhausted())  # at once: the connection that it closes leaves a file
+            self._handle(events.FilesExhausted())  # at once: the connection that it closes leaves a file
 
     def _open(self, connected: socket.socket, address: str) -> None:
         try:
@@ -195,7 +170,7 @@ class ClusterSession:
         peer = next(self._numbers)
         self._connections[peer] = connection
         self._watch(peer)
-        self._handle(PeerConnected(peer, address, make_nonce()))
+        self._handle(events.PeerConnected(peer, address, make_nonce()))
 
     def _watch(self, peer: int) -> None:
         if self._supervisor:
@@ -208,39 +183,39 @@ class ClusterSession:
             return  # it was closed since the supervisor saw the data
         try:
             for data in connection.read():
-                self._handle(DataReceived(peer))
+                self._handle(events.DataReceived(peer))
                 for message in connection.messages(data):
-                    self._handle(MessageReceived(peer, message))
+                    self._handle(events.MessageReceived(peer, message))
         except MessageError as error:
-            self._handle(MalformedMessage(peer, str(error)))
+            self._handle(events.MalformedMessage(peer, str(error)))
         if connection.is_open and connection.is_at_end:
-            self._handle(ConnectionClosed(peer))
+            self._handle(events.ConnectionClosed(peer))
 
     # Effects.
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case Send(peer, message):
+            case effects.Send(peer, message):
                 self._connections[peer].send(message)
-            case Identify(peer):
+            case effects.Identify(peer):
                 self._connections[peer].allow_long_lines()
-            case Close(peer):
+            case effects.Close(peer):
                 self._close(peer)
-            case Connect():
+            case effects.Connect():
                 self._connect()
-            case StartLocal(payloads):
+            case effects.StartLocal(payloads):
                 self._payloads = payloads
-            case StopLocal():
+            case effects.StopLocal():
                 if self._supervisor:
                     self._supervisor.request_stop()
                 self.ranks.stop()
-            case EndLocal(grace_s):
+            case effects.EndLocal(grace_s):
                 self.grace_s = grace_s
-            case Decide(result):
+            case effects.Decide(result):
                 self._result = result
-            case Leave():
+            case effects.Leave():
                 self._has_left = True
-            case Log(level, text):
+            case effects.Log(level, text):
                 log.log(level, "%s", text)
 
     def _close(self, peer: int) -> None:

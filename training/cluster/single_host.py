@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from byo_container.training.cluster.events import (
-    Effect,
-    Event,
-    Leaving,
-    LocalRankFailed,
-    LocalReady,
-    Orphaned,
-    StopRequested,
-)
+from byo_container.training.cluster import events
+from byo_container.training.cluster.effects import Effect
+from byo_container.training.cluster.events import Event
 from byo_container.training.cluster.host_state import HostState
 
 
@@ -24,15 +18,15 @@ class SingleHost:
         """Changes the state by an event at the time `now`; returns what is to be done."""
         host = self.host
         match event:
-            case LocalReady(payload):
+            case events.LocalReady(payload):
                 host.start({host.current: payload})
-            case LocalRankFailed(text) if not host.is_stopped:
+            case events.LocalRankFailed(text) if not host.is_stopped:
                 host.end(host.named(text))
-            case StopRequested() if host.may_stop():
+            case events.StopRequested() if host.may_stop():
                 host.stop(host.current, now)
-            case Orphaned() if host.may_stop():
+            case events.Orphaned() if host.may_stop():
                 host.stop_orphan(now)
-            case Leaving(result):
+            case events.Leaving(result):
                 host.decide(result.status, result.text)
                 host.leave()
         return host.take_effects()

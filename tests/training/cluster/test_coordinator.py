@@ -10,31 +10,33 @@ import pytest
 
 from byo_container.training.cluster import protocol
 from byo_container.training.cluster.coordinator import RESULTS_S, UNIDENTIFIED_S, Coordinator
-from byo_container.training.cluster.events import (
+from byo_container.training.cluster.effects import (
     Close,
-    ConnectionClosed,
-    DataReceived,
     Decide,
     Effect,
     EndLocal,
-    Event,
-    FilesExhausted,
     Identify,
     Leave,
+    StartLocal,
+    StopLocal,
+)
+from byo_container.training.cluster.events import (
+    ConnectionClosed,
+    DataReceived,
+    Event,
+    FilesExhausted,
     Leaving,
     LocalRankFailed,
     LocalReady,
     MalformedMessage,
     MessageReceived,
     PeerConnected,
-    StartLocal,
-    StopLocal,
     StopRequested,
     Tick,
 )
 from byo_container.training.cluster.handshake import JobIdentity, make_nonce
 from byo_container.training.cluster.protocol import HostResult, JobResult, Message
-from tests.training.support.cluster import host_state, identity_of, logged, sent
+from tests.training.support.cluster import SETTINGS, host_state, identity_of, logged, sent
 
 IDENTITY = identity_of(3)
 NONCE = make_nonce()
@@ -167,6 +169,13 @@ def test_an_unidentified_peer_has_five_seconds_whatever_it_sends(first: Driver) 
     assert closed(first(Tick(), UNIDENTIFIED_S)) == []
     assert closed(first(Tick(), UNIDENTIFIED_S + 0.1)) == [7]
     assert not first.coordinator.failures
+
+
+def test_an_unidentified_peer_has_five_seconds_whatever_the_heartbeat_timeout_is() -> None:
+    first = Driver()
+    first.coordinator.host.settings = dataclasses.replace(SETTINGS, heartbeat_timeout_s=2)
+    first.connect(7)
+    assert closed(first(Tick(), UNIDENTIFIED_S)) == []
 
 
 def test_a_host_that_has_joined_is_not_closed_after_five_seconds(first: Driver) -> None:
@@ -336,6 +345,9 @@ def test_a_host_that_is_lost_after_its_success_fails_the_job(first: Driver) -> N
     first.receive(2, HostResult(0))
     first(ConnectionClosed(2))
     assert first.coordinator.failures["algo-2"].host_lost
+    first.receive(3, HostResult(0))
+    first(Leaving(HostResult(0)))
+    assert [result.status for result in decided(first(Tick()))] == [1], "and is not waited for"
 
 
 def test_a_second_failure_of_a_host_does_not_replace_the_first(first: Driver) -> None:

@@ -8,17 +8,21 @@ from collections.abc import Sequence
 import pytest
 
 from byo_container.training.cluster import protocol
-from byo_container.training.cluster.events import (
+from byo_container.training.cluster.effects import (
     Close,
     Connect,
-    ConnectionClosed,
-    DataReceived,
     Decide,
     Effect,
     EndLocal,
-    Event,
     Identify,
     Leave,
+    StartLocal,
+    StopLocal,
+)
+from byo_container.training.cluster.events import (
+    ConnectionClosed,
+    DataReceived,
+    Event,
     Leaving,
     LocalRankFailed,
     LocalReady,
@@ -27,8 +31,6 @@ from byo_container.training.cluster.events import (
     NameResolved,
     Orphaned,
     PeerConnected,
-    StartLocal,
-    StopLocal,
     StopRequested,
     Tick,
 )

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from byo_container.training.cluster.events import (
-    Decide,
-    EndLocal,
-    Leave,
-    Leaving,
-    LocalRankFailed,
-    LocalReady,
-    Orphaned,
-    StartLocal,
-    StopLocal,
-    StopRequested,
-    Tick,
-)
+from byo_container.training.cluster.effects import Decide, EndLocal, Leave, StartLocal, StopLocal
+from byo_container.training.cluster.events import Leaving, LocalRankFailed, LocalReady, Orphaned, StopRequested, Tick
 from byo_container.training.cluster.protocol import HostResult, JobResult
 from byo_container.training.cluster.single_host import SingleHost
 from tests.training.support.cluster import host_state

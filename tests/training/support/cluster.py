@@ -12,29 +12,31 @@ from typing import Any
 
 from byo_container.container.job import Hosts
 from byo_container.training.cluster.coordinator import Coordinator
-from byo_container.training.cluster.events import (
+from byo_container.training.cluster.effects import (
     Close,
     Connect,
-    ConnectionClosed,
-    DataReceived,
     Decide,
     Effect,
     EndLocal,
-    Event,
     Identify,
     Leave,
+    Log,
+    Send,
+    StartLocal,
+    StopLocal,
+)
+from byo_container.training.cluster.events import (
+    ConnectionClosed,
+    DataReceived,
+    Event,
     Leaving,
     LocalRankFailed,
     LocalReady,
-    Log,
     MalformedMessage,
     MessageReceived,
     NameResolved,
     Orphaned,
     PeerConnected,
-    Send,
-    StartLocal,
-    StopLocal,
     StopRequested,
     Tick,
 )
