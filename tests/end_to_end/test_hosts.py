@@ -158,7 +158,7 @@ def test_sigterm_that_is_ignored_is_followed_by_sigkill(start: Start) -> None:
 
 
 def test_a_late_host_is_waited_for(start: Start) -> None:
-    hosts = start(2, HEAD + "ready()", delays={1: 4})
+    hosts = start(2, HEAD + "ready()", delays={1: 6})
     assert end(hosts)[0] == [0, 0]
     assert "waiting for algo-1" in hosts[2].log
 
