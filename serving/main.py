@@ -146,9 +146,6 @@ def gunicorn_command(settings: Settings, run: RunFolder) -> Command:
             "-P",
             "-m",
             "byo_container.serving.workers",
-            "-c",
-            "python:byo_container.serving.workers.conf",
-            "byo_container.serving.workers.application:application",
         ],
         name="gunicorn",
         env={
@@ -185,7 +182,7 @@ def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
     if not command:
         return
     check = Command(
-        [sys.executable, "-P", "-c", "import byo_container.serving.api.app, byo_container.serving.workers.worker"],
+        [sys.executable, "-P", "-c", "import byo_container.serving.workers.worker"],
         name=f"`serve`, with what {command.name} has installed,",
         capture=True,
     )

@@ -16,6 +16,7 @@ from byo_container.serving.settings import Settings
 
 PREFIX = "byo-serve-"
 LOCK = "lock"
+PREDICTIONS_SOCKET = "gunicorn.sock"
 # How the processes that `serve` starts learn where the folder is. Read here and nowhere else.
 VARIABLE = "BYO_SERVE_RUNTIME"
 
@@ -39,7 +40,7 @@ class RunFolder:
     @property
     def predictions_socket(self) -> Path:
         """Where nginx sends what a model answers. A worker accepts there only what it can do something about."""
-        return self.path / "gunicorn.sock"
+        return self.path / PREDICTIONS_SOCKET
 
     @property
     def health_socket(self) -> Path:

@@ -22,8 +22,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.handler import PREFIX, Conversation
 from byo_container.serving.api.app import create_app
 from byo_container.serving.api.bidirectional import sendable
-from byo_container.serving.api.invocations import failed
-from byo_container.serving.errors import error_body
+from byo_container.serving.errors import error_body, known_error
 from byo_container.serving.models import sessions
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.models.model_server import ModelServer
@@ -238,7 +237,7 @@ class ConversationClient:
             for value in self._model.converse(message, self._conversation):
                 answers.append(sendable(value))
         except Exception as error:
-            known = failed(error, "-")
+            known = known_error(error, "-")
             answers.append(error_body(known.status, known.message).decode())
         return answers
 

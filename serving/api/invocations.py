@@ -1,69 +1,61 @@
-"""POST /invocations: one request from bytes to bytes, as a WSGI application."""
+"""POST /invocations, or POST /models/NAME/invoke: one request from bytes to bytes."""
 
 from __future__ import annotations
 
-import os
 import time
-import traceback
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from wsgiref.types import StartResponse
 
-from byo_container.container.log import REQUEST_ID, log
+from byo_container.container.log import REQUEST_ID
 from byo_container.serving import headers
 from byo_container.serving.api import request_body
-from byo_container.serving.errors import ModelRefusalError, RequestError, error_body, phrase
+from byo_container.serving.api.multi_model import InvokedModels
+from byo_container.serving.errors import error_body, known_error, status_line
 from byo_container.serving.memory_budget import Share, of_worker
 from byo_container.serving.metrics import prometheus
+from byo_container.serving.models.model_server import ModelServer
 from byo_container.serving.models.servable import Reply, Request
-from byo_container.serving.settings import Settings
-
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
-# Answers a request; the first argument are WSGI's variables, which say which of many models is meant.
-Respond = Callable[[dict[str, Any], Request], Reply]
 
 
-# Behind nginx this header is nginx's own; from anybody else it would be a client's invention.
-BEHIND_NGINX = os.environ.get("BYO_SERVE_BIND", "").startswith("unix:")
-
-
-def waited(environ: dict[str, Any]) -> float:
-    """Seconds for which a request has waited until a worker took it."""
-    since = environ.get("HTTP_X_REQUEST_START") if BEHIND_NGINX else None
-    return max(0.0, time.time() - float(since)) if since else 0.0
+def waited_s(environ: dict[str, Any]) -> float:
+    """Seconds for which a request has waited until a worker took it. The header is nginx's own: a client's is replaced
+    there, or removed by workers.direct_clients."""
+    arrived = environ.get("HTTP_X_REQUEST_START")
+    return max(0.0, time.time() - float(arrived)) if arrived else 0.0
 
 
 class Invocations:
-    """Answers with a model's predictions, or with an error in JSON."""
+    """Answers requests with a model's predictions, or with an error in JSON."""
 
-    def __init__(self, respond: Respond, settings: Settings) -> None:
-        self._respond = respond
-        self._max_payload = settings.max_payload
-        self._bodies = of_worker(settings.max_payload).bodies
+    def __init__(self, model: ModelServer | InvokedModels, max_payload: int) -> None:
+        self._model = model
+        self._max_payload = max_payload
+        self._bodies = of_worker(max_payload).bodies
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """As a WSGI application."""
+        reply = self.answer(environ, waited_s(environ))
+        start_response(status_line(reply.status), head(reply))
+        return reply.stream or [reply.body]
+
+    def answer(self, environ: dict[str, Any], waited_s: float) -> Reply:
+        """The reply to a request, also to one that fails. Behind nginx the worker calls this without WSGI."""
         began = time.perf_counter()
-        waited_s = waited(environ)
         REQUEST_ID.set(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
-            reply = self._reply(environ, waited_s)
-        except BaseException as error:  # the model's code raises what it likes, SystemExit too; the client waits
-            return self._refuse(error, environ, start_response)
+            reply = self._predict(environ, waited_s)
+        except BaseException as error:  # the model's code raises anything, SystemExit too, and the client waits
+            reply = error_reply(error, environ.get("HTTP_X_REQUEST_ID") or uuid.uuid4().hex)
+            prometheus.count(reply.status)
+            return reply
         prometheus.count(reply.status)
         prometheus.request_seconds.observe(time.perf_counter() - began + waited_s)
-        status = "200 OK" if reply.status == 200 else f"{reply.status} {phrase(reply.status)}"
-        if reply.stream:
-            # nginx reads the last of these, and passes on each part as it comes.
-            start_response(status, [("Content-Type", reply.content_type), *reply.headers, ("X-Accel-Buffering", "no")])
-            return reply.stream
-        start_response(
-            status,
-            [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body))), *reply.headers],
-        )
-        return [reply.body]
+        return reply
 
-    def _reply(self, environ: dict[str, Any], waited_s: float) -> Reply:
+    def _predict(self, environ: dict[str, Any], waited_s: float) -> Reply:
         with Share(self._bodies) as share:
             request = Request(
                 request_body.read(environ, self._max_payload, share),
@@ -73,35 +65,21 @@ class Invocations:
                 waited_s,
                 environ,
             )
-            reply = self._respond(environ, request)
+            reply = self._model.respond(request)
             if reply.stream:
                 share.keep_until(reply.stream.on_close)
             return reply
 
-    def _refuse(self, error: BaseException, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
-        request_id = environ.get("HTTP_X_REQUEST_ID") or uuid.uuid4().hex
-        known = failed(error, request_id)
-        prometheus.count(known.status)
-        text = error_body(known.status, known.message)
-        start_response(
-            f"{known.status} {phrase(known.status)}",
-            [
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(text))),
-                ("X-Request-Id", request_id),
-                *known.headers,
-            ],
-        )
-        return [text]
+
+def head(reply: Reply) -> list[tuple[str, str]]:
+    """All headers of a reply, except for those about the connection."""
+    if reply.stream:
+        # nginx reads the last of these, and passes on each part as it comes.
+        return [("Content-Type", reply.content_type), *reply.headers, ("X-Accel-Buffering", "no")]
+    return [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body))), *reply.headers]
 
 
-def failed(error: BaseException, request_id: str) -> RequestError:
-    """What to tell the client: what it did wrong, or only that the model failed, with the traceback in the log."""
-    if isinstance(error, RequestError):
-        if error.status >= 500 or isinstance(error, ModelRefusalError):
-            log.warning("request %s: %d: %s", request_id, error.status, error.message)
-        return error
-    # The cause first: the line is long, and most of it is not about the model's code.
-    cause = traceback.format_exception_only(error.__cause__ or error)[-1].strip()
-    log.error("request %s failed: %s", request_id, cause, exc_info=error, extra={"request_id": request_id})
-    return RequestError(500, f"the model failed on this request; the log of the server says why ({request_id})")
+def error_reply(error: BaseException, request_id: str) -> Reply:
+    known = known_error(error, request_id)
+    body = error_body(known.status, known.message)
+    return Reply(body, "application/json", known.status, (("X-Request-Id", request_id), *known.headers))

@@ -1,10 +1,12 @@
-"""The routes of an endpoint that serves many models: /models and what lies below.
+"""The routes of a multi-model endpoint: /models and below.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -14,7 +16,6 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
 from byo_container.serving import headers
-from byo_container.serving.api.invocations import Respond
 from byo_container.serving.api.request_body import read
 from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY
@@ -31,74 +32,76 @@ class OpaqueName(BaseConverter):
 
 
 BELOW, INVOKE = "/models/", "/invoke"
-# Of a name as it stands in an address: nginx takes 8 KB for the first line of a request.
+# The longest name, as it stands in an address: nginx takes 8 KB for the first line of a request.
 LONGEST_NAME = 8000
 
 
-def models_api(many: MultiModelServer) -> Blueprint:
-    """Loading, listing, describing and removing models. What invokes them is the application's own."""
+def models_api(models: MultiModelServer) -> Blueprint:
+    """Loading, listing, describing and removing models."""
     api = Blueprint("models", __name__)
 
     @api.get("/models")
     def page() -> dict[str, Any]:
-        """The models in the order of their names, with the token of the next page where there is one."""
+        """The models in the order of their names, with the token of the next page if there is one."""
         token = request.args.get("next_page_token", "")
-        entries, following = many.page(token, page_size(request.args.get("limit", "")))
-        models = {"models": [entry.as_json() for entry in entries]}
-        return models | ({"nextPageToken": following} if following else {})
+        entries, following = models.page(token, page_size(request.args.get("limit", "")))
+        answer = {"models": [entry.as_json() for entry in entries]}
+        return answer | ({"nextPageToken": following} if following else {})
 
     @api.post("/models")
     def load() -> dict[str, Any]:
-        """Loads a model; it is there for all workers before the answer."""
-        if headers.from_elsewhere(request.headers.get):
+        """Loads a model; all workers have it before the answer."""
+        if headers.from_elsewhere(partial(headers.look_up, request.environ)):
             raise RequestError(403, "a page of another origin may not load models")
-        name, url = asked_for(read(request.environ, LARGE_BODY))
-        many.load(name, url)
+        name, url = model_to_load(read(request.environ, LARGE_BODY))
+        models.load(name, url)
         return {"status": f"the model {name!r} is loaded"}
 
     @api.before_app_request
     def only_post_invokes() -> None:
-        """Else a model that is called `a/invoke`, which is %2F in an address, would be taken for the method of `a`."""
+        """Otherwise a model called `a/invoke`, with %2F in its address, would be taken for the method of `a`."""
         if request.method != "POST" and name_in(request.environ, INVOKE):
             raise MethodNotAllowed(["POST"])
 
     @api.get("/models/<opaque:name>")
     def describe(name: str) -> dict[str, Any]:
-        """A model's name and the place that it was loaded from."""
-        return many.describe(name_in(request.environ)).as_json()
+        """A model's name and the url that it was loaded from."""
+        return models.describe(name_in(request.environ)).as_json()
 
     @api.delete("/models/<opaque:name>")
     def unload(name: str) -> dict[str, Any]:
         """Removes a model; its memory is free before the answer."""
         name = name_in(request.environ)
-        many.unload(name)
+        models.unload(name)
         return {"status": f"the model {name!r} is removed"}
 
     return api
 
 
-def invocation_of(many: MultiModelServer) -> Respond:
-    """What answers POST /models/N/invoke."""
+class InvokedModels:
+    """Answers POST /models/NAME/invoke by the model of that name."""
 
-    def respond(environ: dict[str, Any], request: Request) -> Reply:
-        name = name_in(environ, INVOKE)
+    def __init__(self, models: MultiModelServer) -> None:
+        self._models = models
+
+    def respond(self, request: Request) -> Reply:
+        """Raises RequestError."""
+        name = name_in(request.variables, INVOKE)
         if not name:
             raise RequestError(404, "this server holds many models: POST /models/NAME/invoke")
-        return many.respond(name, request)
-
-    return respond
+        return self._models.respond(name, request)
 
 
-def name_in(environ: dict[str, Any], suffix: str = "") -> str:
-    """The model's name in an address such as /models/a%2Fb/invoke, decoded once; empty where there is none. By the
-    address as the client wrote it: a slash in a name is told from one around it."""
+def name_in(environ: Mapping[str, Any], suffix: str = "") -> str:
+    """The model's name in an address such as /models/a%2Fb/invoke, decoded once; empty if there is none. Reads the
+    address as the client wrote it, in which a slash within a name differs from one around it."""
     path = str(environ["RAW_URI"]).partition("?")[0]
     if not (path.startswith(BELOW) and path.endswith(suffix)):
         return ""
     return unquote(path[len(BELOW) : len(path) - len(suffix)], errors="surrogateescape")
 
 
-def asked_for(body: bytes) -> tuple[str, str]:
+def model_to_load(body: bytes) -> tuple[str, str]:
     """The name and the url in the body of POST /models. Raises RequestError 400."""
     try:
         wanted = orjson.loads(body)
@@ -115,8 +118,8 @@ def asked_for(body: bytes) -> tuple[str, str]:
 
 
 def check_name(name: str) -> None:
-    """Raises RequestError 400 for a name that a model could be loaded by, but neither asked nor removed: nginx refuses
-    its address."""
+    """Raises RequestError 400 for a name under which a model could be loaded, but neither invoked nor removed, because
+    nginx refuses its address."""
     if "\0" in name or _climbs(name):
         raise RequestError(
             400, f"model_name is {name!r}: an address with it holds a NUL or climbs above the root, and is refused"
@@ -140,7 +143,7 @@ def page_size(limit: str) -> int:
     """How many models one answer lists. Raises RequestError 400."""
     if not limit:
         return registry.PAGE
-    # Of more digits than Python converts it would be an error of its own.
+    # Python refuses to convert a text of more than 4,300 digits, with an error of its own.
     if not limit.isdecimal() or len(limit) > 100 or not 1 <= int(limit) <= 1000:
         raise RequestError(400, f"limit is {limit[:50]!r}; it must be a whole number, at least 1 and at most 1000")
     return int(limit)

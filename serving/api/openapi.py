@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from byo_container.serving.api.bidirectional import PATH as WEBSOCKET
+from byo_container.serving.api.websocket import PATH as WEBSOCKET
 from byo_container.serving.codecs import decoding, encoding, media_types
 from byo_container.serving.codecs.media_types import EVENTS
 from byo_container.serving.models.execution_parameters import CONCURRENT, PAYLOAD, STRATEGIES, STRATEGY

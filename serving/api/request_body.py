@@ -1,4 +1,4 @@
-"""The body of a request, whole and no larger than it may be, also where the client has compressed it."""
+"""The body of a request: whole, decompressed, and within the limit."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 import gevent
 from gevent.util import wrap_errors
-from gunicorn.http.errors import ParseException
 
 from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY, Share
 from byo_container.serving.settings import MEGABYTE
 
 GZIP = 16 + zlib.MAX_WBITS
-# The most that a byte can become, which is deflate's own limit.
+# The most bytes that one compressed byte can become: a limit of the deflate format.
 GZIP_RATIO = 1032
 
 
 def read(environ: dict[str, Any], limit: int, share: Share | None = None) -> bytes:
-    """The body that WSGI's variables hold, for which `share` takes what a large one needs. Raises RequestError: 411
-    without a length, 413 above `limit` bytes, 400 where it is cut off or broken, 415 for a coding other than gzip, 503
-    where many large ones are here."""
+    """Reads the body of a request from WSGI's `environ`; `share` takes the memory that a large one needs.
+
+    Raises RequestError: 411 without a length, 413 above `limit` bytes, 400 for a body that is cut off or broken, 408
+    for one that comes too slowly, 415 for a coding other than gzip, 503 while other large bodies fill the memory."""
     length = environ.get("CONTENT_LENGTH")
     if length is None and "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
         raise RequestError(411, "send Content-Length, or a chunked body")
@@ -38,9 +38,11 @@ def read(environ: dict[str, Any], limit: int, share: Share | None = None) -> byt
         if share:
             share.take(expected if plain else expected + min(limit, GZIP_RATIO * expected))
         body: bytes = start + stream.read(expected - len(start))
-    except TimeoutError:  # so is a client that is slow
+    except RequestError:
+        raise
+    except TimeoutError:  # a client that is slow
         raise RequestError(408, "the request took too long to arrive") from None
-    except (OSError, ParseException) as error:  # without nginx it is gunicorn that finds a broken chunk
+    except Exception as error:  # of the connection, or without nginx the WSGI server's own for a broken chunk
         raise RequestError(400, f"the body cannot be read: {error}") from None
     if length is not None and len(body) < expected:
         raise RequestError(400, f"the body ends after {len(body)} of {length} bytes")
@@ -57,8 +59,8 @@ def _decompressed(body: bytes, coding: str, limit: int) -> bytes:
     if coding not in ("gzip", "x-gzip"):
         raise RequestError(415, f"cannot read the Content-Encoding {coding!r}; send gzip, or the body as it is")
     inflate = zlib.decompressobj(GZIP)
-    # Beside the event loop. Never more than one byte beyond the limit, whatever it would become. The error is handed
-    # over as a value: gevent would print a traceback for what is only a client's mistake.
+    # In a thread beside the event loop, and never more than one byte beyond the limit. The error is returned as a
+    # value: gevent would print a traceback for what is only a client's mistake.
     plain = gevent.get_hub().threadpool.apply(wrap_errors(zlib.error, inflate.decompress), (body, limit + 1))
     if isinstance(plain, zlib.error):
         raise RequestError(400, f"the body is not gzip: {plain}")

@@ -1,24 +1,24 @@
-"""The page to try a model at `/`: plain files, and what they show of the model. Off unless MODEL_SERVER_PAGE is on."""
+"""The test page at `/`: plain files, and what they show of the model. Off unless MODEL_SERVER_PAGE is on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
 
 import orjson
 from flask import Blueprint, Response
 
 from byo_container.serving.codecs import decoding, encoding, media_types
+from byo_container.serving.models.model_server import ModelServer
+from byo_container.serving.multi_model.server import MultiModelServer
 from byo_container.serving.settings import MEGABYTE, Settings
 
 TYPES = {"index.html": "text/html; charset=utf-8", "page.css": "text/css", "page.js": "text/javascript"}
-# What the page shows of a client's or a model's making is text, and nothing comes from elsewhere.
+# The page shows what clients and models write as text only, and loads nothing from elsewhere.
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"
 
 
-def page_api(description: Callable[[], dict[str, Any]], settings: Settings, many: bool) -> Blueprint:
-    """`/`, and what it needs below /page."""
+def page_api(model: ModelServer | MultiModelServer, settings: Settings, multi_model: bool) -> Blueprint:
+    """`/`, and the files and figures that it loads from /page."""
     api = Blueprint("page", __name__)
 
     @api.get("/")
@@ -38,12 +38,12 @@ def page_api(description: Callable[[], dict[str, Any]], settings: Settings, many
             "largest payload": f"{settings.max_payload // MEGABYTE} MB",
             "time for an answer": f"{settings.timeout_s} s",
         }
-        told = {
-            "about": description() | limits,
+        facts = {
+            "about": model.description | limits,
             "accepts": list(decoding.DECODERS),
             "answers": [*encoding.ENCODERS, "text/event-stream"],
-            "many": many,
+            "many": multi_model,
         }
-        return Response(orjson.dumps(told), content_type=media_types.JSON)  # in this order
+        return Response(orjson.dumps(facts), content_type=media_types.JSON)  # keeps this order; Flask's jsonify sorts
 
     return api

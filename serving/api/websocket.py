@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +28,9 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.headers import from_elsewhere
 from byo_container.serving.memory_budget import Budget, Share
 from byo_container.serving.settings import MEGABYTE
+from byo_container.serving.sockets import stop_reading
 
+PATH = "/invocations-bidirectional-stream"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # The platform's own habit: a ping every minute, and the end after five that were not answered.
 SILENCE_S, PATIENCE = 60.0, 5
@@ -163,10 +164,8 @@ class WebSocket:
         self.open = False
 
     def hang_up(self) -> None:
-        """Reads no more, of a client that does not agree to the end."""
-        # By a socket that gevent does not know: it would raise in the greenlet that waits for the client.
-        with suppress(OSError), socket.socket(fileno=os.dup(self._sock.fileno())) as twin:
-            twin.shutdown(socket.SHUT_RD)
+        """Reads no more from a client that does not agree to the end."""
+        stop_reading(self._sock)
 
     def linger(self) -> None:
         """Hears the other side out: a connection that is closed with data unread loses what was sent last."""

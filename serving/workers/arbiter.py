@@ -52,10 +52,10 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
     # Statuses that no process can end with: gunicorn halts for none.
     WORKER_BOOT_ERROR = APP_LOAD_ERROR = -1
 
-    def __init__(self, app: object) -> None:
+    def __init__(self, app: object, load_timeout_s: float) -> None:
         self.outgoing_pid = 0
         """The worker from which the one that is forked now is to take over; 0 for none."""
-        self.load_timeout_s = 600.0
+        self._load_timeout_s = load_timeout_s
         self._backoff = Backoff()
         self._refused = ""  # why the incoming worker has ended, where that is known
         self._outgoing: list[int] = []  # to be replaced, the first one now
@@ -134,8 +134,8 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
         now = worker.row.state if worker else WorkerState.ABSENT
         if worker is None:
             self._over(self._refused or "it ended before it was ready")
-        elif now == WorkerState.LOADING and time.monotonic() - self._since > self.load_timeout_s:
-            self._refused = f"its model was not loaded within {self.load_timeout_s:.0f} s"
+        elif now == WorkerState.LOADING and time.monotonic() - self._since > self._load_timeout_s:
+            self._refused = f"its model was not loaded within {self._load_timeout_s:.0f} s"
             self.kill_worker(self._incoming, signal.SIGKILL)
         elif now == WorkerState.READY and old in self.WORKERS:
             if self.WORKERS[old].row.state != WorkerState.LEAVING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from byo_container.serving.api.multi_model import LONGEST_NAME, asked_for, name_in, page_size
+from byo_container.serving.api.multi_model import LONGEST_NAME, model_to_load, name_in, page_size
 from byo_container.serving.errors import RequestError
 from tests.serving.support.model_names import UNROUTABLE
 
@@ -31,13 +31,13 @@ def body(name: str) -> bytes:
 @pytest.mark.parametrize("name", [*UNROUTABLE, "x" * (LONGEST_NAME + 1), "ü" * 2000, "/" * 3000])
 def test_a_name_that_no_address_can_hold_is_refused(name: str) -> None:
     with pytest.raises(RequestError, match="model_name is") as raised:
-        asked_for(body(name))
+        model_to_load(body(name))
     assert raised.value.status == 400
 
 
 @pytest.mark.parametrize("name", CAN_BE_ASKED)
 def test_any_other_text_is_a_name(name: str) -> None:
-    assert asked_for(body(name)) == (name, "/x")
+    assert model_to_load(body(name)) == (name, "/x")
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "1e2", "9" * 5000, "²", " 1"])

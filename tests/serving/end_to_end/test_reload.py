@@ -79,7 +79,6 @@ BROKEN = {
     "handler.json is gone": ("model/handler.json", None),
     "handler.json is no JSON": ("model/handler.json", "not JSON"),
     "handler.json is half written": ("model/handler.json", '{"handler": "mine:M'),
-    "a folder called like one of ours": ("model/code/serving/__init__.py", "VERSION = 2"),
     "a module that raises": ("model/code/mine.py", "raise ValueError('torn')"),
     "a module that ends its process": ("model/code/mine.py", "import os; os._exit(3)"),
     "a module that ends it otherwise": ("model/code/mine.py", "import os; os._exit(4)"),

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from byo_container.serving.workers.arbiter import Backoff
 from tests.serving.support.clients import steady_load
 from tests.serving.support.metrics import measured
 
@@ -60,23 +59,6 @@ def test_a_model_that_ends_its_process_is_replaced(start: Start) -> None:
     assert seen[503] <= 2 * len(ends)
     assert seen.keys() <= {200, 503}
     assert [server.ask(n) for n in range(10)] == list(range(10))
-
-
-def test_the_pause_after_a_worker_that_never_got_ready_grows() -> None:
-    backoff, now, pauses = Backoff(), 100.0, []
-    assert backoff.left_s(now) == 0
-    for _ in range(9):
-        backoff.failed(now)
-        backoff.failed(now)  # another one that died at the same time
-        pauses.append(backoff.left_s(now))
-        now += pauses[-1]
-        assert backoff.left_s(now) < 1e-9
-    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10])
-    backoff.failed(now)
-    backoff.reset()  # one that had served
-    assert backoff.left_s(now) == 0
-    backoff.failed(now)
-    assert backoff.left_s(now) == pytest.approx(0.1)
 
 
 ENDS = """
