@@ -14,7 +14,7 @@ from byo_container.container.environment import sm_variables, to_arguments, to_t
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
-from byo_container.container.process.arguments import LONGEST_STRING, short
+from byo_container.container.process.arguments import LONGEST_STRING, short, unpassable
 from byo_container.container.script_path import FOLDER as SCRIPT_PATH
 
 
@@ -33,15 +33,7 @@ def hyperparameter_fault(name: str, text: str) -> str:
     """Why a hyperparameter cannot be an argument and the variable SM_HP_…; empty where it can."""
     if "=" in name or "\0" in name:
         return "has '=' or a NUL in its name, which no environment variable may have; rename it"
-    if "\0" in text:
-        return "has a NUL in its value, which no argument of a program may have"
-    try:
-        length = len(os.fsencode(f"SM_HP_{name}={text}"))
-    except UnicodeEncodeError as error:
-        return f"has what is no character in its name or value: {error.object[error.start]!r}"
-    if length > LONGEST_STRING:
-        return f"is too long: with its name it has {length} bytes, and no argument may have more than {LONGEST_STRING}"
-    return ""
+    return unpassable(f"SM_HP_{name}={text}")
 
 
 def without_too_long(environ: Mapping[str, str], source: Path) -> dict[str, str]:
