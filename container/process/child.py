@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from byo_container.container.failure import STOPPED_STATUS, JobError, Written, describe_child, explain_status
+from byo_container.container.failure import STOPPED_STATUS, JobError, OutputTail, describe_child, explain_status
 from byo_container.container.process.arguments import short, unpassable
 from byo_container.container.process.guardian_link import guardian_link
 from byo_container.container.process.output import Output
@@ -62,7 +62,7 @@ class Child:
         self.pid = process.pid
         self.status: int | None = None
         """The exit status as a shell gives it (128 + N for signal N); None while it runs."""
-        self._written: tuple[Written, Written] | None = None
+        self._output_tails: tuple[OutputTail, OutputTail] | None = None
         self.ended_at = math.inf
         self.overdue = False
         """Whether it was killed because it did not end in time after SIGTERM."""
@@ -92,21 +92,21 @@ class Child:
 
     def tail(self) -> str:
         """The end of a captured child's output: of the stream with a traceback, else of stderr if it is not empty."""
-        tails = [stream.text for stream in self.written() if stream.text]
+        tails = [stream.text for stream in self.output_tails() if stream.text]
         return max(tails, key=lambda tail: HEADER in tail, default="")
 
-    def written(self) -> tuple[Written, Written]:
+    def output_tails(self) -> tuple[OutputTail, OutputTail]:
         """The ends of a captured child's stderr and stdout until it ended. What processes that it left behind write
         afterwards is not part of it."""
-        if self._written is None:
+        if self._output_tails is None:
             ends = {output.copy_to: self._end_of(output) for output in self.outputs}
-            return ends.get(2, Written("")), ends.get(1, Written(""))
-        return self._written
+            return ends.get(2, OutputTail("")), ends.get(1, OutputTail(""))
+        return self._output_tails
 
-    def _end_of(self, output: Output) -> Written:
+    def _end_of(self, output: Output) -> OutputTail:
         text = bytes(output.tail).decode("utf-8", "replace")
         recent = bytes(output.tail[-output.recent :] if output.recent else b"").decode("utf-8", "replace")
-        return Written(text, max(0.0, self.ended_at - output.last_at), recent)
+        return OutputTail(text, max(0.0, self.ended_at - output.last_at), recent)
 
     def reason(self) -> str:
         """Why it failed, as the text of a failure report."""
@@ -115,7 +115,7 @@ class Child:
             return f"{name} ended, though {self.command.needed_by} still need it"
         if self.overdue:
             return f"{name} was stopped by SIGTERM, did not end in time, and was killed"
-        return describe_child(name, status, *self.written(), self.how_it_ended())
+        return describe_child(name, status, *self.output_tails(), self.how_it_ended())
 
     def how_it_ended(self) -> str:
         """The end of a child that has ended, such as `was killed by SIGSEGV (a crash in native code)`."""
@@ -129,7 +129,7 @@ class Child:
         self.was_killed = code < 0
         self.status = code if code >= 0 else 128 - code
         self.ended_at = time.monotonic()
-        self._written = self.written()
+        self._output_tails = self.output_tails()
         self._process.returncode = code  # it is reaped by the supervisor, and Popen must not try again
 
 

@@ -17,12 +17,12 @@ from byo_container.container.failure import (
     REASON_LENGTH,
     JobError,
     JobStopped,
-    Written,
+    OutputTail,
     describe,
     describe_child,
     ends_in_traceback,
     explain_status,
-    is_consequence,
+    is_secondary,
     report,
     write_failure,
 )
@@ -255,28 +255,30 @@ HANDLED = {
     "epochs and reason on stdout": (TRACEBACK, EPOCHS + NAN),
     "all on stdout": ("", TRACEBACK + EPOCHS + NAN),
     "all on stdout, a shell's on stderr": ("line 3: x: command not found\n", TRACEBACK + EPOCHS + NAN),
-    "long before": (Written(TRACEBACK, 60), EPOCHS + NAN),
+    "long before": (OutputTail(TRACEBACK, 60), EPOCHS + NAN),
 }
 
 
 @pytest.mark.parametrize("status", [1, 3])
 @pytest.mark.parametrize(("stderr", "stdout"), HANDLED.values(), ids=HANDLED)
-def test_one_that_it_has_handled_before_is_not_the_cause(stderr: Written | str, stdout: str, status: int) -> None:
+def test_one_that_it_has_handled_before_is_not_the_cause(stderr: OutputTail | str, stdout: str, status: int) -> None:
     text = describe_child("t.py", status, stderr, stdout)
     assert text.startswith(f"t.py ended with status {status}: {NAN}")
     assert NAN.strip() in text[:REASON_LENGTH].split("\n\n", 1)[1]
 
 
 def test_one_after_which_it_lived_on_is_not_the_cause() -> None:
-    assert describe_child("t.py", 1, Written(TRACEBACK, 20), EPOCHS).startswith(RAISED + "1\n")
-    assert describe_child("t.py", 1, Written(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 1\n\n")
-    assert describe_child("t.py", 2, Written(TRACEBACK, 20), EPOCHS).startswith("t.py ended with status 2\nits last tr")
-    assert describe_child("t.py", 2, Written(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 2\n\n")
+    assert describe_child("t.py", 1, OutputTail(TRACEBACK, 20), EPOCHS).startswith(RAISED + "1\n")
+    assert describe_child("t.py", 1, OutputTail(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 1\n\n")
+    assert describe_child("t.py", 2, OutputTail(TRACEBACK, 20), EPOCHS).startswith(
+        "t.py ended with status 2\nits last tr"
+    )
+    assert describe_child("t.py", 2, OutputTail(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 2\n\n")
     nan = "the validation loss is NaN\n"
-    assert describe_child("t.py", 1, Written(TRACEBACK + nan, 0, nan)).startswith("t.py ended with status 1\n\n")
-    whole = Written(TRACEBACK + NOISE["C++"], 0, NOISE["C++"])
+    assert describe_child("t.py", 1, OutputTail(TRACEBACK + nan, 0, nan)).startswith("t.py ended with status 1\n\n")
+    whole = OutputTail(TRACEBACK + NOISE["C++"], 0, NOISE["C++"])
     assert describe_child("t.py", 1, whole).startswith(RAISED + "1\n")
-    assert describe_child("t.py", 1, Written(EPOCHS + TRACEBACK, 0, TRACEBACK)).startswith(RAISED + "1\n")
+    assert describe_child("t.py", 1, OutputTail(EPOCHS + TRACEBACK, 0, TRACEBACK)).startswith(RAISED + "1\n")
 
 
 CHILD = "subprocess.CalledProcessError: Command '['python', 'prepare.py']' returned non-zero exit status 1."
@@ -318,8 +320,8 @@ def test_both_ends_of_the_log_are_shown() -> None:
 
 def test_an_exception_is_the_consequence_of_what_it_was_raised_from_but_not_of_what_was_handled_before() -> None:
     code = "try: raise OSError('Connection reset by peer')\nexcept OSError as error: raise ValueError('torn')"
-    assert is_consequence(describe_child("t.py", *run_python(f"{code} from error")))
-    assert not is_consequence(describe_child("t.py", *run_python(code)))
+    assert is_secondary(describe_child("t.py", *run_python(f"{code} from error")))
+    assert not is_secondary(describe_child("t.py", *run_python(code)))
 
 
 @pytest.mark.parametrize(

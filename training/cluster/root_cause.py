@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from byo_container.container.failure import is_consequence
+from byo_container.container.failure import is_secondary
 
 
 @dataclass(frozen=True)
@@ -23,4 +23,4 @@ def root_cause(failures: Iterable[Failure]) -> Failure | None:
 
     When one rank dies, its peers fail in their next collective, and often report it first.
     """
-    return min(failures, key=lambda failure: not failure.host_lost and is_consequence(failure.text), default=None)
+    return min(failures, key=lambda failure: not failure.host_lost and is_secondary(failure.text), default=None)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_consequence
+from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_secondary
 from byo_container.container.files.atomic import write_atomically
 from byo_container.container.log import configure
 from byo_container.container.metrics import Recorder
@@ -103,9 +103,9 @@ def main(argv: Sequence[str]) -> int:
     registered.unlink(missing_ok=True)
     if not child.status:
         return 0
-    status, written = child.status, child.written()
+    status, written = child.status, child.output_tails()
     text = report.read_text(encoding="utf-8").strip() if report.exists() else ""
-    raised = (text and not is_consequence(text)) or any(ends_in_traceback(stream.text) for stream in written)
+    raised = (text and not is_secondary(text)) or any(ends_in_traceback(stream.text) for stream in written)
     if status in DIED_LATE and raised and not (scratch / "stop").exists():
         child.status = status = 1
     _report_failure(scratch, rank, status, text or child.reason())

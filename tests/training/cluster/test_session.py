@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.failure import JobError, is_consequence
+from byo_container.container.failure import JobError, is_secondary
 from byo_container.container.process.tree import descendants
 from byo_container.training.cluster.settings import read_settings
 from byo_container.training.processes.rank import RANK_COMMAND, Ranks
@@ -323,7 +323,7 @@ def test_a_bad_setting_is_refused(name: str) -> None:
     ],
 )
 def test_what_sounds_like_a_consequence(text: str, consequence: bool) -> None:
-    assert is_consequence(text) == consequence
+    assert is_secondary(text) == consequence
 
 
 WRITES = (
