@@ -1,4 +1,4 @@
-"""The commands `train` and `serve`, and `byo-container`, by which an image finds out which of them is meant."""
+"""The commands `train` and `serve`, and `byo-container`, which runs one of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 def open_standard_streams() -> None:
-    """Opens what is closed of stdin, stdout and stderr on /dev/null. Else a pipe or socket of ours would get its
-    number, and with it what the training code prints."""
+    """Opens /dev/null in place of stdin, stdout or stderr where these are closed. Otherwise a pipe or socket of ours
+    would get the number, and receive what the training code prints."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -37,15 +37,17 @@ def serve() -> int:
 
 
 def main() -> int:
-    """The command `byo-container`: `train` or `serve` of ours, as its first word says, whoever else has commands of
-    these names. Without a word as what is mounted does, for the SDK's version 3 starts training jobs in its local mode
-    so. The program that is meant then takes our place, so that process 1 is called by what it does; it is the first of
-    that name on the PATH, which may be a user's own, but no other package's."""
+    """The command `byo-container`: runs our `train` or `serve`, as its first argument says, even where another package
+    installs commands of these names.
+
+    Without an argument, which is how version 3 of the SDK starts training jobs in its local mode, the mounted files
+    decide. The command then replaces this process, so that process 1 has its name. It is the first of that name on the
+    PATH: perhaps a program of the user's, never one of another package."""
     if not sys.argv[1:]:
-        meant = meant_command()
-        if not belongs_to_another_package(meant):
-            os.execvp(meant, [meant])  # noqa: S606
-        sys.argv.append(meant)
+        command = default_command()
+        if not belongs_to_another_package(command):
+            os.execvp(command, [command])  # noqa: S606
+        sys.argv.append(command)
     sys.argv = sys.argv[1:]
     if sys.argv[0] not in COMMANDS:
         sys.exit(f"byo-container: {sys.argv[0]!r} is no command; known are {', '.join(COMMANDS)}")
@@ -53,15 +55,15 @@ def main() -> int:
 
 
 def check() -> int:
-    """The command `byo-container check`: whether a shell would start our `train` and `serve`. For the end of an image's
-    build, since sagemaker-training and sagemaker-containers bring commands of these names too."""
+    """The command `byo-container check`: fails unless a shell would start our `train` and `serve`. It belongs at the
+    end of an image's build, since sagemaker-training and sagemaker-containers install commands of these names too."""
     from byo_container.container.source import console_scripts
 
     return console_scripts.check()
 
 
 def belongs_to_another_package(command: str) -> bool:
-    """Whether the first command of that name on the PATH does."""
+    """Whether another package installed the first command of that name on the PATH."""
     from byo_container.container.source.console_scripts import shadowed
 
     return bool(shadowed([command]))
@@ -70,7 +72,7 @@ def belongs_to_another_package(command: str) -> bool:
 COMMANDS = {"train": train, "serve": serve, "check": check}
 
 
-def meant_command() -> str:
-    """A training job has its configuration mounted, an endpoint has not."""
+def default_command() -> str:
+    """`train` where a job's configuration is mounted, as for training jobs only; else `serve`."""
     config = Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "input", "config")
     return "train" if config.is_dir() else "serve"

@@ -50,14 +50,15 @@ class HandlerReference:
                     f"looked in {', '.join(sys.path)}"
                 ) from None
             raise
-        found = getattr(module, class_name, None)
-        if not isinstance(found, type):
+        handler_class = getattr(module, class_name, None)
+        if not isinstance(handler_class, type):
             classes = [name for name, thing in vars(module).items() if isinstance(thing, type)]
+            own = [name for name in classes if vars(module)[name].__module__ == module_name]
             raise JobError(
                 f"{self.source} asks for {self.target}, but {module.__file__} has no class {class_name!r}; "
-                f"{did_you_mean(class_name, classes)}"
+                f"{did_you_mean(class_name, own or classes)}"
             )
-        return found
+        return handler_class
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ class InferenceScript:
     """A file with SageMaker's serving functions (model_fn, input_fn, predict_fn, output_fn, transform_fn)."""
 
     path: Path | None
-    """None where the defaults of a framework's container are all that is needed."""
+    """None where the defaults of a framework's container are sufficient."""
     module: str = ""
-    """`package.module` where the file is part of a package, and is to be imported by this name."""
+    """`package.module` where the file is part of a package and must be imported by this name."""
 
 
 def find_for_training(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> HandlerReference:
-    """The handler that a job asks for; script mode has been ruled out before. Raises JobError."""
+    """The handler that a job names; the caller has ruled out script mode. Raises JobError."""
     if job.handler_name:
         return resolve(job.handler_name, f"the hyperparameter model_handler in {job.paths.hyperparameters}")
     if environ.get(VARIABLE):
@@ -84,7 +85,7 @@ def find_for_training(job: TrainingJob[Any], environ: Mapping[str, str] = os.env
 
 
 def find_for_serving(paths: Paths, environ: Mapping[str, str] = os.environ) -> HandlerReference | InferenceScript:
-    """What answers for the model below `paths.root`. Raises JobError when nothing can be found."""
+    """The handler or the inference script that serves the model below `paths.root`. Raises JobError without any."""
     script = find_inference_script(paths, environ)
     if script:
         return script
@@ -102,7 +103,7 @@ def find_for_serving(paths: Paths, environ: Mapping[str, str] = os.environ) -> H
 
 
 def code_folders(paths: Paths, environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Where a user's serving code may be, best first: in the model archive, then in the image.
+    """The folders that may hold a user's serving code, in the order of the search: the model archive, then the image.
 
     The model folder itself comes last: the SDK's local mode mounts the code there.
     """
@@ -127,7 +128,7 @@ def find_inference_script(paths: Paths, environ: Mapping[str, str] = os.environ)
 
 
 def script_in(folder: Path, program: str | None) -> InferenceScript | None:
-    """The script of this name in a folder: inference.py, where none is named."""
+    """The script `program` in a folder, or inference.py by default; None where there is none."""
     for script in _scripts(folder, program or "inference.py"):
         if script.path and script.path.is_file() and script.path.resolve().is_relative_to(folder.resolve()):
             return script
@@ -135,16 +136,16 @@ def script_in(folder: Path, program: str | None) -> InferenceScript | None:
 
 
 def _scripts(folder: Path, program: str) -> list[InferenceScript]:
-    """What a program's name may mean in a folder. The toolkits import it as a module, its .py cut off."""
-    found = [InferenceScript(folder / program)]
+    """The files that a program's name may mean. The toolkits import it as a module, without its .py."""
+    scripts = [InferenceScript(folder / program)]
     module = program.removesuffix(".py")
     if re.fullmatch(r"\w+(\.\w+)*", module):
         path = folder / module.replace(".", "/")
-        found += [
+        scripts += [
             InferenceScript(path.with_name(f"{path.name}.py"), module if "." in module else ""),
             InferenceScript(path / "__init__.py", module),
         ]
-    return found
+    return scripts
 
 
 def resolve(name: str, source: str) -> HandlerReference:
@@ -160,7 +161,7 @@ def resolve(name: str, source: str) -> HandlerReference:
 
 
 def installed() -> dict[str, str]:
-    """Handlers by name: what packages have registered in the entry-point group."""
+    """Handlers by name, as packages register them in the entry-point group."""
     return _registered(ENTRY_POINTS)
 
 
@@ -189,7 +190,7 @@ def _only_installed(otherwise: str) -> HandlerReference:
 
 
 def put_on_path(folders: Iterable[Path]) -> None:
-    """Makes a user's code importable, before everything else; last, what it may know by its old name."""
+    """Makes a user's code importable, before everything else, and our public modules by their old names, after it."""
     old_names.install()
     for folder in reversed(list(folders)):
         if str(folder) not in sys.path:
@@ -197,9 +198,9 @@ def put_on_path(folders: Iterable[Path]) -> None:
 
 
 def export_path(folders: Iterable[Path], environ: MutableMapping[str, str] = os.environ) -> None:
-    """Makes a user's code importable for the Python processes that it starts itself, before what PYTHONPATH has.
+    """Puts a user's code at the front of PYTHONPATH, for Python processes that the code starts itself.
     Source: https://github.com/aws/sagemaker-inference-toolkit (model_server.py)"""
     before = environ.get("PYTHONPATH", "").split(os.pathsep)
-    found = [entry for entry in dict.fromkeys([*map(str, folders), *before]) if entry]
-    if found:
-        environ["PYTHONPATH"] = os.pathsep.join(found)
+    entries = [entry for entry in dict.fromkeys([*map(str, folders), *before]) if entry]
+    if entries:
+        environ["PYTHONPATH"] = os.pathsep.join(entries)

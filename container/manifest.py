@@ -24,27 +24,27 @@ from byo_container.container.paths import Paths
 NAME = "handler.json"
 KEPT = ".kept-by-byo-container"
 UNWANTED = ("__pycache__", "*.pyc", ".git")
-MOST_LEVELS = 100  # of folders in folders are copied
-MOST_NAMES, LONGEST_NAME = 5, 80  # in a line of the log
+MAX_DEPTH = 100  # of nested folders; deeper ones are not copied
+MAX_NAMES, MAX_NAME_LENGTH = 5, 80  # of files, in a line of the log
 
 
 def changes(folder: Path) -> dict[str, int]:
-    """When each file below `folder` was changed last, in ns: other than before where anything was written there. Not
-    by os.walk, which in Python 3.11 calls itself for each folder in a folder."""
-    found, waiting = {}, [str(folder)]
-    while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:  # removed meanwhile, or unreadable
+    """The time of the last change (ctime, ns) of each file below `folder`. Two results differ if anything was written
+    in between. os.walk would not do: in Python 3.11 it recurses into nested folders."""
+    changed, pending = {}, [str(folder)]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:  # removed meanwhile, or unreadable
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+                    pending.append(entry.path)
                 else:
                     with contextlib.suppress(OSError):
-                        found[entry.path] = entry.stat(follow_symlinks=False).st_ctime_ns
-    return found
+                        changed[entry.path] = entry.stat(follow_symlinks=False).st_ctime_ns
+    return changed
 
 
 def path_in(model_dir: Path) -> Path:
-    """Where a model folder has its manifest."""
+    """The manifest of a model folder."""
     return model_dir / NAME
 
 
@@ -85,9 +85,10 @@ def keep(handler: str | None, paths: Paths) -> None:
 
 
 def keep_code(paths: Paths) -> None:
-    """A copy of /opt/ml/code in the model folder, unless the training code has put one there itself. Raises OSError.
+    """Copies /opt/ml/code into the model folder, unless the training code has put code there itself. Raises OSError.
 
-    Built beside it and renamed, so that a model folder never holds half of it; an older run's gives way to it.
+    The copy is built beside its place and renamed, so that a model folder never holds half of it. It replaces the copy
+    of an older run.
     """
     target, building, old = (paths.model / name for name in ("code", ".code.new", ".code.old"))
     theirs = target.exists() and not (target / KEPT).exists()
@@ -98,8 +99,8 @@ def keep_code(paths: Paths) -> None:
         left_out: list[str] = []
         shutil.copytree(paths.code, building, symlinks=True, ignore=_uncopied(paths, left_out))
         if left_out:
-            more = f" and {len(left_out) - MOST_NAMES} more" if len(left_out) > MOST_NAMES else ""
-            log.warning("left out of the code in %s: %s%s", target, ", ".join(left_out[:MOST_NAMES]), more)
+            more = f" and {len(left_out) - MAX_NAMES} more" if len(left_out) > MAX_NAMES else ""
+            log.warning("left out of the code in %s: %s%s", target, ", ".join(left_out[:MAX_NAMES]), more)
         (building / KEPT).touch()
         if target.exists():
             target.rename(old)
@@ -111,26 +112,26 @@ def keep_code(paths: Paths) -> None:
 
 
 def _uncopied(paths: Paths, left_out: list[str]) -> Callable[[str, list[str]], set[str]]:
-    """What copytree is to ignore of a folder's names; those that the user may miss are added to `left_out`.
+    """The function by which copytree ignores names of a folder; those that the user may miss are added to `left_out`.
 
-    A FIFO or a device may never come to an end. A model folder within the code would be copied into itself. And
-    neither copytree nor rmtree comes to the end of a thousand folders in one another: they call themselves for each.
+    Reading a FIFO or a device may never end. A model folder within the code would be copied into itself. And copytree
+    and rmtree recurse, which fails for a thousand nested folders.
     """
     unwanted = shutil.ignore_patterns(*UNWANTED)
 
-    def why(path: Path) -> str:
-        found = path.lstat()
-        if stat.S_ISDIR(found.st_mode):
+    def reason_to_ignore(path: Path) -> str:
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
             if paths.model.exists() and path.samefile(paths.model):
                 return "the model folder"
-            return "too deep" if len(path.relative_to(paths.code).parts) > MOST_LEVELS else ""
-        return "" if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode) else "no regular file"
+            return "too deep" if len(path.relative_to(paths.code).parts) > MAX_DEPTH else ""
+        return "" if stat.S_ISREG(mode) or stat.S_ISLNK(mode) else "no regular file"
 
     def ignore(folder: str, names: list[str]) -> set[str]:
         ignored = set(unwanted(folder, names))
         for name in sorted(set(names) - ignored):
             path = Path(folder, name)
-            if reason := why(path):
+            if reason := reason_to_ignore(path):
                 ignored.add(name)
                 left_out.append(f"{_short(str(path.relative_to(paths.code)))} ({reason})")
         return ignored
@@ -139,4 +140,4 @@ def _uncopied(paths: Paths, left_out: list[str]) -> Callable[[str, list[str]], s
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from byo_container.cli import meant_command
+from byo_container.cli import default_command
 
 TIMEOUT_S = 4
 
@@ -18,7 +18,7 @@ TIMEOUT_S = 4
 def main() -> None:
     words = [Path(os.fsdecode(word)).name for word in Path("/proc/1/cmdline").read_bytes().split(b"\0")]
     # Before process 1 is `serve` it may be an init of docker's, with what it was told as its words.
-    serves = "serve" in words or ("byo-container" in words and "train" not in words and meant_command() == "serve")
+    serves = "serve" in words or ("byo-container" in words and "train" not in words and default_command() == "serve")
     if serves:
         ping(int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080))
 

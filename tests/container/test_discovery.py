@@ -36,20 +36,20 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return install
 
 
-def asked(tree: Tree, **environ: str) -> HandlerReference:
+def found_for_training(tree: Tree, **environ: str) -> HandlerReference:
     return find_for_training(TrainingJob.read(tree.paths), environ)
 
 
 def test_the_hyperparameter_wins_over_the_variable(ml: MakeTree) -> None:
     tree = ml(hyperparameters={"model_handler": '"mine:A"'})
-    assert asked(tree, MODEL_HANDLER="mine:B").target == "mine:A"
+    assert found_for_training(tree, MODEL_HANDLER="mine:B").target == "mine:A"
     tree = ml(hyperparameters={})
-    found = asked(tree, MODEL_HANDLER="mine:B")
+    found = found_for_training(tree, MODEL_HANDLER="mine:B")
     assert (found.target, found.source) == ("mine:B", "the environment variable MODEL_HANDLER")
 
 
 def test_an_installed_handler_is_found_by_its_name(ml: MakeTree) -> None:
-    assert asked(ml(), MODEL_HANDLER="news").target == "byo_container.handlers.news:NewsClassifier"
+    assert found_for_training(ml(), MODEL_HANDLER="news").target == "byo_container.handlers.news:NewsClassifier"
 
 
 def test_an_installed_handler_names_its_launcher() -> None:
@@ -61,28 +61,28 @@ def test_an_installed_handler_names_its_launcher() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest(ml: MakeTree, installed: Callable[..., None]) -> None:
     installed(news="a:B", translation="c:D")
     with pytest.raises(JobError, match=r"'new', which is not installed; did you mean 'news'\? known are: news, tran"):
-        asked(ml(), MODEL_HANDLER="new")
+        found_for_training(ml(), MODEL_HANDLER="new")
 
 
 @pytest.mark.parametrize(
     ("names", "target"), [({"only": "a:B"}, "a:B"), ({}, None), ({"one": "a:B", "two": "c:D"}, None)]
 )
-def test_nobody_need_name_the_only_handler(
+def test_only_installed_handler_is_the_default(
     ml: MakeTree, installed: Callable[..., None], names: dict[str, str], target: str | None
 ) -> None:
     installed(**names)
     if target:
-        assert asked(ml()).target == target
+        assert found_for_training(ml()).target == target
         assert find_for_serving(ml().paths, {}) == HandlerReference(target, "the only installed handler, 'only',")
     else:
         with pytest.raises(JobError, match=f"set the hyperparameter.*installed are: {', '.join(names) or 'none'}"):
-            asked(ml())
+            found_for_training(ml())
 
 
 @pytest.mark.parametrize("name", [":", "mine:", ":Mine", ".mine:Mine", "mine:Mine:Too", "my mine:Mine", "m..n:Mine"])
 def test_a_malformed_reference_is_refused(ml: MakeTree, name: str) -> None:
     with pytest.raises(JobError, match=r"must be a handler's name or package\.module:Class"):
-        asked(ml(), MODEL_HANDLER=name)
+        found_for_training(ml(), MODEL_HANDLER=name)
 
 
 CODE = {
@@ -93,7 +93,7 @@ CODE = {
 
 
 @pytest.mark.parametrize(
-    ("target", "error", "said"),
+    ("target", "error", "message"),
     [
         ("nowhere:Mine", JobError, "me asks for nowhere:Mine, but there is no module 'nowhere'; looked in "),
         ("mine.sub:Mine", JobError, "no module 'mine.sub'"),
@@ -103,15 +103,15 @@ CODE = {
         ("broken:Mine", SyntaxError, "invalid syntax"),
     ],
 )
-def test_a_class_that_cannot_be_loaded(ml: MakeTree, target: str, error: type[Exception], said: str) -> None:
+def test_class_that_cannot_be_loaded(ml: MakeTree, target: str, error: type[Exception], message: str) -> None:
     discovery.put_on_path([ml(code=CODE).paths.code])
     assert HandlerReference("mine:Mine", "me").load().__name__ == "Mine"
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         HandlerReference(target, "me").load()
 
 
 @pytest.mark.parametrize(
-    ("manifest", "said"),
+    ("manifest", "message"),
     [
         ("{", "line 1, column 2"),
         ("{}", '"handler" should be a text'),
@@ -119,12 +119,12 @@ def test_a_class_that_cannot_be_loaded(ml: MakeTree, target: str, error: type[Ex
         ('{"handler": "gone"}', "'gone', which is not installed"),
     ],
 )
-def test_a_damaged_manifest_is_named(ml: MakeTree, manifest: str, said: str) -> None:
+def test_a_damaged_manifest_is_named(ml: MakeTree, manifest: str, message: str) -> None:
     tree = ml()
     write_files(tree.paths.model, {"handler.json": manifest})
     with pytest.raises(JobError) as refused:
         find_for_serving(tree.paths, {})
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert str(tree.paths.model / "handler.json") in str(refused.value)
 
 
@@ -244,3 +244,10 @@ def test_subprocesses_find_the_users_code_first(before: str | None, after: str) 
     discovery.export_path([Path("/a"), Path("/b")], environ)
     discovery.export_path([], environ)
     assert environ == {"PYTHONPATH": after}
+
+
+def test_classes_that_a_module_only_imports_are_not_suggested(ml: MakeTree) -> None:
+    code = "from byo_container import Handler\nclass Mine(Handler):\n    pass\n"
+    discovery.put_on_path([ml(code={"derived.py": code}).paths.code])
+    with pytest.raises(JobError, match=r"did you mean 'Mine'\? known are: Mine$"):
+        HandlerReference("derived:Mime", "me").load()

@@ -39,7 +39,7 @@ def files_below(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_next_runs_code_replaces_what_an_older_run_kept(ml: MakeTree) -> None:
+def test_kept_code_of_an_older_run_is_replaced(ml: MakeTree) -> None:
     tree = ml(code={"old.py": "1"})
     tree.paths.model.mkdir()
     manifest.keep_code(tree.paths)
@@ -56,7 +56,7 @@ def test_code_that_the_training_put_there_itself_stays(ml: MakeTree) -> None:
     assert files_below(tree.paths.model) == {"code/inference.py": "theirs"}
 
 
-def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, mount: Callable[..., None]) -> None:
+def test_full_disk_leaves_no_partial_copy_of_the_code(ml: MakeTree, mount: Callable[..., None]) -> None:
     tree = ml(code={"a.py": "1"})
     mount(tree.paths.model, "size=64k")
     manifest.keep_code(tree.paths)
@@ -67,9 +67,7 @@ def test_a_full_disk_leaves_no_half_of_the_code(ml: MakeTree, mount: Callable[..
     assert [path.name for path in tree.paths.model.iterdir()] == ["code"]
 
 
-def test_a_full_disk_is_no_reason_to_fail_but_is_told(
-    ml: MakeTree, mount: Callable[..., None], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_full_disk_is_a_warning(ml: MakeTree, mount: Callable[..., None], caplog: pytest.LogCaptureFixture) -> None:
     tree = ml(code={"mine.py": "1", "b.bin": "x" * 100_000})
     mount(tree.paths.model, "size=64k")
     manifest.keep("mine:Mine", tree.paths)
@@ -83,7 +81,7 @@ def test_a_full_disk_is_no_reason_to_fail_but_is_told(
     assert "served with MODEL_HANDLER=mine:Mine in the environment" in caplog.text
 
 
-def test_what_was_written_below_a_folder_is_noticed(tmp_path: Path) -> None:
+def test_changes_notices_every_write_below_a_folder(tmp_path: Path) -> None:
     write_files(tmp_path, {"a/model.bin": "1", "b": "2"})
     before = manifest.changes(tmp_path)
     assert manifest.changes(tmp_path) == before
@@ -123,7 +121,7 @@ def deep(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
     subprocess.run(["rm", "-rf", *nested], check=True)  # noqa: S607
 
 
-def test_a_folder_may_be_deep(tmp_path: Path, deep: Callable[[Path], None]) -> None:
+def test_changes_of_deeply_nested_folders(tmp_path: Path, deep: Callable[[Path], None]) -> None:
     deep(tmp_path)
     before = manifest.changes(tmp_path)
     assert [Path(path).name for path in before] == ["deepest"]
@@ -131,14 +129,14 @@ def test_a_folder_may_be_deep(tmp_path: Path, deep: Callable[[Path], None]) -> N
     assert manifest.changes(tmp_path) != before
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
+def test_changes_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/loop").symlink_to(tmp_path)
     (tmp_path / "a/nowhere").symlink_to("/nowhere/at/all")
     assert sorted(manifest.changes(tmp_path)) == [str(tmp_path / "a/loop"), str(tmp_path / "a/nowhere")]
 
 
-def test_what_cannot_be_copied_is_left_out(
+def test_fifos_sockets_and_deep_folders_are_not_copied(
     ml: MakeTree, deep: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     tree = ml(code={"inference.py": "1", "sub/data.txt": "2"})
@@ -156,7 +154,7 @@ def test_what_cannot_be_copied_is_left_out(
     assert {path.name for path in kept.iterdir()} == {"inference.py", "sub", "link", "d", manifest.KEPT}
     assert (kept / "link").is_symlink()
     assert [path.name for path in (kept / "sub").iterdir()] == ["data.txt"]
-    assert len(list(kept.rglob("d"))) == manifest.MOST_LEVELS
+    assert len(list(kept.rglob("d"))) == manifest.MAX_DEPTH
     (line, _) = [message for message in caplog.messages if "left out" in message]
     assert line.startswith(f"left out of the code in {kept}: ")
     assert all(part in line for part in ("sub/fifo (no regular file)", "socket (no regular file)", "... (too deep)"))
@@ -173,13 +171,13 @@ def test_a_model_folder_in_the_code_is_not_copied_into_itself(ml: MakeTree, capl
     assert "out (the model folder)" in caplog.text
 
 
-def test_a_model_folder_that_the_training_has_removed_gets_the_code(ml: MakeTree) -> None:
+def test_removed_model_folder_is_made_again(ml: MakeTree) -> None:
     tree = ml(code={"inference.py": "1", "sub/data.txt": "2"})
     manifest.keep(None, tree.paths)
     assert files_below(tree.paths.model) == {"code/inference.py": "1", "code/sub/data.txt": "2"}
 
 
-def test_whatever_keeps_the_code_from_being_copied_is_a_warning(
+def test_any_error_of_copying_code_is_a_warning(
     ml: MakeTree, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(paths: object) -> None:

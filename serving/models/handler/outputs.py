@@ -1,4 +1,4 @@
-"""What a handler's `predict` returns: as many outputs as it got inputs, or a sentence that says what would be right."""
+"""The outputs in what a handler's `predict` returns: one for each input, else an error that says what is right."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ EXAMPLES = {dict: "[{…}]", str: '["…"]', bool: "[True]", int: "[1]", float: 
 
 
 def outputs_of(returned: Any, count: int, name: str) -> list[Any]:
-    """The outputs in what `predict` of the handler `name` returned for `count` inputs: those in a list, a tuple or
-    another collection with an order, or along the first axis of an array, a tensor, a Series or a data frame (whose
-    rows are dicts). Raises TypeError for anything else, and for a wrong number.
+    """The outputs in what `predict` of the handler `name` returned for `count` inputs: the items of a list, a tuple or
+    another ordered collection, or of the first axis of an array, a tensor, a Series or a data frame (whose rows are
+    dicts). Raises TypeError for anything else, and for a wrong number.
 
-    To be called where the model computes: outputs that lie on a device come to the host."""
+    Call it in the thread that computes: outputs on a device are copied to the host."""
     outputs = returned if type(returned) is list else _listed(returned)
     if outputs is None:
         raise TypeError(f"predict of {name} returned {_named(returned)}; it must return {_wanted(count, returned)}")
@@ -32,7 +32,8 @@ def outputs_of(returned: Any, count: int, name: str) -> list[Any]:
 
 
 def _listed(returned: Any) -> list[Any] | None:
-    """None for what is one value, or has no order. An iterator too: it may as well be one answer, in parts."""
+    """The items of an ordered collection; None for a single value, for a set, and for an iterator, which may be one
+    answer in parts."""
     if isinstance(returned, Mapping | Set | Iterator):
         return None
     found = plain_values.items(returned)

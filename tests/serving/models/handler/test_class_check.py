@@ -89,7 +89,7 @@ BOTH = "a handler has load(self, model_dir) and predict(self, model, inputs), se
         (NO_FUNCTION, ":H has no method predict, so it cannot be served; it has load: "),
     ],
 )
-def test_what_is_wrong_with_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
+def test_class_that_is_no_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
     with pytest.raises(JobError) as caught:
         load(tmp_path, monkeypatch, code)
     assert words in str(caught.value)
@@ -107,5 +107,5 @@ def test_what_is_wrong_with_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "def __init__(self, size=1, *more, **names): pass\n    def predict(self, model, inputs, k=1): return inputs",
     ],
 )
-def test_classes_that_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predict: str) -> None:
+def test_valid_signatures_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predict: str) -> None:
     load(tmp_path, monkeypatch, f"class H:\n    def load(self, model_dir): return 1\n    {predict}\n")

@@ -89,7 +89,7 @@ def outputs_of(inputs: list[Any]) -> tuple[list[Any], list[list[Any]]]:
     return work.outputs(outcomes if work.sub_batches else outcomes[0]), calls
 
 
-def test_slices_are_sorted_by_cost_over_the_whole_request_and_outputs_come_in_order() -> None:
+def test_sub_batches_are_sorted_by_cost_over_the_whole_request_and_outputs_stay_in_order() -> None:
     assert outputs_of([5, 1, 4, 2, 3]) == ([10, 2, 8, 4, 6], [[1, 2, 3], [4, 5]])
     assert outputs_of([3, 1, 2]) == ([6, 2, 4], [[3, 1, 2]])  # one call may have these
 
