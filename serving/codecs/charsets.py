@@ -1,8 +1,8 @@
 """The charsets that a request body may be in.
 
-Python knows many more codecs, and a client must not choose among all of them: punycode takes a time that grows with the
-square of the length, utf-7 and unicode_escape yield half surrogates, others are no charsets at all. Each of those here
-is read in linear time, and yields whole characters only.
+Python knows many more codecs, and a client must not choose among all of them: punycode takes time that grows with the
+square of the length, utf-7 and unicode_escape yield half surrogates, others are no charsets at all. The charsets here
+are decoded in linear time, and yield whole characters only.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MULTI_BYTE = [
     *("gb2312", "gbk", "gb18030", "cp936", "big5", "big5hkscs", "cp950", "euc_kr", "cp949", "johab"),
 ]
 _allowed = frozenset(UNICODE + SINGLE_BYTE + MULTI_BYTE)
-# The codec for each name that a charset goes by. A table, because Python remembers every name that it looks up.
+# The codec by each name of a charset. A table, because Python remembers every name that it looks up.
 CODECS = {name: codec for name, codec in aliases.items() if codec in _allowed} | {name: name for name in _allowed}
 # A byte order mark in front of UTF-8 is not part of the text, and ASCII is UTF-8.
 CODECS |= {name: "utf_8_sig" for name, codec in CODECS.items() if codec in ("utf_8", "ascii")}
 
 
 def codec(charset: str) -> str | None:
-    """Python's codec for the charset of a Content-Type; None for one that is not read."""
+    """Python's codec for the charset of a Content-Type; None for one that is not supported."""
     return CODECS.get(normalize_encoding(charset).lower())

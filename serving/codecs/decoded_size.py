@@ -1,32 +1,31 @@
-"""What decoding makes of a body: objects that take many times its bytes.
+"""How much memory a body takes once it is decoded: many times its bytes.
 
-Three bytes of JSON, `[],`, become an object of 64. So what a body would become is estimated before it is decoded, by
-counting the bytes that separate one value from the next, some milliseconds for 25 MB. The estimate errs upwards. (Those
-inside of texts are counted too; the limits leave room for them.)
+Three bytes of JSON, `[],`, become an object of 64. So the memory is estimated before a body is decoded, by counting the
+bytes that separate one value from the next, some milliseconds for 25 MB. The estimate errs upwards. (Separators inside
+of texts are counted too; the limits leave room for them.)
 """
 
 from __future__ import annotations
 
 from byo_container.serving.errors import RequestError
 
-# What a body of any size may hold, or one to so many bytes where that is more. Lists and objects of JSON: its parser
-# holds the interpreter's lock to the end, and nobody else is answered meanwhile.
+# The limits of any body: a number, or one for so many bytes where that is more. Lists and objects of JSON: its parser
+# holds the interpreter's lock to the end, and no other request is answered meanwhile.
 CONTAINERS, BYTES_A_CONTAINER = 1_000_000, 24
-# Lines of CSV, lines of JSON with the lists and objects in them: others have their turn between two.
+# Lines of CSV, and lines of JSON with the lists and objects in them: other threads get their turn between two.
 LINES, BYTES_A_LINE = 2_000_000, 12
 # Values in CSV, lines of text.
 VALUES, BYTES_A_VALUE = 8_000_000, 3
 # Values in one line of CSV, which is parsed without a pause.
 VALUES_A_LINE = 2_000_000
-# Bytes that Python takes, with the pointer that leads there: a short list, an object with one key, a number or an empty
-# text.
+# Bytes of Python's objects, with the pointer to them: a short list, an object with one key, a number or an empty text.
 LIST, OBJECT, VALUE = 96, 240, 88
-# The bytes of a text's characters, by those of the body: one that is not ASCII makes all of them as wide as itself.
+# The bytes of a text by those of the body: one character that is not ASCII makes all of them as wide as itself.
 WIDEST = 4
 
 
 def of_json(body: bytes) -> int:
-    """Bytes that the values of a body in JSON take. Raises RequestError 413 above the limits."""
+    """Bytes of the values of a body in JSON. Raises RequestError 413 above the limits."""
     lists, objects = body.count(b"["), body.count(b"{")
     _limit(body, lists + objects, CONTAINERS, BYTES_A_CONTAINER, "lists and objects")
     return _characters(body) + LIST * lists + OBJECT * objects + VALUE * body.count(b",")

@@ -27,10 +27,10 @@ EMPTY_ARRAY = 2**20
 
 
 def decode(body: bytes, media: MediaType) -> tuple[list[Any], bool]:
-    """The inputs in a request body, and whether its type is one that holds many.
+    """The inputs in a request body, and whether its media type holds several records.
 
-    Raises RequestError: 415 for a type without a decoder, 400 for a body that is not what it says, 413 for one that
-    would become too much.
+    Raises RequestError: 415 for a type without a decoder, 400 for a body that is not of its type, 413 for one that
+    would take too much memory.
     """
     decoder = DECODERS.get(media.name)
     if decoder is None:
@@ -54,14 +54,14 @@ def unwrap_single_cells(rows: list[list[str]]) -> list[Any]:
 
 
 def estimated_size(body: bytes, media: MediaType) -> int:
-    """The bytes that the inputs in a request body take once it is decoded, estimated. Raises RequestError 413 for more
-    of them than one request may have."""
+    """An estimate of the bytes that a request body takes once it is decoded. Raises RequestError 413 above the limit
+    of one request."""
     return ESTIMATES.get(media.name, len)(body)
 
 
 def decode_text(body: bytes, media: MediaType) -> str:
     """A body as text, a byte order mark left out. Raises RequestError: 415 for a charset that is not known, 400 for
-    bytes that are not in it."""
+    bytes that are not of it."""
     codec = charsets.codec(media.charset)
     if codec is None:
         raise RequestError(415, f"the charset {media.charset!r} is not read here; send utf-8")
@@ -72,7 +72,7 @@ def decode_text(body: bytes, media: MediaType) -> str:
 
 
 def _likely(body: bytes, media: MediaType) -> str:
-    """What to do about a text that begins as UTF-16 or UTF-32 does, where the client says that it is in UTF-8."""
+    """Advice for a text that begins like UTF-16 or UTF-32 while the client declares UTF-8."""
     found = json.detect_encoding(body)
     if charsets.codec(media.charset) == "utf_8_sig" and not found.startswith("utf-8"):
         return f"; it looks like {found}: send utf-8, or name the charset in the Content-Type"
@@ -85,7 +85,7 @@ def _decode_json(body: bytes, media: MediaType) -> list[Any]:
         return [orjson.loads(body if plain_values else decode_text(body, media))]
     except orjson.JSONDecodeError as error:
         if plain_values:
-            decode_text(body, media)  # orjson tells bytes that are no UTF-8 as half surrogates
+            decode_text(body, media)  # orjson reports bytes that are no UTF-8 as half surrogates
         raise RequestError(400, f"the body is not valid JSON: {error}{_likely(body, media)}") from None
 
 
@@ -127,7 +127,7 @@ def _lines(text: str) -> list[str]:
 def _decode_npy(body: bytes, media: MediaType) -> list[Any]:
     numpy = import_numpy(415)
     try:
-        # Not numpy.load, which also opens archives. Never with pickles: they run code that the client wrote.
+        # Not numpy.load, which also opens archives. Never with pickles: they run the client's code.
         array = numpy.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
         _check_shape(array)
         _check_characters(array)
@@ -144,7 +144,7 @@ def _check_shape(array: Any) -> None:
 
 
 def _check_characters(array: Any) -> None:
-    """Raises ValueError where what should be characters are none: NumPy makes broken texts of them."""
+    """Raises ValueError for invalid characters, of which NumPy makes broken texts."""
     for name in array.dtype.names or ():
         _check_characters(array[name])
     if array.dtype.kind == "U" and array.dtype.itemsize and array.size:

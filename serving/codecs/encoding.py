@@ -19,7 +19,7 @@ def encode(outputs: list[Any], many: bool, name: str) -> bytes:
 
 
 def encode_large(outputs: list[Any], many: bool, name: str) -> bytes:
-    """The same beside the event loop, which has its turn meanwhile."""
+    """The same for a thread beside the event loop, which gets its turn in between."""
     if name == JSON:
         return large_answers.dumps(outputs if many else outputs[0])
     if name == JSON_LINES:
@@ -32,7 +32,7 @@ def _encode_json(outputs: list[Any], many: bool) -> bytes:
 
 
 def _rows(outputs: list[Any], many: bool) -> list[Any]:
-    """The records of an answer: what answers a single input and is like a list (a tuple, an array, a data frame) is
+    """The records of an answer. An output for a single input that is list-like (a tuple, an array, a data frame) holds
     several."""
     if many:
         return outputs
@@ -46,7 +46,7 @@ def _encode_json_lines(outputs: list[Any], many: bool) -> bytes:
 
 def _encode_csv(outputs: list[Any], many: bool) -> bytes:
     lines = _Lines()
-    # Rows end in CR LF for csv, which then quotes cells that hold either, and in LF for everybody else.
+    # Rows end in CR LF for csv, which then quotes cells that hold either character, and in LF in the answer.
     csv.writer(lines, lineterminator="\r\n").writerows(plain_values.table(_rows(outputs, many)))
     # Half of a surrogate pair is no character, and has no form in UTF-8: `?` in its place.
     return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode(errors="replace")

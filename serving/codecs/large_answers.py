@@ -1,7 +1,7 @@
-"""Large answers: how to know one, and how to write it without stopping the event loop.
+"""Large answers: how to recognise one, and how to encode it without stopping the event loop.
 
-They are written in a thread beside the loop. That alone is not enough for JSON: orjson keeps the interpreter's lock
-until it is done, 0.3 s for 20 MB. So JSON is written part by part, and between two of them the loop has its turn.
+They are encoded in a thread beside the loop. That is not enough for JSON: orjson keeps the interpreter's lock until it
+is done, 0.3 s for 20 MB. So JSON is encoded in parts, and between two of them the loop gets its turn.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from byo_container.serving.codecs import plain_values
 
 # Above this many bytes an answer is large.
 LARGE_ANSWER = 32 * 1024
-# What is written in one go, a few milliseconds' worth.
+# Bytes that are encoded in one go, in a few milliseconds.
 PART = 256 * 1024
 NUMBER_BYTES, NUMBERS = 16, (int, float)
-# How many of a dict's values and of a list's items, which are mostly alike, are looked at to tell the size, how deep.
+# How many of a dict's values and of a list's items, which are mostly alike, count for the estimate, and how deep.
 OF_DICT, OF_LIST, DEPTH = 8, 4, 8
 
 
 def is_large(outputs: list[Any]) -> bool:
-    """Whether it takes long to write these outputs, by an estimate that itself takes microseconds."""
+    """Whether these outputs take long to encode, by an estimate that takes microseconds itself."""
     sample = outputs if len(outputs) <= OF_DICT else outputs[:: len(outputs) // OF_DICT]
     return _of_items(sample, len(outputs), LARGE_ANSWER, DEPTH) > LARGE_ANSWER
 
 
 def dumps(value: Any) -> bytes:
-    """The same JSON as `plain.dumps` writes, in parts. Raises as it does."""
+    """The same JSON as by `plain_values.dumps`, encoded in parts. Raises the same errors."""
     try:
         return b"".join(_parts(value))
     except RecursionError:
@@ -60,7 +60,7 @@ def _parts(value: Any) -> Iterator[bytes]:
 
 
 def _sliceable(value: Any) -> Any:
-    """What has items along a first axis, as something of which a part is written like the whole; None for all else."""
+    """A value with items along a first axis, in a form whose slices are encoded like the whole; None for others."""
     if type(value) in (list, tuple):
         return value
     if (table := plain_values.records(value)) is not None:
@@ -70,7 +70,7 @@ def _sliceable(value: Any) -> Any:
 
 
 def size(value: Any, most: float, depth: int) -> float:
-    """Bytes, roughly; counting ends above `most`."""
+    """An estimate in bytes; counting ends above `most`."""
     kind = type(value)
     if kind is str or kind is bytes:
         return len(value)
@@ -91,7 +91,7 @@ def size(value: Any, most: float, depth: int) -> float:
 
 
 def _of_items(sample: Any, count: int, most: float, depth: int) -> float:
-    """The size of `count` items by that of some of them."""
+    """The size of `count` items by the size of some of them."""
     if not depth or not count:
         return NUMBER_BYTES * count
     scale = count / len(sample)

@@ -1,4 +1,4 @@
-"""The media types that the server knows: their names, and what a Content-Type says."""
+"""The media types that the server knows, and the parser of Content-Type."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Predictions of any library as plain values: what JSON has, rows and cells for CSV and text, arrays for npy.
+"""Predictions of any library as plain values: those of JSON, rows and cells for CSV and text, arrays for npy.
 
-Libraries are known by their objects' methods, and never imported: NumPy, PyTorch, TensorFlow, JAX, pandas, Polars,
-pydantic, dataclasses.
+Libraries are recognised by the methods of their objects, and never imported: NumPy, PyTorch, TensorFlow, JAX, pandas,
+Polars, pydantic, dataclasses.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ BYTES = (bytes, bytearray, memoryview)
 
 
 def dumps(value: Any) -> bytes:
-    """JSON. NaN and infinity become null, for which JSON has no word. Raises TypeError for what it cannot hold."""
+    """Encodes a value as JSON. NaN and infinity, which JSON lacks, become null. Raises TypeError for a value that JSON
+    cannot hold."""
     try:
         return orjson.dumps(value, default=plain, option=OPTIONS)
     except orjson.JSONEncodeError as error:
         if "ecursion" in str(error):
             raise too_deep() from None
-        if isinstance(error.__cause__, Exception):  # the sentence of `plain`, which orjson keeps to itself
+        if isinstance(error.__cause__, Exception):  # the error of `plain`, which orjson hides
             raise error.__cause__ from None
-    # Integers beyond 64 bits, halves of surrogate pairs, keys of NumPy's types: rare, and Python's encoder has them.
+    # Integers beyond 64 bits, halves of surrogate pairs, keys of NumPy's types: rare, and Python's encoder writes them.
     try:
         return json.dumps(_standard(value), separators=(",", ":")).encode()
     except RecursionError:
@@ -45,7 +46,7 @@ def too_deep() -> RequestError:
 
 
 def _standard(value: Any) -> Any:
-    """The same of Python's own types only, through and through."""
+    """The same value made of Python's own types only, at every level."""
     if value is None or type(value) in (str, int, bool):
         return value
     if isinstance(value, float):
@@ -65,8 +66,8 @@ def _key(key: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """One step from what JSON does not know towards what it does, such as from a tensor to an array. Raises TypeError
-    where there is none."""
+    """Converts a value that JSON does not know by one step, such as a tensor to an array. Raises TypeError where
+    there is no conversion."""
     if isinstance(value, BYTES):
         raise _unwritable(value)
     if is_tensor(value) or is_array(value):
@@ -99,7 +100,8 @@ def _unwritable(value: Any) -> TypeError:
 
 
 def is_tensor(value: Any) -> bool:
-    """Of PyTorch (which may have a gradient, or lie on a device) or of TensorFlow; or a sparse matrix of SciPy's."""
+    """Whether it is a tensor of PyTorch (perhaps with a gradient, or on a device) or of TensorFlow, or a sparse matrix
+    of SciPy."""
     return (hasattr(value, "numpy") or hasattr(value, "toarray")) and hasattr(value, "shape")
 
 
@@ -109,7 +111,8 @@ def is_array(value: Any) -> bool:
 
 
 def array_of(value: Any) -> Any:
-    """A tensor as a NumPy array, a list where NumPy has no such numbers (or is not there); anything else as it is."""
+    """A tensor as a NumPy array, or as a list where NumPy lacks its type (or is not installed); other values as they
+    are."""
     if not is_tensor(value):
         return value
     if not hasattr(value, "detach"):
@@ -117,15 +120,15 @@ def array_of(value: Any) -> Any:
     value = value.detach().cpu()
     try:
         return value.numpy()
-    except TypeError:  # bfloat16, whose numbers are all float32 too
+    except TypeError:  # bfloat16, whose numbers all fit in float32
         return value.float().numpy()
     except RuntimeError:  # PyTorch without NumPy
         return value.tolist()
 
 
 def _writable(array: Any) -> Any:
-    """An array as orjson takes it: contiguous, in the machine's byte order, of numbers, of a dimension at least. Those
-    of float32 keep their digits, which Python's floats would make longer: 0.1 and not 0.10000000149011612."""
+    """An array as orjson accepts it: contiguous, in the machine's byte order, of numbers, with one dimension or more.
+    float32 keeps its digits, which Python's floats would make longer: 0.1 and not 0.10000000149011612."""
     if not is_array(array):
         return array
     if array.ndim == 0:
@@ -137,12 +140,12 @@ def _writable(array: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether it is what pandas has in place of a value."""
+    """Whether it is pandas' missing value."""
     return type(value).__name__ in ("NAType", "NaTType")
 
 
 def records(value: Any) -> list[dict[Any, Any]] | None:
-    """The rows of a data frame, each by its columns' names; None for what is none."""
+    """The rows of a data frame as dicts by column; None for any other value."""
     found: list[dict[Any, Any]]
     if hasattr(value, "to_dicts"):  # Polars
         found = value.to_dicts()
@@ -154,7 +157,7 @@ def records(value: Any) -> list[dict[Any, Any]] | None:
 
 
 def named_values(value: Any) -> dict[Any, Any] | None:
-    """The values by name of a dict, a named tuple, a dataclass, or a model of pydantic's; None for what is none."""
+    """The values by name of a dict, a named tuple, a dataclass, or a pydantic model; None for any other value."""
     if isinstance(value, dict):
         return value
     if is_named_tuple(value):
@@ -182,8 +185,8 @@ def _in_order(values: Iterable[Any]) -> list[Any]:
 
 
 def items(value: Any) -> list[Any] | None:
-    """The items of what is like a list, along the first axis: list, tuple, array, tensor, Series, the rows of a data
-    frame. None for what is one value, as texts and dicts are, and named tuples, which are records."""
+    """The items of a list-like value along its first axis: list, tuple, array, tensor, Series, the rows of a data
+    frame. None for a single value, such as a text, a dict, or a named tuple, which is a record."""
     if type(value) is list:
         return value
     if type(value) in SIMPLE or isinstance(value, BYTES) or is_named_tuple(value):
@@ -207,13 +210,13 @@ def _items_of_array(array: Any) -> list[Any]:
     if array.ndim > 1:
         return list(array)
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
-        return list(array)  # scalars, which know their digits
+        return list(array)  # scalars, which keep their digits
     listed: list[Any] = array.tolist()
     return listed
 
 
 def table(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    """The cells of each record. Records with the same names in another order are put into the first one's."""
+    """The cells of each record. Records with the same names in another order are put in the order of the first one."""
     first: dict[Any, Any] | None = None
     for row in rows:
         if type(row) in SIMPLE:
@@ -232,8 +235,8 @@ def _cells(values: list[Any]) -> list[Any]:
 
 
 def cell(value: Any) -> Any:
-    """A value as one cell: numbers and texts as they are, what holds several as JSON. Raises TypeError for bytes, and
-    for what Python would only show by its address in memory."""
+    """A value as one cell: numbers and texts as they are, containers as JSON. Raises TypeError for bytes, and for an
+    object that Python would only show by its address in memory."""
     if isinstance(value, BYTES):
         raise _unwritable(value)
     if isinstance(value, list | tuple | Set) or named_values(value) is not None or items(value) is not None:
@@ -254,8 +257,8 @@ def cell(value: Any) -> Any:
 
 
 def stacked(value: Any) -> Any:
-    """An array of NumPy's, which must be there: of a list, along a new first axis. None where there is none without
-    Python's objects in it: lists of unequal length, dicts, integers beyond 64 bits."""
+    """A value as a NumPy array (NumPy must be installed), the items of a list along a new first axis. None where the
+    array would hold Python's objects: lists of unequal length, dicts, integers beyond 64 bits."""
     import numpy
 
     try:
@@ -266,7 +269,7 @@ def stacked(value: Any) -> Any:
 
 
 def _arrays(value: Any) -> Any:
-    """Tensors and data frames as arrays, also those in lists: NumPy takes no tensor with a gradient or on a device."""
+    """Tensors and data frames as arrays, also in lists: NumPy accepts no tensor with a gradient or on a device."""
     if hasattr(value, "to_numpy"):
         return value.to_numpy()
     if isinstance(value, list | tuple):

@@ -37,7 +37,7 @@ def encode(dialect: Dialect, outputs: list[Any], listed: bool, media_type: str) 
 
 
 def encode_large(dialect: Dialect, outputs: list[Any], listed: bool, media_type: str) -> bytes:
-    """The same beside the event loop, which has its turn meanwhile."""
+    """The same for a thread beside the event loop, which gets its turn in between."""
     if media_type == JSON:
         return large_answers.dumps(dialect.write(outputs, listed))
     return encoding.encode_large(outputs, listed, media_type)

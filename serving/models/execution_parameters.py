@@ -1,4 +1,4 @@
-"""What batch transform should send at once: the answer of /execution-parameters.
+"""The answer of /execution-parameters: how batch transform should send its requests.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
 """
@@ -15,14 +15,14 @@ from byo_container.serving.settings import MEGABYTE, Settings
 
 CONCURRENT, STRATEGY, PAYLOAD = "MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"
 STRATEGIES = ("MULTI_RECORD", "SINGLE_RECORD")
-# The platform's limit for a payload, and for all that are under way together.
+# The platform's limit for a payload, and for all payloads that are under way together.
 MOST_MB = 100
-# What the platform sends where nobody says otherwise.
+# The platform's default for a payload.
 USUAL_MB = 6
 
 
 def parameters(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
-    """As the handler says by its `execution_parameters`, else as many requests at once as can be computed."""
+    """The handler's `execution_parameters`, else as many concurrent requests as can be computed."""
     accepted = min(settings.max_payload // MEGABYTE, MOST_MB)
     usual = accepted if settings.payload_chosen or not settings.batch_transform else USUAL_MB
     megabytes = min(own.get(PAYLOAD, usual), accepted)
@@ -38,7 +38,7 @@ def parameters(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked(own: Any, whose: str) -> Mapping[str, Any]:
-    """A handler's `execution_parameters`. Raises JobError for what the platform would refuse."""
+    """A handler's `execution_parameters`. Raises JobError for values that the platform would refuse."""
     if not isinstance(own, Mapping):
         raise JobError(f"{whose}.execution_parameters is {own!r}; it must be a dict such as {{{CONCURRENT!r}: 4}}")
     for name, value in own.items():
@@ -55,8 +55,8 @@ def checked(own: Any, whose: str) -> Mapping[str, Any]:
 
 
 def of_script(module: ModuleType) -> Any:
-    """The `execution_parameters` of an inference.py, or what its execution_parameters_fn answers, which is a view of
-    Flask's by the convention of SageMaker's container for scikit-learn."""
+    """The `execution_parameters` of an inference.py, or the answer of its execution_parameters_fn, a view of Flask by
+    the convention of SageMaker's container for scikit-learn."""
     view = getattr(module, "execution_parameters_fn", None)
     if not callable(view):
         return getattr(module, "execution_parameters", {})

@@ -17,13 +17,13 @@ OTHERWISE = "put the code into the model's archive, below code/, or into the ima
 
 
 def bring(paths: Paths, runtime: Path, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Fetches and unpacks that code into the folder of this run, and has the variable name that folder, for all that
-    is started from here. Nothing is fetched where the model brings the script itself. Raises JobError."""
+    """Fetches and unpacks that code into the folder of this run, and sets the variable to it, for all child processes.
+    Nothing is fetched where the model brings the script itself. Raises JobError."""
     source = environ.get(VARIABLE, "")
     if not source or script_in(paths.model / "code", environ.get("SAGEMAKER_PROGRAM")):
         return
     if not source.startswith(s3.SCHEME) and not local_path(source, VARIABLE).is_file():
-        return  # a folder is read where it is, one that is missing is told of by whoever looks for the script
+        return  # a folder is used where it is; the search for the script reports a missing one
     folder = runtime / "code"
     fetch(source, folder, environ.get("SAGEMAKER_REGION"), name=VARIABLE, otherwise=OTHERWISE)
     environ[VARIABLE] = str(folder)

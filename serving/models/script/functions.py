@@ -1,4 +1,4 @@
-"""The functions of a user's inference.py: imported, checked, and made to be called all in one way."""
+"""Imports a user's inference.py and gives its functions one calling convention."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _thread = threading.local()
 
 
 def import_script(path: Path, module: str = "") -> ModuleType:
-    """The module of a script: `package.module` by an ordinary import, a file of no package by its path. Raises
-    JobError for what is no Python."""
+    """The module of a script: `package.module` by an ordinary import, a file outside of packages by its path. Raises
+    JobError for a file that is not Python."""
     return importlib.import_module(module) if module else import_file(path)
 
 
 def import_file(path: Path) -> ModuleType:
-    """A module from a file, by the name under which its pickles and dataclasses find it."""
+    """Imports a file under the name by which its pickles and dataclasses find it."""
     spec = import_isolation.spec_of(path)
     if spec is None or spec.loader is None:
         raise JobError(f"{path} is no Python file; SAGEMAKER_PROGRAM should name one, such as inference.py")
@@ -54,7 +54,7 @@ def import_file(path: Path) -> ModuleType:
 
 
 def functions_of(module: ModuleType, path: Path) -> dict[str, Callable[..., Any]]:
-    """The functions that a module defines, each made to take the context. Raises JobError."""
+    """The functions that a module defines, each wrapped so that it takes the context. Raises JobError."""
     found = {name: getattr(module, name) for name in ARGUMENTS if callable(getattr(module, name, None))}
     if not found:
         raise JobError(f"{path} defines none of {', '.join(ARGUMENTS)}{_other_server(module)}")
@@ -78,12 +78,12 @@ def _other_server(module: ModuleType) -> str:
 
 
 def _with_context(function: Callable[..., Any], name: str, path: Path) -> Callable[..., Any]:
-    """The function made to take its arguments and the context, which is passed on where the function wants it: to one
-    more positional parameter without a default, or to one that is called `context` (or `ctx`)."""
+    """Wraps a function so that it takes its arguments and the context. The context is passed on to one more positional
+    parameter without a default, or to a parameter called `context` (or `ctx`)."""
     wanted = ARGUMENTS[name]
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # written in C, which does not tell
+    except (TypeError, ValueError):  # written in C, without a signature
         return _without_context(function, wanted)
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = sum(p.default is p.empty for p in positional)
@@ -112,8 +112,8 @@ def _without_context(function: Callable[..., Any], wanted: int) -> Callable[...,
 
 
 def provide_event_loop() -> None:
-    """Gives this thread an event loop as the main thread has one, for `asyncio.get_event_loop()`, where somebody has
-    imported asyncio."""
+    """Gives this thread an event loop, as the main thread has one, for `asyncio.get_event_loop()`; not where asyncio
+    was never imported."""
     if "asyncio" in sys.modules and not hasattr(_thread, "has_loop"):
         import asyncio
 
@@ -122,14 +122,14 @@ def provide_event_loop() -> None:
 
 
 def explain_thread(error: BaseException) -> str:
-    """What to do about an error that comes of being in a thread, such as of signal.signal; empty for any other."""
+    """Advice for an error that is raised outside of the main thread only, as by signal.signal; empty for others."""
     if "only works in main thread" not in str(error):
         return ""
     where = ""
     traceback = error.__traceback__
     while traceback:
         code = traceback.tb_frame.f_code
-        if Path(code.co_filename).name not in ("signal.py", "unix_events.py", "script_functions.py"):
+        if code.co_filename != __file__ and Path(code.co_filename).name not in ("signal.py", "unix_events.py"):
             where = f"{code.co_filename}, line {traceback.tb_lineno}, in {code.co_name}"
         traceback = traceback.tb_next
     return (

@@ -1,5 +1,5 @@
-"""Whose defaults hold for an inference.py: decided by what its model is, what it imports, and what lies in the model
-folder, unless MODEL_SERVER_DEFAULTS says so."""
+"""Chooses the defaults for an inference.py: by MODEL_SERVER_DEFAULTS, else by its model, its imports, and the files in
+the model folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AUTO = "auto"
 FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface", "tensorflow")
 VARIABLE = "MODEL_SERVER_DEFAULTS"
 MEMBERS = 100
-# What a script's imports say, best first: transformers stands on PyTorch, and XGBoost is used beside scikit-learn.
+# By what a script imports, best first: transformers builds on PyTorch, and XGBoost is used beside scikit-learn.
 IMPORTS = {
     "transformers": "huggingface",
     "diffusers": "huggingface",
@@ -29,8 +29,8 @@ IMPORTS = {
     "sklearn": "sklearn",
     "sagemaker_sklearn_container": "sklearn",
 }
-# What a model's class, or one that it inherits from, says by the beginning of its full name. A model of transformers'
-# is PyTorch's too, and XGBoost's classes in scikit-learn's manner take arrays, as scikit-learn's do.
+# By the beginning of the full name of a model's class, or of one that it inherits from. A model of transformers is
+# PyTorch's too, and XGBoost's classes in scikit-learn's style take arrays, as scikit-learn's do.
 CLASSES = {
     "transformers.": "huggingface",
     "diffusers.": "huggingface",
@@ -45,7 +45,7 @@ CLASSES = {
 
 @dataclass(frozen=True)
 class Model:
-    """What is known of what model_fn returned."""
+    """What model_fn returned, as far as it matters here."""
 
     classes: tuple[str, ...]
     """Full names of its class and of those that it inherits from; also of its members, where it is a collection."""
@@ -78,7 +78,7 @@ class Evidence:
 
 
 def choose(evidence: Evidence) -> tuple[str, str]:
-    """One of FAMILIES, and why, as the end of a sentence that begins with "because"."""
+    """One of FAMILIES, and the reason, as the end of a sentence that begins with "because"."""
     if evidence.setting != AUTO:
         return evidence.setting, f"{VARIABLE} says so"
     for found in (_by_model(evidence.model), _by_imports(evidence.imports), _by_folder(evidence)):
@@ -120,7 +120,7 @@ def _a(name: str) -> str:
 
 
 def imports_of(script: Path) -> frozenset[str]:
-    """The top-level packages that a script imports, wherever in it, and those of modules that lie beside it."""
+    """The top-level packages that a script imports anywhere, or that modules beside it import."""
     found: set[str] = set()
     left = [script]
     seen = {script}

@@ -1,4 +1,4 @@
-"""Predictions as bodies of answers: what the default output_fn of all families but Hugging Face's writes."""
+"""The default output_fn of all families but Hugging Face's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from byo_container.serving.codecs.stream_parts import is_stream
 
 
 def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
-    """The prediction in the media type that the client asked for. One that is yielded comes as its parts are."""
+    """The prediction in the media type that the client accepts. The parts of a generator are sent as they are."""
     name = negotiation.answer_type_or_events(accept, media_types.JSON)
     if is_stream(prediction) or name == EVENTS:
         return prediction if is_stream(prediction) else iter([prediction]), EVENTS if name == EVENTS else ""
@@ -18,7 +18,8 @@ def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
 
 
 def as_array(prediction: Any) -> Any:
-    """What the toolkits take for an array and codecs.py does not: a named tuple, and a matrix of scipy.sparse."""
+    """As a list or an array what the toolkits treat as one and our codecs do not: a named tuple, a matrix of
+    scipy.sparse."""
     if isinstance(prediction, tuple):
         return list(prediction)
     return prediction.toarray() if hasattr(prediction, "toarray") else prediction

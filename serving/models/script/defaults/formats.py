@@ -1,4 +1,4 @@
-"""Request bodies as arrays, tables and matrices, where codecs.py, which reads records for handlers, does otherwise."""
+"""Request bodies as arrays, tables and matrices. (codecs/decoding.py reads records, for handlers.)"""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PARQUET = "application/x-parquet"
 RECORDIO = "application/x-recordio-protobuf"
 TENSOR = "tensor/pt"
 OCTETS = "application/octet-stream"
-# What a body may become that packs its content, or whose values all get the room of the widest one: 25 MB of zeros,
-# packed, are 25 GB.
+# The most bytes that a compressed body may become, or one whose values all get the width of the widest one: 25 MB of
+# compressed zeros are 25 GB.
 MOST_BYTES = 256 * 1024 * 1024
 BYTES_A_CHARACTER = 4  # of NumPy's texts
 UTF8_JSON = MediaType(media_types.JSON)
@@ -36,9 +36,9 @@ Reader = Callable[[Data, MediaType], Any]
 
 
 def read(readers: Mapping[str, Reader], data: Data, content_type: str) -> Any:
-    """A body by the reader of its media type, which may stand there as `image/*`.
+    """Reads a body by the reader of its media type, which may be listed as `image/*`.
 
-    Raises RequestError: 415 for a type without a reader, 400 for a body that is not what it says.
+    Raises RequestError: 415 for a type without a reader, 400 for a body that is not of its type.
     """
     media = media_types.content_type(content_type)
     reader = readers.get(media.name) or readers.get(media.name.partition("/")[0] + "/*")
@@ -62,22 +62,22 @@ def bytes_of(data: Data) -> bytes:
 
 
 def json_value(data: Data, media: MediaType) -> Any:
-    """A value from JSON, integers of any length as they are: orjson makes floats of those above 64 bits."""
+    """A value from JSON. Integers of any length are exact: orjson makes floats of those above 64 bits."""
     value = _json(data, media)
     return _json_exactly(data, media) if LONG_INTEGER.search(bytes_of(data)) else value
 
 
 def json_array(data: Data, media: MediaType) -> Any:
     array = _array_of(_json(data, media), data)
-    # Integers above 64 bits have become floats. To look for them in all bodies would cost more than to read them does.
+    # Integers above 64 bits have become floats. Searching all bodies for them would take longer than reading them.
     if len(data) >= 19 and _may_be_inexact(array, data):
         return _array_of(_json_exactly(data, media), data)
     return array
 
 
 def _array_of(values: Any, data: Data) -> Any:
-    """The array of what `data` holds. Raises RequestError 413 where it would be too large: NumPy gives every text the
-    room of the longest one."""
+    """The array of the values in `data`. Raises RequestError 413 where it would be too large: NumPy gives every text
+    the width of the longest one."""
     body = bytes_of(data)
     most_values = body.count(b",") + body.count(b"\n") + 1
     if most_values * len(body) * BYTES_A_CHARACTER > MOST_BYTES:  # else no text can be too long for it
@@ -101,7 +101,7 @@ def _texts_in(values: Any) -> tuple[int, int]:
 
 def _may_be_inexact(array: Any, data: Data) -> bool:
     if array.dtype.kind == "f":
-        # The sum of their squares: one call, where to look for the largest takes several.
+        # The sum of their squares: one call, while finding the largest takes several.
         return bool(media_types.import_numpy(415).vdot(array, array) >= 2.0**126)
     return array.dtype.kind in "OU" and LONG_INTEGER.search(bytes_of(data)) is not None
 
@@ -111,7 +111,7 @@ def _json(data: Data, media: MediaType) -> Any:
 
 
 def _json_exactly(data: Data, media: MediaType) -> Any:
-    """By Python's reader, which takes more than JSON, such as NaN: for what orjson has read without an error."""
+    """By Python's parser, which accepts more than JSON, such as NaN: only for bodies that orjson has accepted."""
     return json.loads(text_of(data, media).removeprefix("\ufeff"))
 
 
@@ -152,7 +152,7 @@ def csv_numbers(data: Data, media: MediaType, delimiter: str = ",") -> Any:
 
 
 def delimiter_of(text: str) -> str:
-    """What stands between the cells of the first line."""
+    """The delimiter of the cells in the first line."""
     line = text.lstrip("\r\n").partition("\n")[0].strip()
     return next((delimiter for delimiter in DELIMITERS if delimiter in line), ",")
 
@@ -162,7 +162,7 @@ def npy_array(data: Data, media: MediaType) -> Any:
 
 
 def records(data: Data, media: MediaType) -> Any:
-    """The array of what the lines of a body hold: JSON lines, texts."""
+    """The array of the records in the lines of a body: JSON lines, texts."""
     return _array_of(decoding.decode(bytes_of(data), media)[0], data)
 
 
@@ -176,7 +176,7 @@ def sparse_matrix(data: Data, media: MediaType) -> Any:
 
 def libsvm_matrix(data: Data, media: MediaType) -> Any:
     """A CSR matrix from lines of `[label] index:value …`. Indices count from 1 where none is 0, else from 0, as in
-    the container; what a line leaves out is missing, as in XGBoost's own reader."""
+    the container; values that a line leaves out are missing, as in XGBoost's own reader."""
     text = text_of(data, media)
     check_weight(text, " ", ":")
     scipy = needs("scipy.sparse", media)
@@ -215,7 +215,7 @@ def image(data: Data, media: MediaType) -> Any:
 
 
 def needs(module: str, media: MediaType) -> Any:
-    """A module that only bodies of one media type need. Raises RequestError 415."""
+    """Imports a module that only bodies of one media type need. Raises RequestError 415."""
     import importlib
 
     try:
@@ -226,7 +226,7 @@ def needs(module: str, media: MediaType) -> Any:
 
 
 def check_archive(body: bytes) -> None:
-    """Raises RequestError 413 for a zip archive that would not fit in memory once unpacked."""
+    """Raises RequestError 413 for a zip archive that would not fit in memory when unpacked."""
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         check_size(sum(entry.file_size for entry in archive.infolist()))
 

@@ -1,4 +1,4 @@
-"""Defaults of the inference toolkit that all of SageMaker's containers stand on: arrays in, arrays out.
+"""Defaults of the inference toolkit that all of SageMaker's containers build on: arrays in, arrays out.
 
 Source: https://github.com/aws/sagemaker-inference-toolkit/tree/master/src/sagemaker_inference (decoder.py, encoder.py)
 """
@@ -30,7 +30,7 @@ def input_fn(data: Any, content_type: str, context: Any) -> Any:
 
 
 def predict_fn(data: Any, model: Any, context: Any) -> Any:
-    """Calls the model itself, without gradients where it is PyTorch's. The toolkit has no default here."""
+    """Calls the model, without gradients if it is PyTorch's. The toolkit has no default here."""
     torch = sys.modules.get("torch")
     with torch.inference_mode() if torch else nullcontext():
         return model(data)

@@ -1,4 +1,4 @@
-"""Defaults of SageMaker's container for Hugging Face: pipelines of transformers, asked with a dict of `inputs` and
+"""Defaults of SageMaker's container for Hugging Face: pipelines of transformers, called with a dict of `inputs` and
 `parameters`.
 
 Source: https://github.com/aws/sagemaker-huggingface-inference-toolkit (handler_service.py, decoder_encoder.py,
@@ -24,7 +24,7 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import encoding, formats
 from byo_container.serving.models.script.defaults.family import Defaults
 
-# By the end of the name of a model's class, as config.json has it under "architectures".
+# By the end of the name of a model's class, which config.json has under "architectures".
 TASKS = {
     "TapasForQuestionAnswering": "table-question-answering",
     "ForQuestionAnswering": "question-answering",
@@ -40,15 +40,15 @@ TASKS = {
     "T5WithLMHeadModel": "text2text-generation",
 }
 PNG = "image/png"
-# By media type, what Pillow calls the format.
+# Pillow's names of the formats, by media type.
 IMAGES = {f"image/{name.lower()}": name for name in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")}
 
-# What a cell of CSV takes in the dict of its row.
+# Bytes that a cell of CSV takes in the dict of its row.
 BYTES_A_CELL = 100
 
 
 def model_fn(model_dir: str, context: Any) -> Any:
-    """A pipeline of the task in HF_TASK, else of the one that config.json tells. Raises JobError."""
+    """A pipeline of the task in HF_TASK, else of the task by config.json. Raises JobError."""
     try:
         import torch
         from transformers import pipeline
@@ -104,14 +104,14 @@ READERS: dict[str, formats.Reader] = {
 
 
 def input_fn(data: Any, content_type: str, context: Any) -> Any:
-    """What JSON says; from other types a dict of `inputs`: texts, an image of Pillow's in RGB, or bytes of sound."""
+    """The value of JSON; from other types a dict of `inputs`: texts, an image of Pillow's in RGB, or bytes of audio."""
     return formats.read(READERS, data, content_type)
 
 
 def predict_fn(data: Any, model: Any, context: Any) -> Any:
     if not isinstance(data, dict):
         return model(data)
-    # Taken out, as the container does: a dict without `inputs` is the input itself.
+    # Removed from the dict, as the container does: a dict without `inputs` is the input itself.
     inputs = data.pop("inputs", data)
     parameters = data.pop("parameters", None) or {}
     if not isinstance(parameters, dict):
@@ -120,7 +120,7 @@ def predict_fn(data: Any, model: Any, context: Any) -> Any:
 
 
 def output_fn(prediction: Any, accept: str, context: Any) -> tuple[Any, str]:
-    """JSON, with images in base64; CSV with a header from dicts; an image as such, where the client asks for one."""
+    """JSON, with images in base64; CSV with a header from dicts; an image as such, where the client accepts one."""
     name = answer_type(accept, media_types.JSON)
     if name in IMAGES:
         return _image_bytes(prediction, name), name

@@ -22,8 +22,8 @@ STEPS = ("input_fn", "predict_fn", "output_fn")
 def load_model(
     functions: Mapping[str, Callable[..., Any]], script: Path | None, model_dir: Path, setting: str, context: Any
 ) -> tuple[Any, Defaults]:
-    """What model_fn returned, the script's own or a default one, and the defaults to go on with: of a script that
-    leaves nothing out, they tell what its input_fn expects. Raises JobError."""
+    """The model by model_fn, the script's own or a default one, and the defaults for the other functions (for a script
+    that leaves nothing out they say what its input_fn expects). Raises JobError."""
     missing = left_out(functions)
     evidence = evidence_of(script, model_dir, setting)
     if "model_fn" in functions:
@@ -53,7 +53,7 @@ def load_model(
 
 
 def left_out(functions: Collection[str]) -> list[str]:
-    """Those of the convention's functions that a script should have and has not."""
+    """The functions of the convention that a script lacks."""
     wanted = ("model_fn",) if "transform_fn" in functions else ("model_fn", *STEPS)
     return [name for name in wanted if name not in functions]
 

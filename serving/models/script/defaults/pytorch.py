@@ -68,7 +68,7 @@ def _sparse(data: formats.Data, media: MediaType) -> Any:
 
 
 def _tensor(data: formats.Data, media: MediaType) -> Any:
-    """What torch.save has written: the SDK's TorchTensorSerializer. No other pickles."""
+    """A tensor that torch.save wrote, as by the SDK's TorchTensorSerializer. No other pickles."""
     import pickle
 
     body = formats.bytes_of(data)
@@ -104,7 +104,7 @@ def prepare(model: Any) -> Any:
 
 
 def predict_fn(data: Any, model: Any, context: Any) -> Any:
-    # Not inference_mode: a script's output_fn may go on computing with what comes out.
+    # Not inference_mode: a script's output_fn may compute with the prediction.
     with _torch().no_grad():
         return model(data.to(_device()) if hasattr(data, "to") else data)
 

@@ -21,7 +21,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 def matrix(data: formats.Data, media: MediaType) -> Any:
-    """An array of a row a record, or a CSR matrix where one of them is sparse. Raises ValueError."""
+    """An array with a row for each record, or a CSR matrix where one of them is sparse. Raises ValueError."""
     numpy = media_types.import_numpy(415)
     rows = [_row(numpy, record) for record in _records(formats.bytes_of(data))]
     if not rows:
@@ -83,7 +83,7 @@ def _tensor(numpy: Any, kind: int, tensor: Any) -> tuple[Any, Any, int]:
 
 
 def _varints(parts: list[Any]) -> list[int]:
-    """Numbers that are packed, and those that stand alone."""
+    """Packed numbers, and single ones."""
     found = []
     for part in parts:
         if isinstance(part, int):

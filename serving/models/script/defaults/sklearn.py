@@ -35,7 +35,7 @@ READERS: dict[str, formats.Reader] = {
 
 
 def input_fn(data: Any, content_type: str, context: Any) -> Any:
-    """An array of float32 from texts, of a row at least; from npy and x-npz what they hold."""
+    """An array of float32 from texts, with one row or more; npy and x-npz as they are."""
     return formats.read(READERS, data, content_type)
 
 

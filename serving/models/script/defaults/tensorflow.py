@@ -1,4 +1,4 @@
-"""Defaults of SageMaker's container for TensorFlow: a SavedModel is loaded, and asked as TensorFlow Serving is.
+"""Defaults of SageMaker's container for TensorFlow: a SavedModel is loaded, and requests are TensorFlow Serving's.
 
 Sources: https://www.tensorflow.org/tfx/serving/api_rest#predict_api and, for bodies that are no request of TensorFlow
 Serving's, https://github.com/aws/sagemaker-tensorflow-serving-container#making-predictions
@@ -30,7 +30,7 @@ B64 = "b64"
 
 @dataclass(frozen=True)
 class Payload:
-    """What a request holds, before it is known of what types and shapes the model takes it."""
+    """The values of a request, before they are fitted to the types and shapes of the model's inputs."""
 
     values: Any
     by_row: bool = True
@@ -176,7 +176,7 @@ def arrange(data: Payload, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _instances(value: Any, inputs: Mapping[str, Any]) -> Any:
-    """A value that came alone, as a list of instances: of as many dimensions as the model takes, they are these."""
+    """A value without a key as a list of instances: with as many dimensions as the model's input, it is that list."""
     rank = next(iter(inputs.values())).shape.rank if len(inputs) == 1 else None
     if isinstance(value, list) and value and all(_is_named(one) for one in value):
         return value
@@ -207,7 +207,7 @@ def _check_names(names: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
 
 
 def _tensor(name: str, values: Any, spec: Any) -> Any:
-    """Raises RequestError 400 for what does not fit `spec`, in its words."""
+    """Raises RequestError 400 for values that do not fit `spec`."""
     wanted = f"input {name!r} takes {spec.dtype.name} of shape {_shown(spec.shape)}"
     try:
         array = _array(values, spec.dtype)
@@ -239,7 +239,7 @@ def _array(values: Any, dtype: Any) -> Any:
         if not all(isinstance(value, bool) for value in array.flat):
             raise TypeError("true and false are expected")
         return array.astype(bool)
-    # At once in the type that is wanted: of mixed numbers and texts NumPy would make texts as long as the longest.
+    # Directly in the wanted type: from mixed numbers and texts NumPy would make texts as long as the longest.
     with numpy.errstate(over="ignore"):
         array = numpy.array(values, dtype.as_numpy_dtype)
     if array.dtype.kind in "iu":
@@ -273,7 +273,7 @@ def _encoded(value: Any) -> Any:
 
 
 def readable(name: str, array: Any) -> Any:
-    """An output as JSON can have it: bytes as texts, or `{"b64": …}` where its name ends with _bytes, or they are no
+    """An output as values for JSON: bytes as texts, or as `{"b64": …}` where its name ends with _bytes or they are no
     UTF-8."""
     if array.dtype != object:
         return array
@@ -318,7 +318,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """What TensorFlow says of an operation that failed: the line in front of the operation's own, [[{{node …}}]]."""
+    """TensorFlow's message for an operation that failed: the line before that of the operation, [[{{node …}}]]."""
     lines = [line.strip() for line in str(error).partition("[[{{")[0].splitlines() if line.strip()]
     return re.sub(r"\{\{[^{}]*\}\} ?", "", lines[-1]) if lines else type(error).__name__
 

@@ -1,8 +1,8 @@
-"""`sagemaker_containers.beta.framework`, on which SageMaker's containers for scikit-learn and XGBoost stand.
+"""`sagemaker_containers.beta.framework`, on which SageMaker's containers for scikit-learn and XGBoost are built.
 
 The package needs Python 3.9 or older and a Flask of 2019, so no image of ours can have it. Scripts for the containers
 of scikit-learn and XGBoost import a few names of it. Those are here.
-Source of what they do: https://github.com/aws/sagemaker-containers/tree/master/src/sagemaker_containers
+Source: https://github.com/aws/sagemaker-containers/tree/master/src/sagemaker_containers
 """
 
 from __future__ import annotations

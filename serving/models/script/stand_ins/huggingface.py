@@ -1,4 +1,4 @@
-"""`sagemaker_huggingface_inference_toolkit`: its media types, and what reads and writes them.
+"""`sagemaker_huggingface_inference_toolkit`: its media types, and the functions that read and write them.
 
 Source: https://github.com/aws/sagemaker-huggingface-inference-toolkit (content_types.py, decoder_encoder.py)
 """
@@ -35,7 +35,7 @@ CONTENT_TYPES = {
 
 
 def decode(content: Any, content_type: str = media_types.JSON) -> Any:
-    """What JSON says, an array of npy, else a dict of `inputs`. Raises UnsupportedFormatError, and RequestError 400."""
+    """The value of JSON, an array from npy, else a dict of `inputs`. Raises UnsupportedFormatError, RequestError."""
     name = media_types.content_type(content_type).name
     if name not in (media_types.JSON, media_types.CSV, media_types.NPY) and not name.startswith(("image/", "audio/")):
         raise UnsupportedFormatError(content_type)

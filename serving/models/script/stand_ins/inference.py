@@ -1,6 +1,6 @@
-"""`sagemaker_inference`, the toolkit on which SageMaker's containers for PyTorch, MXNet and Hugging Face stand.
+"""`sagemaker_inference`, the toolkit on which SageMaker's containers for PyTorch, MXNet and Hugging Face are built.
 
-Source of what its functions do: https://github.com/aws/sagemaker-inference-toolkit/tree/master/src/sagemaker_inference
+Source: https://github.com/aws/sagemaker-inference-toolkit/tree/master/src/sagemaker_inference
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class UnsupportedFormatError(Exception):
 
 
 for _error in (BaseInferenceToolkitError, GenericInferenceToolkitError, UnsupportedFormatError):
-    _error.__module__ = f"{PACKAGE}.errors"  # by this, answers know whose error it is
+    _error.__module__ = f"{PACKAGE}.errors"  # by this, replies.py recognises a toolkit's error
 
 
 def decode(obj: Any, content_type: str) -> Any:
@@ -66,7 +66,7 @@ def encode(array_like: Any, content_type: str) -> Any:
 
 
 class DefaultInferenceHandler:
-    """What a script's own handler class may inherit from."""
+    """A base for a script's own handler class."""
 
     def default_model_fn(self, model_dir: str, context: Any = None) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no default_model_fn")
@@ -114,6 +114,6 @@ def modules() -> dict[str, dict[str, Any]]:
         f"{PACKAGE}.default_inference_handler": {"DefaultInferenceHandler": DefaultInferenceHandler},
         f"{PACKAGE}.logging": {
             "get_logger": lambda: logging.getLogger(PACKAGE),
-            "configure_logger": lambda: None,  # `serve` has seen to it
+            "configure_logger": lambda: None,  # `serve` has configured it
         },
     }

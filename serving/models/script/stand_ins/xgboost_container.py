@@ -1,6 +1,6 @@
-"""`sagemaker_xgboost_container.encoder`, by which scripts for XGBoost's container read CSV and libsvm themselves.
+"""`sagemaker_xgboost_container.encoder`, with which scripts for XGBoost's container read CSV and libsvm themselves.
 
-The package is on no index. A script that trains and serves imports more of it, which serving never calls.
+The package is on no index. A script that both trains and serves imports more of it, which serving never calls.
 Source: https://github.com/aws/sagemaker-xgboost-container/blob/master/src/sagemaker_xgboost_container/encoder.py
 """
 
