@@ -1,7 +1,7 @@
-"""What a traceback says: the exception, its place in the user's code, its causes, and the members of a group.
+"""Reads tracebacks: the exception, its place in the user's code, its causes, and the members of a group.
 
-Of an exception of this process we have the object; of another program only what it has written, which may be a
-traceback of any Python (the margins of a group are those of 3.11 and later, PEP 654), with other output around it.
+An exception of this process is an object. Of another program there is only the output, which may be a traceback of any
+Python version (the margins of a group are those of 3.11 and later, PEP 654), with other output around it.
 Format: https://docs.python.org/3/library/traceback.html
 """
 
@@ -18,47 +18,48 @@ GROUP_HEADER = "Exception Group " + HEADER
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
 LINKS = {CAUSE: "caused by", CONTEXT: "while handling"}
-# Frames of the standard library, of packages and of ours: where an error came up, and seldom where it was made.
+# Frames of the standard library, of installed packages and of byo-container: errors are raised there, but are seldom
+# caused there.
 HOME = re.escape(str(Path(__file__).parent.parent))
 LIBRARY = re.compile(rf"site-packages|dist-packages|/lib/python3[^/]*/|<frozen |{HOME}/(container|training)/")
-OVERWRITTEN = re.compile(r"\r|[\b]+")  # which progress bars begin their line anew by
+OVERWRITTEN = re.compile(r"\r|[\b]+")  # by which progress bars start their line again
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Python 3.13 and later, where FORCE_COLOR is set
-# Which PyTorch, or mpirun --tag-output, puts before each line of a traceback.
-RANK_MARK = re.compile(r"^(\[rank\d+\]: ?|\[\d+,\d+\]<std(err|out)>:)")
-# A progress bar leaves its line open, and the traceback goes on there: "1/2 [00:01<?, ?it/s]Traceback (most …".
+# The prefix that PyTorch, or mpirun --tag-output, adds to each line of a traceback.
+RANK_PREFIX = re.compile(r"^(\[rank\d+\]: ?|\[\d+,\d+\]<std(err|out)>:)")
+# The open line of a progress bar, which a traceback continues: "1/2 [00:01<?, ?it/s]Traceback (most …".
 STARTS = re.compile(r"(?:^|[^\w\s])(?=Traceback \(most recent call last\):$)")
 FRAME = re.compile(r" +(File \".*\", line \d+(, in .*)?)$")
 END = re.compile(r" +\+-{20,}$")
 UNSEEN = re.compile(r"and (\d+) more exceptions?$")
-# What stands before the traceback of an exception that does not end the program.
+# The line before the traceback of an exception that does not end the program.
 ASIDE = re.compile(
     r"Exception in thread |Exception ignored |Error in atexit|--- Logging error ---|Process \S+:$|"
     r"(Task|Future) exception was never retrieved|future: "
 )
 
 
-WIDEST_MARGIN = 60  # of groups in groups: Python itself goes no deeper than ten
-DEEPEST = 50  # of causes of causes: a retry may make hundreds of them
-MOST_MEMBERS = 2000  # of all groups together, are told of
-MOST_FORMATTED = 20_000  # which Python's traceback module does in a second
+WIDEST_MARGIN = 60  # of groups in groups: Python itself prints ten levels
+DEEPEST = 50  # of causes of causes: a loop that retries may make hundreds of them
+MOST_MEMBERS = 2000  # of all groups together
+MOST_FORMATTED = 20_000  # exceptions, which Python's traceback module formats in a second
 
 
 @dataclass(frozen=True)
 class Raised:
-    """An exception. `text` is its type and message, with its notes; `place` the last frame in the user's code."""
+    """An exception: `text` is its type and message with its notes, `place` the last frame in the user's code."""
 
     text: str
     place: str = ""
     cause: Raised | None = None
     link: str = ""
-    """How it came of its cause: one of LINKS."""
+    """How the cause led to it: one of LINKS."""
     members: tuple[Raised, ...] = ()
     unseen: int = 0
-    """How many more members a group has, which Python left out of its traceback."""
+    """How many more members the group has, which Python left out of the traceback."""
 
     def with_message(self, lines: Sequence[str], depth: int = 0) -> Raised:
-        """The same, with further lines of its message. A traceback in them, such as of a process that loads data, is
-        that of the cause; so is one in the cause's message, DEEPEST of them at most: `depth` counts them."""
+        """The exception with further lines of its message. A traceback in them, such as that of a process that loads
+        data, is the cause; so is one in the cause's message, up to DEEPEST levels, which `depth` counts."""
         whole = [*self.text.splitlines(), *lines]
         at = next((number for number, line in enumerate(whole) if line.endswith(HEADER)), len(whole))
         found = (
@@ -72,7 +73,7 @@ class Raised:
         return replace(self, text=_squeeze(whole))
 
     def leaves(self) -> Iterator[Raised]:
-        """The members of a group and of the groups in it; the exception itself where it is none."""
+        """The members of a group and of the groups in it; the exception itself if it is no group."""
         if not self.members:
             yield self
         for member in self.members:
@@ -84,25 +85,25 @@ class Raised:
 
 @dataclass(frozen=True)
 class Printed:
-    """A traceback in a program's output. `lines` begin with it and go on to the next one or to the end."""
+    """A traceback in a program's output. `lines` begin with it and end before the next one, or at the end."""
 
     raised: Raised
     lines: Sequence[str]
     after: Sequence[str]
-    """Those of `lines` that follow the exception's first line: more of its message, or other output."""
+    """The part of `lines` after the exception's first line: more of its message, or other output."""
     aside: bool = False
-    """Whether Python said that it goes on all the same, as after one in a thread."""
+    """Whether the program goes on after it, as after an exception in a thread."""
 
 
 def from_exception(error: BaseException) -> Raised:
-    """What is to be said of an exception. A chain that ends in itself is followed once, and what is a member of
-    several groups is told as one of the first."""
+    """Describes an exception object. A chain that leads back to itself is followed once; a member of several groups is
+    listed in the first."""
     return _follow(error, (), set())
 
 
 def _follow(error: BaseException, above: tuple[int, ...], members_seen: set[int]) -> Raised:
-    """The same for one to which the exceptions `above`, by their ids, have led. `members_seen` gets its members."""
-    lines = _said(error).splitlines()
+    """The same for an exception below those `above`, given by their ids. Its members are added to `members_seen`."""
+    lines = _message_of(error).splitlines()
     while len(lines) > 1 and lines[0].startswith(" "):  # of a SyntaxError: file, line and text
         del lines[0]
     frames = traceback.extract_tb(error.__traceback__)
@@ -113,7 +114,7 @@ def _follow(error: BaseException, above: tuple[int, ...], members_seen: set[int]
     above = (*above, id(error))
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     cause = cause if len(above) <= DEEPEST else None
-    told = _follow(cause, above, members_seen) if cause and id(cause) not in above else None
+    raised_cause = _follow(cause, above, members_seen) if cause and id(cause) not in above else None
     members, unseen = [], 0
     for member in _members_of(error) if len(above) <= DEEPEST else ():
         if id(member) in above or id(member) in members_seen:
@@ -124,15 +125,15 @@ def _follow(error: BaseException, above: tuple[int, ...], members_seen: set[int]
             members_seen.add(id(member))
             members.append(_follow(member, above, members_seen))
     link = LINKS[CAUSE if error.__cause__ else CONTEXT] if cause else ""
-    return Raised("", place, told, link, tuple(members), unseen).with_message(lines)
+    return Raised("", place, raised_cause, link, tuple(members), unseen).with_message(lines)
 
 
 def _members_of(error: BaseException) -> Sequence[BaseException]:
     return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
 
 
-def _said(error: BaseException) -> str:
-    """The type and message, with the notes; for which Python looks at all causes and members too."""
+def _message_of(error: BaseException) -> str:
+    """The type and message with the notes. Python's own function visits all causes and members for it."""
     if not isinstance(error, BaseExceptionGroup) and _is_followable(error, DEEPEST):
         return "".join(traceback.format_exception_only(error))
     kind = type(error)
@@ -146,16 +147,16 @@ def _said(error: BaseException) -> str:
 
 
 def formatted(error: BaseException) -> str:
-    """The traceback as Python prints it; without causes and members where those are too many or too deep for it."""
+    """The traceback as Python prints it, without causes and members where these are too many or too deep for it."""
     if _is_followable(error, MOST_FORMATTED):
         return "".join(traceback.format_exception(error))
     frames = "".join(traceback.format_tb(error.__traceback__))
-    return f"{HEADER}\n{frames}{_said(error)}\n"
+    return f"{HEADER}\n{frames}{_message_of(error)}\n"
 
 
 def _is_followable(error: BaseException, most: int) -> bool:
-    """Whether Python's traceback module comes to an end within `most` exceptions: it takes each path to a member that
-    groups share, and calls itself for each group in a group."""
+    """Whether Python's traceback module visits `most` exceptions at most: it follows each path to a member that several
+    groups share, and recurses for each group in a group."""
     waiting, count, causes = [(error, 0)], 0, {id(error)}
     while waiting:
         each, depth = waiting.pop()
@@ -171,14 +172,14 @@ def _is_followable(error: BaseException, most: int) -> bool:
 
 
 def in_output(output: str) -> list[Printed]:
-    """The tracebacks in what a program has written, a chain of exceptions as one."""
+    """The tracebacks in a program's output. A chain of exceptions is one."""
     return list(_scan(_fold(clean(output).splitlines())))
 
 
 def clean(output: str) -> str:
-    """The output without colours, marks of ranks, and what a progress bar has before a traceback in its line."""
+    """The output without colours, prefixes of ranks, and the text of a progress bar before a traceback."""
     lines = OVERWRITTEN.sub("\n", COLOUR.sub("", output)).split("\n")
-    lines = [RANK_MARK.sub("", line) for line in lines]
+    lines = [RANK_PREFIX.sub("", line) for line in lines]
     return "\n".join(part for line in lines for part in STARTS.sub("\n", line).lstrip("\n").split("\n"))
 
 
@@ -187,8 +188,9 @@ Item = str | list[str]
 
 
 def _fold(lines: Sequence[str], margin: str = "") -> list[Item]:
-    """The lines of one exception or chain, without the margin that a group puts before those of its members. Outside
-    of any group there is no margin but the group's own. Some Pythons put it before the first line of a message only."""
+    """Removes the margin that a group puts before its lines, and gathers the lines of its members in a list. Outside
+    of any group only a group's own lines have a margin. Some Python versions print it only before the first line of a
+    message."""
     items: list[Item] = []
     whole, margin = not margin, margin or "  "
     of_members = re.compile(rf"{margin}(\+-| +[|+])")
@@ -215,9 +217,9 @@ def _scan(items: Sequence[Item]) -> Iterator[Printed]:
     at, before = 0, ""
     while at < len(items):
         item = items[at]
-        if _link(items, at):  # from an exception that was never raised, and has no traceback
+        if _link(items, at):  # to an exception that was never raised, and so has no traceback
             raised, end, after = _read_chain(items, at, Raised(before))
-        elif _begins(items, at) or (at < 8 and FRAME.match(str(item))):  # whose header may have been cut off
+        elif _begins(items, at) or (at < 8 and FRAME.match(str(item))):  # its header may have been cut off
             raised, end, after = _read_chain(items, at)
         else:
             before = item if isinstance(item, str) and item.strip() else before
@@ -228,7 +230,7 @@ def _scan(items: Sequence[Item]) -> Iterator[Printed]:
 
 
 def _begins(items: Sequence[Item], at: int) -> bool:
-    """Whether a traceback begins here, with its header or, for a program that Python could not read, without one."""
+    """Whether a traceback begins here: with its header, or without one for a program that Python could not parse."""
     if items[at] in (HEADER, GROUP_HEADER):
         return True
     if not FRAME.match(str(items[at])):
@@ -238,8 +240,8 @@ def _begins(items: Sequence[Item], at: int) -> bool:
 
 
 def _read_chain(items: Sequence[Item], at: int, first: Raised | None = None) -> tuple[Raised, int, list[str]]:
-    """The chain that begins here, with or behind its first exception; where it ends, and what follows the first line
-    of its last one."""
+    """Reads the chain that begins here with, or after, its first exception. Returns it, where it ends, and the lines
+    after the first one of its last exception."""
     raised, at, after = (first, at, []) if first else _read(items, at)
     while link := _link(items, at):
         cause = raised.with_message(after)
@@ -257,28 +259,28 @@ def _link(items: Sequence[Item], at: int) -> str:
 
 
 def _read(items: Sequence[Item], at: int) -> tuple[Raised, int, list[str]]:
-    """One exception: its header, its frames, its own lines, and the members of a group."""
+    """Reads one exception: its header, its frames, its message, and the members of a group."""
     if at < len(items) and items[at] in (HEADER, GROUP_HEADER):
         at += 1
     frames = []
     while at < len(items) and isinstance(item := items[at], str) and item.startswith(" "):
         frames += [frame[1]] if (frame := FRAME.match(item)) else []
         at += 1
-    said, at = _read_lines(items, at)
+    message, at = _read_lines(items, at)
     members: list[str] = []
     if at < len(items) and isinstance(item := items[at], list):
         members = item
         after, at = _read_lines(items, at + 1)
-        said = [_squeeze(said), *after]
+        message = [_squeeze(message), *after]
     own = [place for place in frames if not LIBRARY.search(place)] or frames
     found = [_member(chunk) for chunk in _chunks(members)]
     unseen = sum(int(more[1]) for raised in found if (more := UNSEEN.match(raised.text)))
     named = tuple(raised for raised in found if raised.text and not UNSEEN.match(raised.text))
-    return Raised(said[0] if said else "", own[-1] if own else "", members=named, unseen=unseen), at, said[1:]
+    return Raised(message[0] if message else "", own[-1] if own else "", members=named, unseen=unseen), at, message[1:]
 
 
 def _read_lines(items: Sequence[Item], at: int) -> tuple[list[str], int]:
-    """The lines from here to the next exception, link or members, and where they end."""
+    """Reads the lines up to the next exception, link or members. Returns them and where they end."""
     lines: list[str] = []
     while at < len(items) and isinstance(item := items[at], str) and not (_link(items, at) or _begins(items, at)):
         lines.append(item)
@@ -287,9 +289,9 @@ def _read_lines(items: Sequence[Item], at: int) -> tuple[list[str], int]:
 
 
 def _chunks(lines: Sequence[str]) -> Iterator[list[str]]:
-    """The lines of each member of a group. Their separators stand two columns behind the first one."""
+    """The lines of each member of a group. The separators are indented two columns more than the first one."""
     first = next((number for number, line in enumerate(lines) if line.lstrip().startswith("+-+-")), len(lines))
-    if first == len(lines):  # torn
+    if first == len(lines):  # it was cut off
         return
     separator = re.compile(rf" {{{lines[first].index('+') + 2}}}\+--")
     chunk: list[str] = []
@@ -316,5 +318,5 @@ def _unfold(items: Sequence[Item]) -> list[str]:
 
 
 def _squeeze(lines: Sequence[str]) -> str:
-    """The text without empty lines, and without the quotes in which multiprocessing puts a remote traceback."""
+    """The text without empty lines and without the quotes around a remote traceback of multiprocessing."""
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines() if line.strip() not in ("", '"""'))

@@ -1,4 +1,4 @@
-"""Unpacking archives that others made."""
+"""Unpacking archives of unknown origin."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 
 from byo_container.container.failure import JobError
 
-# Far above what code and models have. More would fill a disk with empty files, or exceed what Python can walk through.
+# Far more than code and models have. More would fill a disk with empty files, or exceed Python's recursion limit.
 MOST_MEMBERS = 500_000
 MOST_FOLDERS_DEEP = 100
-BLOCK = 4096  # of a disk: a file takes whole ones
-LEFT_TO_OTHERS = 16  # who write to that disk too: of what is free, one part in so many
+BLOCK = 4096  # of a disk: a file takes whole blocks
+FREE_SHARE = 16  # one part in 16 of the free space is left to other programs that write to that disk
 
 
 class ArchiveSizeError(JobError):
-    """What is in the archive has no room here."""
+    """The content of an archive is too large."""
 
 
 def unpack(archive: Path, folder: Path, called: str | None = None, most_bytes: int | None = None) -> None:
-    """Unpacks a tar archive into the empty `folder`, nothing of it outside: at most `most_bytes`, and never so much
-    that the disk would be full. Raises JobError, and may have written a part of it then.
+    """Unpacks a tar archive into the empty `folder`, and nothing outside of it: at most `most_bytes`, and never so much
+    that the disk gets full. Messages use the name `called`. Raises JobError, after which a part may have been written.
 
-    Only files and folders: `filter="data"` would let links through, and has been led astray by them
-    (CVE-2025-4517), while Python before 3.11.4 has no filters at all.
+    Only files and folders are allowed: `filter="data"` would accept links, which have deceived it (CVE-2025-4517), and
+    Python before 3.11.4 has no filters at all.
     """
     called = called or str(archive)
     try:
@@ -39,22 +39,22 @@ def unpack(archive: Path, folder: Path, called: str | None = None, most_bytes: i
         raise _cannot(called, error) from None
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise _cannot(called, error) from None
-    except (ValueError, OverflowError, RecursionError) as error:  # names, times and sizes that no file has
+    except (ValueError, OverflowError, RecursionError) as error:  # names, times and sizes that no file can have
         raise _cannot(called, error) from None
 
 
 def _cannot(called: str, error: Exception) -> JobError:
-    said = str(error).partition("\n")[0].rstrip(":")
+    reason = str(error).partition("\n")[0].rstrip(":")
     damaged = isinstance(error, tarfile.TarError | EOFError | zlib.error | lzma.LZMAError | gzip.BadGzipFile)
-    return JobError(f"{called} cannot be unpacked: {said}" + "; it may be damaged or cut off" * damaged)
+    return JobError(f"{called} cannot be unpacked: {reason}" + "; it may be damaged or cut off" * damaged)
 
 
 def _extract(archive: Path, folder: Path, called: str, most_bytes: int | None) -> None:
-    size, for_others = 0, shutil.disk_usage(folder).free // LEFT_TO_OTHERS
+    size, for_others = 0, shutil.disk_usage(folder).free // FREE_SHARE
     with tarfile.open(archive) as tar:
         tar.extraction_filter = getattr(tarfile, "data_filter", None)
         for number, member in enumerate(iter(tar.next, None), 1):
-            tar.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
+            tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all of them in memory
             _check(member, number, folder, called)
             size += -(-member.size // BLOCK) * BLOCK
             if most_bytes is not None and size > most_bytes:
@@ -65,11 +65,11 @@ def _extract(archive: Path, folder: Path, called: str, most_bytes: int | None) -
                 )
             tar.extract(member, folder)
         while tar.fileobj and tar.fileobj.read(1 << 20):
-            pass  # to the very end, where the checksum stands
+            pass  # up to the checksum at the very end
 
 
 def _check(member: tarfile.TarInfo, number: int, folder: Path, called: str) -> None:
-    """Raises JobError for what is not to be unpacked."""
+    """Raises JobError for a member that must not be unpacked."""
     if not (member.isfile() or member.isdir()):
         raise JobError(f"{called}: {member.name!r} is a link or a device; it may hold files and folders")
     if member.size < 0:

@@ -1,6 +1,7 @@
-"""Fingerprints of content, by which a checkpoint knows what it was made from.
+"""Digests of content, with which a checkpoint records the data that it was made from.
 
-SHA-256, cut to 16 hexadecimal digits: processors compute it themselves, at 2 GB/s, which is twice as fast as BLAKE2.
+SHA-256, cut to 16 hexadecimal digits: processors have instructions for it, so that it runs at 2 GB/s, twice as fast as
+BLAKE2.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ LENGTH = 16
 
 
 def of_files(paths: Iterable[Path]) -> str:
-    """The fingerprint of files by name (without folders) and content, in the order given."""
+    """The digest of files: of their names (without folders) and contents, in this order."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.name.encode())
@@ -23,7 +24,7 @@ def of_files(paths: Iterable[Path]) -> str:
 
 
 def of_bytes(*parts: bytes) -> str:
-    """The fingerprint of some bytes; where one part ends and the next begins counts too."""
+    """The digest of several parts. Where one part ends and the next begins matters too."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

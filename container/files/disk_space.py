@@ -1,4 +1,4 @@
-"""Room on a full disk for what matters more than our own records."""
+"""Making space on a full disk for files that matter more than our own artifacts."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_with_room(path: Path, text: str) -> None:
-    """Writes a text file into the output folder. Where the disk is full, our own records give way: the report, the
-    metrics, the TensorBoard events. Raises OSError."""
-    records = own_records(path.parent)
+    """Writes a text file into the output folder. If the disk is full, our own artifacts are removed to make space: the
+    report, the metrics, the TensorBoard events. Raises OSError."""
+    removable = own_artifacts(path.parent)
     while True:
         try:
             write_atomically(path, text)
             return
         except OSError as error:
-            record = next(records, None) if error.errno in FULL else None
-            if record is None:
+            artifact = next(removable, None) if error.errno in FULL else None
+            if artifact is None:
                 raise
-            log.warning("the disk is full: removing %s to make room for %s", record, path)
-            record.unlink(missing_ok=True)
+            log.warning("the disk is full: removing %s to make room for %s", artifact, path)
+            artifact.unlink(missing_ok=True)
 
 
-def own_records(output: Path) -> Iterator[Path]:
-    """What `train` itself has left in the output folder for people to look at, the least needed first."""
+def own_artifacts(output: Path) -> Iterator[Path]:
+    """The files for people that `train` itself has written to the output folder, the least needed first."""
     data, events = output / "data", output / "tensorboard"
-    found = [
+    paths = [
         *data.glob(".report.html.*.new"),
         data / "report.html",
         data / "metrics.csv",
         *events.glob("*.byo-container"),
     ]
-    yield from (path for path in found if path.is_file())
+    yield from (path for path in paths if path.is_file())

@@ -1,4 +1,4 @@
-"""Reading a folder in which anything may lie: FIFOs, devices, links, files of any size and number."""
+"""Reading files from a folder that may contain anything: FIFOs, devices, links, files of any size and number."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BLOCK_BYTES = 1 << 20
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Opens a regular file that lies in its folder, not elsewhere behind a link. Raises OSError for all else, at
-    once: to open a FIFO would wait for its writer, and to open a device may do anything."""
-    folder, target = (os.path.realpath(one, strict=True) for one in (path.parent, path))
+    """Opens a regular file that is in its folder, not elsewhere behind a link. Raises OSError for anything else without
+    opening it: to open a FIFO would wait for its writer, and to open a device may have any effect."""
+    folder, target = (os.path.realpath(each, strict=True) for each in (path.parent, path))
     if os.path.commonpath([folder, target]) != folder or not stat.S_ISREG(os.stat(target).st_mode):
         raise OSError(errno.EINVAL, "it is no regular file of this folder", str(path))
     descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -29,7 +29,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_at_most(path: Path, length: int) -> bytes:
-    """The content of a regular file, or OSError where it is longer than `length` bytes."""
+    """The content of a regular file. Raises OSError where it has more than `length` bytes."""
     with open_regular(path) as stream:
         data = stream.read(length + 1)
     if len(data) > length:
@@ -38,18 +38,18 @@ def read_at_most(path: Path, length: int) -> bytes:
 
 
 def names_in(folder: Path, ending: str) -> Iterator[str]:
-    """The names in a folder that end so, one after the other: there may be millions."""
+    """The names in a folder that end with `ending`, one by one, for there may be millions."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         yield from (entry.name for entry in entries if entry.name.endswith(ending))
 
 
 def blocks_of_lines(path: Path, most: int) -> Iterator[bytes]:
-    """The lines of a regular file, in blocks of BLOCK_BYTES or a line more. Of one larger than `most` bytes: blocks
-    from all over it, of about `most` bytes together."""
+    """The lines of a regular file, in blocks of BLOCK_BYTES plus the rest of a line. Of a file that is larger than
+    `most` bytes: blocks at regular distances, of about `most` bytes in total."""
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         for start in range(0, size, max(BLOCK_BYTES, size * BLOCK_BYTES // most)):
-            if start:  # the line that holds the byte before belongs to the block before
+            if start:  # the line with the byte before belongs to the block before
                 stream.seek(start - 1)
                 stream.readline(LONGEST_LINE)
             before_last = start + BLOCK_BYTES - 1
