@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
-from byo_container.container.environment import count_gpus
+from byo_container.container.accelerators import count_gpus
 from byo_container.container.resources import cores, memory_bytes
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"

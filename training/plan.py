@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from byo_container.container import discovery
-from byo_container.container.environment import count_accelerators
+from byo_container.container.accelerators import count_accelerators
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.process.child import Command

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from byo_container.container.environment import region_of
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Command
+from byo_container.container.sm_variables import region_of
 from byo_container.container.source import pip
 from byo_container.container.source.fetch import fetch
 from byo_container.training.script_environment import command_line, variables

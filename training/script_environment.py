@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from byo_container.container.environment import sm_variables, to_arguments, to_text
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log
 from byo_container.container.process.arguments import LONGEST_STRING, short, unpassable
 from byo_container.container.script_path import FOLDER as SCRIPT_PATH
+from byo_container.container.sm_variables import sm_variables, to_arguments, to_text
 
 
 def variables(job: TrainingJob[Any], program: str, source: str) -> dict[str, str]:

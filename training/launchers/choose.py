@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from byo_container.container.environment import count_gpus
+from byo_container.container.accelerators import count_gpus
 from byo_container.container.failure import JobError
 from byo_container.container.job import TrainingJob
 from byo_container.container.log import log

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from byo_container.container.environment import count_gpus
+from byo_container.container.accelerators import count_gpus
 from byo_container.container.failure import JobError
 from byo_container.serving import devices
 from byo_container.serving.devices import least_used

@@ -5,22 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from byo_container.container.environment import (
-    _output,
-    count_accelerators,
-    count_gpus,
-    count_neurons,
-    sm_variables,
-    to_arguments,
-    to_text,
-)
+from byo_container.container.accelerators import count_gpus
 from byo_container.container.job import TrainingJob
-from byo_container.container.log import log
+from byo_container.container.sm_variables import sm_variables, to_arguments, to_text
 from tests.support.tree import ONE_HOST, Tree
 
 MakeTree = Callable[..., Tree]
@@ -183,61 +174,3 @@ def test_a_hyphens_two_spellings_do_not_hide_a_hyperparameter(ml: MakeTree) -> N
 @pytest.mark.parametrize(("given", "level"), [("10", "10"), ('"debug"', "10"), ("what", "20")])
 def test_the_log_level_by_number_or_name(ml: MakeTree, given: str, level: str) -> None:
     assert variables(ml(hyperparameters={"sagemaker_container_log_level": given}))["SM_LOG_LEVEL"] == level
-
-
-def command(folder: Path, name: str, body: str) -> None:
-    (folder / name).write_text(f"#!/bin/sh\n{body}\n")
-    (folder / name).chmod(0o755)
-
-
-def test_gpus_are_counted_as_the_driver_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    command(tmp_path, "nvidia-smi", '[ "$1" = --list-gpus ] && printf "GPU 0: H100\\n  MIG 1g\\nGPU 1: H100\\n"')
-    assert count_gpus() == 2
-    command(tmp_path, "nvidia-smi", "echo No devices were found; exit 6")
-    assert count_gpus() == 2, "asked once only"
-    _output.cache_clear()
-    assert count_gpus() == 0
-    (tmp_path / "nvidia-smi").unlink()
-    assert count_gpus() == 0
-
-
-def test_a_driver_that_hangs_is_told_and_does_not_hold_the_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    command(tmp_path, "nvidia-smi", "exec /bin/sleep 60")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("byo_container.container.environment.LISTING_S", 0.2)
-    monkeypatch.setattr(log, "propagate", True)
-    assert count_gpus() == 0
-    assert "nvidia-smi does not answer, so its devices are not used: " in caplog.text
-
-
-@pytest.mark.parametrize(("gpus", "cores", "processes"), [(2, 4, 2), (0, 4, 4), (0, 0, 0)])
-def test_a_launcher_counts_gpus_or_else_neuron_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, cores: int, processes: int
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    command(tmp_path, "nvidia-smi", f"printf '{'GPU 0: H100;' * gpus}' | /usr/bin/tr ';' '\\n'")
-    command(tmp_path, "neuron-ls", f"echo '[{{\"nc_count\": {cores}}}]'")
-    assert count_accelerators("ml.trn1.2xlarge") == processes
-
-
-@pytest.mark.parametrize(
-    ("instance_type", "listing", "cores"),
-    [
-        ("ml.trn1.2xlarge", '[{"nc_count": 2}, {"nc_count": 4}, {}]', 6),
-        ("ml.trn1.2xlarge", "error=no driver", 0),
-        ("ml.trn1.2xlarge", "3", 0),
-        ("ml.trn1.2xlarge", "", 0),
-        ("ml.trn1.2xlarge", None, 0),
-        ("ml.trn2.48xlarge", None, 64),
-    ],
-)
-def test_neuron_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance_type: str, listing: str | None, cores: int
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    if listing is not None:
-        command(tmp_path, "neuron-ls", f"[ \"$1\" = -j ] && echo '{listing}'")
-    assert count_neurons(instance_type) == cores

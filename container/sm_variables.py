@@ -1,26 +1,23 @@
-"""The SM_* variables and the arguments that a user's training script expects.
+"""The SM_* variables and the arguments of a user's training script.
 
-They are those of sagemaker-training-toolkit (V2 of SageMaker's SDK) to the letter, and those that only V3's
-ModelTrainer sets; docs/differences.md lists what differs on purpose.
+They are exactly those of sagemaker-training-toolkit (V2 of SageMaker's SDK), and those that only V3's ModelTrainer
+sets; docs/differences.md lists the intended differences.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+from byo_container.container.accelerators import count_gpus, count_neurons
 from byo_container.container.hyperparameters import PLATFORM_NAMES
 from byo_container.container.instance_groups import distribution_groups, distribution_hosts
 from byo_container.container.job import TrainingJob
-from byo_container.container.log import level_number, log
+from byo_container.container.log import level_number
 from byo_container.container.script_path.byo_container_words import to_arguments, to_text
 
-# These are the toolkit's own settings; the other sagemaker_* go to the script as framework parameters.
+# The toolkit's own settings; other sagemaker_* hyperparameters are passed to the script as framework parameters.
 _TOOLKIT_SETTINGS = frozenset(
     {
         "sagemaker_program",
@@ -33,19 +30,21 @@ _TOOLKIT_SETTINGS = frozenset(
         *PLATFORM_NAMES,
     }
 )
-__all__ = ["count_accelerators", "count_gpus", "region_of", "sm_variables", "to_arguments", "to_text"]
-LISTING_S = 60.0  # a driver that hangs would hold the job for ever
+__all__ = ["region_of", "sm_variables", "to_arguments", "to_text"]
 
 
 def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) -> dict[str, str]:
-    """All variables for `program` (`train.py`), whose code came from `source` (a folder or an address)."""
+    """All variables for `program` (such as `train.py`), whose code came from `source` (a folder or an address)."""
     facts = _facts(job, program, source)
     variables = {f"SM_{name.upper()}": to_text(value) for name, value in facts.items()}
     for name, channel in job.channels.items():
         variables[f"SM_CHANNEL_{name.upper()}"] = str(channel.path)
     for name, value in job.hyperparameters.items():
         variables[f"SM_HP_{name.upper()}"] = to_text(value)
-    for name, value in job.hyperparameters.items():  # V3's names, which a shell can read, where they are free
+    for (
+        name,
+        value,
+    ) in job.hyperparameters.items():
         variables.setdefault(f"SM_HP_{name.upper().replace('-', '_')}", to_text(value))
     variables |= {
         "SM_HPS": to_text(job.hyperparameters),
@@ -63,7 +62,7 @@ def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) ->
 
 
 def _of_v3(job: TrainingJob[Any], program: str) -> dict[str, str]:
-    """What only V3 of the SDK sets. SM_MASTER_ADDR and SM_MASTER_PORT come from the launcher, which knows them."""
+    """Variables that only V3 of the SDK sets; the launcher adds SM_MASTER_ADDR and SM_MASTER_PORT."""
     return {
         "SM_INPUT_DATA_DIR": str(job.paths.data),
         "SM_OUTPUT_FAILURE": str(job.paths.failure),
@@ -75,7 +74,7 @@ def _of_v3(job: TrainingJob[Any], program: str) -> dict[str, str]:
 
 
 def _facts(job: TrainingJob[Any], program: str, source: str) -> dict[str, Any]:
-    """What stands both in variables of its own and in SM_TRAINING_ENV."""
+    """Values that are both variables of their own and keys of SM_TRAINING_ENV."""
     by_name = {str(group.get("instance_group_name")): dict(group) for group in job.hosts.groups}
     own_group = by_name.get(job.hosts.group, {})
     return {
@@ -113,19 +112,19 @@ def _framework_parameters(job: TrainingJob[Any]) -> dict[str, Any]:
 
 
 def region_of(job: TrainingJob[Any]) -> str | None:
-    """The AWS region that a job names, by hyperparameter or environment."""
+    """The AWS region of a job, by its hyperparameter or else by the environment."""
     names = ("AWS_REGION", "AWS_DEFAULT_REGION")
     return job.platform.get("sagemaker_region") or next(filter(None, map(os.environ.get, names)), None)
 
 
 def _training_env(job: TrainingJob[Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    together = distribution_hosts(job)
-    master = (together or job.hosts.all)[0]
+    distributed = distribution_hosts(job)
+    master = (distributed or job.hosts.all)[0]
     return {
         **facts,
         "additional_framework_parameters": _framework_parameters(job),
         "channel_input_dirs": {name: str(channel.path) for name, channel in job.channels.items()},
-        "distribution_hosts": together,
+        "distribution_hosts": distributed,
         "hyperparameters": dict(job.hyperparameters),
         "input_data_dir": str(job.paths.data),
         "is_master": job.hosts.current == master,
@@ -136,39 +135,3 @@ def _training_env(job: TrainingJob[Any], facts: Mapping[str, Any]) -> dict[str, 
         "master_hostname": master,
         "topology": job.raw["resourceconfig"].get("topology", []),
     }
-
-
-def count_accelerators(instance_type: str) -> int:
-    """How many processes a launcher starts on this host, one for each: GPUs, or else Neuron cores."""
-    return count_gpus() or count_neurons(instance_type)
-
-
-def count_gpus() -> int:
-    """The NVIDIA GPUs that this container may use: the lines of `nvidia-smi --list-gpus`, 0 without it."""
-    return sum(line.startswith("GPU ") for line in _listing("nvidia-smi", "--list-gpus").splitlines())
-
-
-def count_neurons(instance_type: str) -> int:
-    """The Neuron cores of this container, as `neuron-ls -j` lists them, 0 without it."""
-    if "trn2.48xlarge" in instance_type:
-        return 64
-    try:
-        return sum(int(device.get("nc_count", 0)) for device in json.loads(_listing("neuron-ls", "-j") or "[]"))
-    except (ValueError, TypeError, AttributeError):
-        return 0
-
-
-def _listing(*command: str) -> str:
-    """What a command says of devices; nothing where it is not installed, or does not answer."""
-    found = shutil.which(command[0])
-    return _output(found, *command[1:]) if found else ""
-
-
-@functools.cache
-def _output(*words: str) -> str:
-    """Asked once: the devices stay what they are, and a driver may take seconds to answer."""
-    try:
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=LISTING_S).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
-        log.warning("%s does not answer, so its devices are not used: %s", os.path.basename(words[0]), error)
-        return ""
