@@ -68,8 +68,8 @@ class Member:
 
     def _lose(self, peer: int, how: str) -> None:
         self.host.close(peer)
-        if self.host.result is not None or not self.is_accepted:
-            return  # the end, or somebody else's port: the next tick connects again
+        if not self.is_accepted:
+            return  # somebody else's port, perhaps: the next tick connects again
         text = f"{self.host.hosts.master} (the first host) was lost: {how}"
         self.host.end(text)
         own = self._own_failure()
@@ -192,7 +192,7 @@ class Member:
         failure = self._own_failure()
         if failure and host.linger_is_over(now):
             host.decide(failure.status, failure.text)
-        elif failure is None and now - host.began_at > host.settings.join_timeout_s:
+        elif now - host.began_at > host.settings.join_timeout_s:
             text = f"{host.current} could not join {missing} in {host.settings.join_timeout_s:.0f} s"
             host.decide(1, f"{text}, port {host.settings.ports.coordinator}")
 

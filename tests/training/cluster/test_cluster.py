@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from byo_container.training.cluster import protocol
 from byo_container.training.cluster.events import LocalServicesOnly
@@ -428,8 +431,7 @@ def test_sigterm_and_then_a_failure_lets_the_other_host_save(number: int) -> Non
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_host_that_does_not_end_after_sigterm_is_named(number: int) -> None:
-    settings = dataclasses.replace(SETTINGS, stop_grace_s=10)
-    cluster = SimulatedCluster(2, settings)
+    cluster = SimulatedCluster(2, dataclasses.replace(SETTINGS, stop_grace_s=10))
     cluster.start()
     cluster[number].is_leaving = True  # nothing there ever ends
     cluster.stop(1)
@@ -478,3 +480,44 @@ def test_a_host_that_is_lost_while_all_save(number: int, lose: Callable[[Simulat
         if host is not cluster[number]:
             assert host.result
             assert host.result.text.startswith(f"SIGTERM came to algo-3; algo-{number} ")
+
+
+# Anything.
+
+ACTIONS: dict[str, Callable[[SimulatedCluster, int], None]] = {
+    "a rank raises": lambda cluster, number: cluster.rank_fails(number, "ValueError: torn"),
+    "a rank loses its partner": lambda cluster, number: cluster.rank_fails(number, CLOSED),
+    "success": lambda cluster, number: cluster.leave(number),
+    "failure": lambda cluster, number: cluster.leave(number, 3, "train.py ended with status 3"),
+    "services only": lambda cluster, number: cluster.handle(cluster[number], LocalServicesOnly()),
+    "SIGTERM": SimulatedCluster.stop,
+    "process 1 is killed": SimulatedCluster.orphan,
+    "the host dies": SimulatedCluster.kill,
+    "the cable is pulled": SimulatedCluster.cut,
+}
+LOSSES = {"process 1 is killed", "the host dies", "the cable is pulled"}
+FAILURES = LOSSES | {"a rank raises", "a rank loses its partner", "failure"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(2, 4),
+    st.lists(st.tuples(st.floats(0, 3), st.integers(1, 4), st.sampled_from(sorted(ACTIONS))), max_size=6),
+)
+def test_whatever_happens_all_hosts_end_soon_and_agree(count: int, plan: list[tuple[float, int, str]]) -> None:
+    cluster = SimulatedCluster(count)
+    cluster.start()
+    plan = [(time_s, min(number, count), action) for time_s, number, action in plan]
+    for time_s, number, action in plan:
+        cluster.at(cluster.now + time_s, partial(ACTIONS[action], cluster, number))
+    for number in range(1, count + 1):
+        cluster.at(cluster.now + 4, partial(cluster.leave, number))
+    cluster.run(4 + AT_MOST_S)
+    living = [host for host in cluster.hosts if host.is_up]
+    assert all(host.has_left for host in living)
+    happened = {action for _, _, action in plan}
+    results = {(host.result.status, host.result.text.rpartition("; ")[2]) for host in living if host.result}
+    if not happened & LOSSES:
+        assert len(results) <= 1
+    if not happened & FAILURES:
+        assert results == {(0, "")}

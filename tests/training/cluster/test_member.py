@@ -26,6 +26,7 @@ from byo_container.training.cluster.events import (
     Leaving,
     LocalRankFailed,
     LocalReady,
+    LocalServicesOnly,
     MalformedMessage,
     MessageReceived,
     NameResolved,
@@ -256,6 +257,14 @@ def test_end_ends_everything_here_and_the_result_is_sent_again(member: Driver) -
     assert EndLocal(2.0) in effects
     assert sent(effects) == [HostResult(0)]
     assert "ending, because algo-1: torn" in logged(effects)
+
+
+def test_end_while_services_still_run_does_not_send_their_success_again(member: Driver) -> None:
+    """Ranks that they serve may have failed."""
+    member.started()
+    assert sent(member(LocalServicesOnly())) == [HostResult(0)]
+    assert sent(member.receive(protocol.End("algo-1: torn"))) == []
+    assert sent(member(Leaving(HostResult(1, "rank 3: torn")))) == [HostResult(1, "algo-2, rank 3: torn")]
 
 
 def test_end_while_the_host_still_works_sends_no_result(member: Driver) -> None:
