@@ -3,9 +3,9 @@
 A client opens one by SessionId NEW_SESSION; the platform then sends all of its requests to the same container.
 https://docs.aws.amazon.com/sagemaker/latest/dg/stateful-sessions.html
 
-A session's id begins with the time of its end, and its folder lies among those that end at about the same time. So
-nothing that a request does takes longer where more sessions are open; removing those that have ended, and counting
-those that have not, is done beside the event loop.
+A session's id begins with the time of its end, and its folder lies among those that end at about the same time. So no
+request takes longer where more sessions are open. Ended sessions are removed, and the others counted, beside the event
+loop.
 """
 
 from __future__ import annotations
@@ -25,42 +25,45 @@ from typing import Any
 import gevent
 
 from byo_container.container.handler import PREFIX, RequestContext
+from byo_container.serving.engine.thread_pool import run_in_thread
 from byo_container.serving.errors import RequestError
 from byo_container.serving.run_folder import RunFolder
 
 HEADER = f"{PREFIX}Session-Id"
 NEW, CLOSE = "NEW_SESSION", "CLOSE"
-# The end in seconds since 1970 and 128 random bits, both in hexadecimal digits: safe as a folder's name.
+# The end in seconds since 1970, then 128 random bits, both in hexadecimal digits: safe as a folder's name.
 ID = re.compile(r"([0-9a-f]{8})[0-9a-f]{32}")
-# How many may be open in all workers; each is a folder, and keeps what the handler wrote there.
-MOST_OPEN = 10_000
-# How often a worker removes and counts, at most. In seconds.
+# The most open sessions of all workers. Each is a folder, with the files that the handler writes there.
+MAX_OPEN = 10_000
+# The shortest time between two sweeps of a worker, in seconds.
 SWEEP_S = 10.0
-# Into so many folders a session's lifetime is divided.
-PARTS = 20
+# How many folders there are for the sessions of one lifetime.
+BUCKETS = 20
+# The suffix of a session's folder while it is removed.
+CLOSED = ".closed"
 
 
-def attend(lifetime_s: int, header: Callable[[str], str], inputs: list[Any]) -> tuple[RequestContext, bool]:
-    """What a handler is told of a request, with its session, and whether the request was about that alone: a body
-    {"requestType": "NEW_SESSION"} or "CLOSE", as AWS's own library has it. Raises RequestError 400 and 503."""
+def request_context(lifetime_s: int, header: Callable[[str], str], inputs: list[Any]) -> tuple[RequestContext, bool]:
+    """The context of a request, with its session, and whether the request is about the session alone: its body is
+    {"requestType": "NEW_SESSION"} or "CLOSE", as in AWS's own library. Raises RequestError 400 and 503."""
     only = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], dict) else {}
-    asked, wanted = only.get("requestType"), header(HEADER)
-    invocation = RequestContext(header)
-    if not wanted and asked not in (NEW, CLOSE):
-        return invocation, False
+    kind, session_id = only.get("requestType"), header(HEADER)
+    context = RequestContext(header)
+    if not session_id and kind not in (NEW, CLOSE):
+        return context, False
     sessions = of_this_run(lifetime_s)
-    if asked == CLOSE:
-        name, value = sessions.close(wanted).closed_header
-        invocation.reply_headers[name] = value
-        return invocation, True
-    if NEW in (wanted, asked):
+    if kind == CLOSE:
+        name, value = sessions.close(session_id).closed_header
+        context.reply_headers[name] = value
+        return context, True
+    if NEW in (session_id, kind):
         session = sessions.open()
         name, value = session.opened_header
-        invocation.reply_headers[name] = value
+        context.reply_headers[name] = value
     else:
-        session = sessions.get(wanted)
-    invocation.session = session.folder
-    return invocation, asked == NEW
+        session = sessions.get(session_id)
+    context.session = session.folder
+    return context, kind == NEW
 
 
 @dataclass(frozen=True)
@@ -82,20 +85,20 @@ class Session:
 class Sessions:
     """The sessions below `folder`; one that is `lifetime_s` old has ended. One worker's view of them."""
 
-    def __init__(self, folder: Path, lifetime_s: int, most_open: int = MOST_OPEN) -> None:
+    def __init__(self, folder: Path, lifetime_s: int, max_open: int = MAX_OPEN) -> None:
         self._folder = folder
         self._lifetime_s = lifetime_s
-        self._most_open = most_open
-        self._part_s = max(1, lifetime_s // PARTS)
+        self._max_open = max_open
+        self._bucket_s = max(1, lifetime_s // BUCKETS)
         self._swept = 0.0
-        self._open = 0  # when it was counted last, with what this worker has opened and closed since
+        self._open = 0  # as counted by the last sweep, and changed by this worker since
 
     def open(self) -> Session:
         """Raises RequestError 503 where too many are open."""
         if time.monotonic() - self._swept > SWEEP_S:
             self._swept = time.monotonic()
             gevent.get_hub().threadpool.spawn(self.sweep)
-        if self._open >= self._most_open:
+        if self._open >= self._max_open:
             message = f"{self._open:,} sessions are open, and more cannot be; close some by requestType {CLOSE}"
             raise RequestError(503, message, (("Retry-After", str(int(SWEEP_S))),))
         self._open += 1
@@ -105,36 +108,45 @@ class Sessions:
         return session
 
     def get(self, session_id: str) -> Session:
-        """Raises RequestError 400 for one that was never opened, was closed, or has ended."""
+        """Raises RequestError 400 for a session that was never opened, was closed, or has ended."""
         if match := ID.fullmatch(session_id):
             session = self._session(session_id, int(match[1], 16))
             if session.expires > time.time() and session.folder.is_dir():
                 return session
-        raise RequestError(400, f"there is no session {session_id[:64]!r} (any more); open one by SessionId {NEW}")
+        raise _no_session(session_id)
 
     def close(self, session_id: str) -> Session:
-        """Forgets a session and what it held. Raises RequestError 400 as `get` does."""
+        """Ends a session and removes its folder. Raises RequestError 400 as `get` does."""
         session = self.get(session_id)
-        gevent.get_hub().threadpool.apply(shutil.rmtree, (session.folder, True))
+        closed = session.folder.with_name(f"{session_id}{CLOSED}")
+        try:
+            session.folder.rename(closed)  # at once: removing its files lets other requests run
+        except FileNotFoundError:
+            raise _no_session(session_id) from None
         self._open -= 1
+        run_in_thread(shutil.rmtree, closed, True)
         return session
 
     def sweep(self) -> None:
-        """Removes those that have ended, and counts the others."""
-        found = 0
+        """Removes the sessions that have ended, and counts the others."""
+        count = 0
         with suppress(FileNotFoundError):  # none was ever opened
-            for part in self._folder.iterdir():
-                if (int(part.name) + 1) * self._part_s <= time.time():
-                    shutil.rmtree(part, ignore_errors=True)
+            for bucket in self._folder.iterdir():
+                if (int(bucket.name) + 1) * self._bucket_s <= time.time():
+                    shutil.rmtree(bucket, ignore_errors=True)
                 else:
-                    found += len(os.listdir(part))
-        self._open = found
+                    count += len(os.listdir(bucket))
+        self._open = count
 
     def _session(self, session_id: str, expires: int) -> Session:
-        return Session(session_id, self._folder / str(expires // self._part_s) / session_id, expires)
+        return Session(session_id, self._folder / str(expires // self._bucket_s) / session_id, expires)
+
+
+def _no_session(session_id: str) -> RequestError:
+    return RequestError(400, f"there is no session {session_id[:64]!r} (any more); open one by SessionId {NEW}")
 
 
 @cache
 def of_this_run(lifetime_s: int) -> Sessions:
-    """Those that all workers of a running `serve` share."""
+    """The sessions that all workers of this run share."""
     return Sessions(RunFolder.from_environment().sessions, lifetime_s)

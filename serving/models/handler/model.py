@@ -124,7 +124,7 @@ class HandlerModel:
         engine: Engine,
     ) -> Reply:
         """For a handler that uses the context of its requests, and their sessions."""
-        context, ended = sessions.attend(self._settings.session_s, request.header, inputs.values)
+        context, ended = sessions.request_context(self._settings.session_s, request.header, inputs.values)
         context.parameters = inputs.parameters
         if ended:
             reply = Reply(b"{}", media_types.JSON)

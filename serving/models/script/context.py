@@ -1,8 +1,8 @@
-"""The context that a user's functions may ask for: multi-model-server's, with its names and parameters.
+"""The context that a user's functions may take: multi-model-server's, with its names and parameters.
 
 Source: https://github.com/awslabs/multi-model-server/blob/master/mms/context.py
 As there, one object lives as long as the model: a context kept from `model_fn` shows each later request, and
-attributes that a script sets on it stay. A batch holds one request here, so every `idx` means that one.
+attributes that a script sets on it stay. A batch holds one request here, so every `idx` means this one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONTENT_TYPE = "content-type"
 
 
 class RequestHeaders(dict[str, str]):
-    """The headers of a request, spelled as SageMaker spells them and found in any case."""
+    """The headers of a request, spelled as by SageMaker. Keys are compared without regard to case."""
 
     def __missing__(self, key: str) -> str:
         for name, value in self.items():
@@ -46,12 +46,12 @@ class RequestHeaders(dict[str, str]):
 
 
 def alias(name: str) -> Any:
-    """Another name for an attribute: scripts also use those that are private in multi-model-server and TorchServe."""
+    """Another name for an attribute: scripts also use private names of multi-model-server and TorchServe."""
     return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value))
 
 
 class RequestProcessor:
-    """One request and what a script has said of its answer."""
+    """One request, and what a script has set for its answer."""
 
     __slots__ = ("_phrase", "_reply_headers", "_request", "status")
 
@@ -61,12 +61,12 @@ class RequestProcessor:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._phrase = ""
-        self._reply_headers: dict[str, Any] | None = None  # until there is one: most answers have none
+        self._reply_headers: dict[str, Any] | None = None  # until a script sets one: most do not
         self.status: Any = 200
 
     @property
-    def said_nothing(self) -> bool:
-        """Whether the answer is to be a plain 200."""
+    def is_plain(self) -> bool:
+        """Whether the script has set neither a status nor a header."""
         return self._reply_headers is None and self.status == 200
 
     def get_request_property(self, key: str) -> str | None:
@@ -102,7 +102,7 @@ class RequestProcessor:
 
 
 class Metrics:
-    """What a script measures goes to the log, a line each."""
+    """Writes each metric of a script to the log."""
 
     def __init__(self, model_name: str) -> None:
         self.model_name = model_name
@@ -130,9 +130,9 @@ class Metrics:
 
 
 class Context:
-    """What a function gets as its last argument where it asks for it. Shows the request that the calling thread works
-    on; to threads that a script starts itself, the one that came last. Outside of requests, as in `model_fn`, there
-    are no headers to read, and none to set."""
+    """The optional last argument of a script's functions. It shows the request of the calling thread; to threads that
+    a script starts itself, the latest request. Outside of requests, as in `model_fn`, there are no headers to read, and
+    none to set."""
 
     _model_name = alias("model_name")
     _manifest = alias("manifest")
@@ -142,12 +142,12 @@ class Context:
     _request_ids = alias("request_ids")
 
     def __init__(self, model_dir: Path) -> None:
-        """Raises JobError for a manifest that is no JSON."""
+        """Raises JobError for a manifest that is not JSON."""
         self.model_name = model_dir.name
         self.manifest = _manifest(model_dir / MANIFEST)
         self.system_properties: dict[str, Any] = {
             "model_dir": str(model_dir),
-            "gpu_id": 0 if devices.visible() else None,  # a worker sees one device at most, as its first
+            "gpu_id": 0 if devices.visible() else None,  # a worker sees at most one device, as number 0
             "batch_size": 1,
             "server_name": DISTRIBUTION,
             "server_version": _version(),
@@ -157,17 +157,17 @@ class Context:
         self._latest: RequestProcessor | None = None
 
     def begin(self, request: Request) -> RequestProcessor:
-        """From now on this thread works on that request."""
+        """This thread begins to work on a request."""
         processor = RequestProcessor(request)
         self._here.processor = self._latest = processor
         return processor
 
     def resume(self, processor: RequestProcessor) -> None:
-        """This thread goes on with a request, for the next part of its answer."""
+        """This thread continues to work on a request, for the next part of its answer."""
         self._here.processor = self._latest = processor
 
     def end(self) -> None:
-        """This thread works on no request any more."""
+        """This thread has finished its work on the request."""
         if self._latest is self._here.processor:
             self._latest = None
         self._here.processor = None
@@ -226,7 +226,7 @@ class Context:
 
 
 def _manifest(path: Path) -> Mapping[str, Any] | None:
-    """What a model archive of multi-model-server says of itself."""
+    """The manifest of a model archive of multi-model-server."""
     try:
         manifest: Mapping[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""A user's inference.py, by the conventions of SageMaker's inference toolkits, unchanged.
+"""Serves a user's unchanged inference.py by the conventions of SageMaker's inference toolkits.
 
-It defines any of model_fn, input_fn, predict_fn, output_fn or, in place of the last three, transform_fn; each may
-take one more argument, the context. Source: https://github.com/aws/sagemaker-inference-toolkit
+It defines any of model_fn, input_fn, predict_fn, output_fn or, in place of the last three, transform_fn. Each may take
+one more argument, the context. Source: https://github.com/aws/sagemaker-inference-toolkit
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from byo_container.serving.models.script.replies import Parts, answer, refused
 from byo_container.serving.models.servable import Reply, Request, respond_to_message
 from byo_container.serving.settings import Settings
 
-# Bodies of these very types, written so, are decoded for a user's input_fn; all others come as bytes.
+# Bodies of these types, spelled so, reach a user's input_fn as texts; all others as bytes.
 TEXT_TYPES = frozenset({media_types.JSON, media_types.CSV})
 
 
 class ScriptModel:
-    """A model behind an inference.py. Its functions see one request at a time, as they expect."""
+    """A model behind an inference.py. Its functions get one request at a time, as they expect."""
 
     batch_policy = BatchPolicy(max_size=1, max_per_turn=32)
     execution_parameters: Mapping[str, Any] = MappingProxyType({})
@@ -78,10 +78,10 @@ class ScriptModel:
     def _load(self) -> None:
         if self._path:
             self._import(self._path)
-        provide_event_loop()  # the script's own imports may have brought asyncio
+        provide_event_loop()  # the script may have imported asyncio
         self._decodes_itself = bool({"input_fn", "transform_fn"} & self._functions.keys())
         self._encodes_itself = bool({"output_fn", "transform_fn"} & self._functions.keys())
-        self._answering = "transform_fn" if "transform_fn" in self._functions else "output_fn"
+        self._last_function = "transform_fn" if "transform_fn" in self._functions else "output_fn"
         self._check_default_accept()
         self._context = context = Context(self._model_dir)
         folder = str(self._model_dir)
@@ -93,7 +93,7 @@ class ScriptModel:
     def _import(self, path: Path) -> None:
         source = path.read_bytes()
         self._in_flask = bool(re.search(rb"^\s*(from|import)\s+flask\b", source, re.MULTILINE))
-        if b"asyncio" in source:  # perhaps imported by a function only, which then asks for its thread's event loop
+        if b"asyncio" in source:  # perhaps a function imports it, and then gets its thread's event loop
             import asyncio  # noqa: F401
         self._imports = imports_of(path)
         stand_ins.provide(self._imports)
@@ -104,7 +104,7 @@ class ScriptModel:
         self.execution_parameters = batch_transform.checked(own, str(path))
 
     def _check_default_accept(self) -> None:
-        """Raises JobError where every request that names no type would be refused."""
+        """Raises JobError where every request without an Accept header would be refused."""
         if not self._encodes_itself and media_types.ALIASES.get(self._default_accept, self._default_accept) not in (
             encoding.ENCODERS
         ):
@@ -147,7 +147,7 @@ class ScriptModel:
 
     def _transform(self, request: Request, processor: RequestProcessor) -> Reply | Parts:
         data, content_type = self._payload(request)
-        accept = self._wanted(request.accept)
+        accept = self._accepted_type(request.accept)
         context = self._context
         if "transform_fn" in self._functions:
             returned = self._functions["transform_fn"](self._model, data, content_type, accept, context)
@@ -155,7 +155,7 @@ class ScriptModel:
             value = self._call("input_fn", self._defaults.input_fn, data, content_type, context)
             prediction = self._call("predict_fn", self._defaults.predict_fn, value, self._model, context)
             returned = self._call("output_fn", self._defaults.output_fn, prediction, accept, context)
-        found = answer(returned, accept, processor, self._answering)
+        found = answer(returned, accept, processor, self._last_function)
         if found.status >= 400:
             log.warning("request %s: %d, set by the script", context.get_request_id() or "-", found.status)
         if isinstance(found, Parts):
@@ -166,9 +166,9 @@ class ScriptModel:
         return self._functions.get(name, default)(*arguments)
 
     def _payload(self, request: Request) -> tuple[Any, str]:
-        """The body and its media type. A user's function gets them as the toolkits hand them over: the header as it
-        was sent, and a text for JSON and CSV by these very names, else bytes or a bytearray."""
-        # Some clients spell the header so.
+        """The body and its media type. A user's function gets them as from the toolkits: the header as it was sent, and
+        a text for TEXT_TYPES, else bytes or a bytearray."""
+        # Some clients spell the header ContentType.
         sent = request.variables.get("HTTP_CONTENTTYPE") or request.content_type or media_types.JSON
         if not self._decodes_itself:
             return request.body, sent
@@ -177,16 +177,16 @@ class ScriptModel:
             return decoding.decode_text(request.body, media), sent
         return self._binary(request.body), sent
 
-    def _wanted(self, accept: str) -> str:
-        """The one media type that a user's output_fn is asked for: the client's favourite. Without one, the best
-        that our default can write."""
+    def _accepted_type(self, accept: str) -> str:
+        """The media type that output_fn is to write: for the user's own the client's favorite, for a default one the
+        best that it can write."""
         if not self._encodes_itself:
             return self._defaults.answer_type(accept, self._default_accept)
         return negotiation.favorite(accept) or self._default_accept
 
 
 class Steps(Iterator[Any]):
-    """The parts of an answer. Each is computed while the context shows its request."""
+    """The parts of a streamed answer. While one is computed, the context shows its request."""
 
     def __init__(self, parts: Iterator[Any], context: Context, processor: RequestProcessor) -> None:
         self._parts = parts
@@ -201,10 +201,10 @@ class Steps(Iterator[Any]):
         except StopIteration:
             raise
         except BaseException as error:
-            told = refused(error)
-            if told is error or not isinstance(told, BaseException):
+            refusal = refused(error)
+            if refusal is error or not isinstance(refusal, BaseException):
                 raise
-            raise told from error
+            raise refusal from error
         finally:
             self._context.end()
 
@@ -213,7 +213,7 @@ class Steps(Iterator[Any]):
 
 
 def flask_request(request: Request) -> AbstractContextManager[Any]:
-    """`flask.request` for a script that reads it, as it can where the toolkit is a Flask application."""
+    """Provides `flask.request` to a script that reads it, as it can where the toolkit is a Flask application."""
     variables = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": "/invocations",
@@ -236,4 +236,4 @@ def flask_app() -> Any:
 
 
 def _nothing(*_: Any) -> None:
-    """For a function that need not be there."""
+    """For an optional function that the script lacks."""

@@ -1,7 +1,7 @@
-"""What a function of a user's inference.py returned or raised, as an answer.
+"""The reply for what a function of a user's inference.py returned or raised.
 
-By the toolkits: text, bytes, or any value that JSON can hold; that and its media type in a tuple; a Response of Flask,
-Werkzeug or sagemaker_containers. Sources: https://github.com/awslabs/multi-model-server/blob/master/mms/protocol/otf_message_handler.py,
+As in the toolkits: text, bytes, or any value that JSON can hold; that and its media type in a tuple; a Response of
+Flask, Werkzeug or sagemaker_containers. Sources: https://github.com/awslabs/multi-model-server/blob/master/mms/protocol/otf_message_handler.py,
 https://github.com/aws/sagemaker-containers/blob/master/src/sagemaker_containers/_worker.py
 """
 
@@ -21,8 +21,8 @@ from byo_container.serving.errors import ModelRefusalError
 from byo_container.serving.models.script.context import CONTENT_TYPE, RequestProcessor
 from byo_container.serving.models.servable import Reply
 
-# Where the classes are defined whose status and message are meant for the client. Another exception that has a status
-# may be another service's, of which the client knows nothing.
+# The packages whose exceptions have a status and a message for the client. Another exception with a status may be that
+# of another service, which does not concern the client.
 TOOLKITS = frozenset(
     {"mms", "sagemaker_containers", "sagemaker_huggingface_inference_toolkit", "sagemaker_inference", "ts"}
 )
@@ -32,7 +32,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Parts:
-    """An answer that is yielded part by part. Without a media type it gets that of its first part."""
+    """An answer that is yielded part by part. Without a media type it gets the type of its first part."""
 
     parts: Iterator[Any]
     content_type: str
@@ -40,16 +40,16 @@ class Parts:
     headers: Headers = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError as Reply does, before the first part has been computed."""
+        """Raises ValueError as Reply does, before the first part is computed."""
         if self.content_type:
             headers.check_media_type(self.content_type)
         headers.check(self.headers)
 
 
 def answer(returned: Any, accept: str, processor: RequestProcessor, function: str) -> Reply | Parts:
-    """What `function` returned for a client that is to get `accept`. Raises TypeError for what cannot be sent, and
-    ValueError for a status or a header that cannot."""
-    if type(returned) is str and processor.said_nothing:  # nearly always
+    """The reply for what `function` returned, in the media type `accept` unless the function chose another. Raises
+    TypeError for a value that cannot be sent, ValueError for such a status or header."""
+    if type(returned) is str and processor.is_plain:  # nearly always
         return Reply(returned.encode(), accept)
     if callable(getattr(returned, "get_data", None)):
         return _of_response(returned, accept, processor, function)
@@ -57,7 +57,7 @@ def answer(returned: Any, accept: str, processor: RequestProcessor, function: st
     if isinstance(returned, tuple):
         if len(returned) < 2:
             raise TypeError(f"{function} returned a tuple of {len(returned)}; it must be (body, media type)")
-        body, media = returned[0], returned[1] or ""  # and what some scripts add is ignored, as by the toolkits
+        body, media = returned[0], returned[1] or ""  # more elements are ignored, as in the toolkits
         if not isinstance(media, str):
             raise TypeError(f"{function} returned {media!r} as the media type; it must be a text like application/json")
     return _answer(body, media, accept, processor, function)
@@ -66,7 +66,7 @@ def answer(returned: Any, accept: str, processor: RequestProcessor, function: st
 def _answer(
     body: Any, media: str, accept: str, processor: RequestProcessor, function: str, more: Headers = ()
 ) -> Reply | Parts:
-    own, reply_headers = (media, more) if processor.said_nothing else _said(processor, media, more)
+    own, reply_headers = (media, more) if processor.is_plain else _set_by_context(processor, media, more)
     status = checked_status(processor.status, function)
     if is_stream(body):
         return Parts(body, own or (EVENTS if accept == EVENTS else ""), status, reply_headers)
@@ -74,16 +74,16 @@ def _answer(
     return Reply(data, own or accept, status, reply_headers)
 
 
-def _said(processor: RequestProcessor, media: str, more: Headers) -> tuple[str, Headers]:
-    """The media type and the headers that an answer has by the context, before those that were returned."""
+def _set_by_context(processor: RequestProcessor, media: str, more: Headers) -> tuple[str, Headers]:
+    """The media type and the headers of an answer: those that were set on the context, then those returned."""
     given = processor.get_response_headers().items()
     media = next((str(value) for key, value in given if str(key).lower() == CONTENT_TYPE and value), media)
     return media, (*((str(key), str(value)) for key, value in given if str(key).lower() != CONTENT_TYPE), *more)
 
 
 def _of_response(response: Any, accept: str, processor: RequestProcessor, function: str) -> Reply | Parts:
-    """A Response of Flask, Werkzeug or sagemaker_containers: its body, type, status and headers. The server writes
-    those of the connection itself."""
+    """A Response of Flask, Werkzeug or sagemaker_containers: its body, type, status and headers, without the headers
+    that the server writes itself."""
     body = response.iter_encoded() if getattr(response, "is_streamed", False) else response.get_data()
     media = getattr(response, "content_type", None) or getattr(response, "mimetype", None) or ""
     if processor.status == 200:
@@ -94,7 +94,7 @@ def _of_response(response: Any, accept: str, processor: RequestProcessor, functi
 
 
 def as_bytes(body: Any, function: str) -> bytes:
-    """Text and bytes as they are, any other value as JSON. Raises TypeError for what is neither."""
+    """Text and bytes as they are, any other value as JSON. Raises TypeError for a value that JSON cannot hold."""
     if isinstance(body, str):
         return body.encode()
     if isinstance(body, bytes | bytearray | memoryview):
@@ -129,8 +129,8 @@ def checked_status(status: Any, function: str) -> int:
 
 
 def refused(error: BaseException) -> Reply | BaseException:
-    """What to tell the client where a function raised `error`: its message and status, where it is one that is meant
-    for clients, else `error` itself. Those are InputError, the toolkits' own errors, and abort() of Flask."""
+    """The reply or the refusal for an exception that is meant for the client (InputError, the toolkits' own errors,
+    abort() of Flask); any other exception as it is."""
     if isinstance(error, InputError):
         return ModelRefusalError(400, str(error))
     roots = {kind.__module__.partition(".")[0]: kind for kind in type(error).__mro__}

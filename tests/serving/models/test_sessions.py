@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gevent
 import pytest
 
 from byo_container.serving.errors import RequestError
@@ -40,7 +42,7 @@ def open_session(server: Server, **options: Any) -> str:
     return said[1]
 
 
-def test_a_session_is_kept_for_all_workers(server: Server) -> None:
+def test_session_is_shared_by_all_workers(server: Server) -> None:
     first, second = open_session(server, json={"note": "a"}), open_session(server, json={"note": "x"})
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: server.ask({"note": "b"}, headers={SESSION: first}), range(8)))
@@ -52,14 +54,14 @@ def test_a_session_is_kept_for_all_workers(server: Server) -> None:
     assert server.ask({"note": "z"}, headers={SESSION: second}) == "xyz"
 
 
-def test_a_session_is_opened_by_the_body_too(server: Server) -> None:
+def test_session_is_opened_by_requesttype_in_the_body(server: Server) -> None:
     answer = server.post(json={"requestType": "NEW_SESSION"})
     assert answer.status_code == 200
     session = answer.headers[f"{PREFIX}New-Session-Id"].partition(";")[0]
     assert server.ask({"note": "a"}, headers={SESSION: session}) == "a"
 
 
-def test_a_session_ends(server: Server) -> None:
+def test_session_ends_after_its_lifetime(server: Server) -> None:
     session = open_session(server, json=1)
     time.sleep(3.2)
     answer = server.post(json=1, headers={SESSION: session})
@@ -70,7 +72,7 @@ def test_a_session_ends(server: Server) -> None:
 @pytest.mark.parametrize(
     "session", ["nobody", "../../model", "a/b", "-", "", "a" * 300, "7fffffff" + "0" * 32, "f" * 40]
 )
-def test_a_session_that_never_was(server: Server, session: str) -> None:
+def test_unknown_session_is_refused_with_400(server: Server, session: str) -> None:
     assert server.post(json=1, headers={SESSION: session}).status_code == (400 if session else 200)
     assert server.post(json={"requestType": "CLOSE"}, headers={SESSION: session}).status_code == 400
 
@@ -103,14 +105,14 @@ def test_a_session_costs_the_same_however_many_are_open(tmp_path: Path) -> None:
 
 
 def test_sessions_that_have_ended_are_removed_and_the_others_counted(tmp_path: Path) -> None:
-    sessions = Sessions(tmp_path, 1200, most_open=3)
+    sessions = Sessions(tmp_path, 1200, max_open=3)
     long_ago = tmp_path / str(int(time.time()) // 60 - 5) / ("0" * 40)
     long_ago.mkdir(parents=True)
     kept = sessions.open()
     sessions.sweep()
     assert not long_ago.parent.exists()
     assert kept.folder.is_dir()
-    other = Sessions(tmp_path, 1200, most_open=3)  # another worker's
+    other = Sessions(tmp_path, 1200, max_open=3)  # another worker's
     other.open()
     other.open()
     sessions.sweep()
@@ -139,3 +141,22 @@ def test_attributes_that_are_none_are_the_models_fault(server: Server, text: str
 def test_who_does_not_ask_is_not_bothered(start: Start) -> None:
     server = start().ready()
     assert server.ask(1, headers={SESSION: "whatever"}) == 1
+
+
+def test_session_that_two_requests_close_at_once_is_closed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmtree = shutil.rmtree
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(0.1)
+        rmtree(*arguments)
+
+    monkeypatch.setattr(shutil, "rmtree", slowly)
+    sessions = Sessions(tmp_path, 60)
+    sessions._swept = time.monotonic()  # no sweep, which counts too
+    session = sessions.open()
+    closing = [gevent.spawn(sessions.close, session.id) for _ in range(2)]
+    gevent.joinall(closing)
+    assert [type(one.exception) for one in closing] == [type(None), RequestError]
+    assert not sessions._open

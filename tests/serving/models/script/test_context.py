@@ -67,7 +67,7 @@ def test_headers_in_any_spelling(context: Context, name: str) -> None:
 def test_the_answer_by_multi_model_servers_parameters(context: Context) -> None:
     assert context.request_processor is not None
     (processor,) = context.request_processor
-    assert processor.said_nothing
+    assert processor.is_plain
     context.set_response_status(code=400, phrase="bad", idx=0)
     assert context.get_response_status(idx=0) == (400, "bad")
     context.set_all_response_status(code=201, phrase="made")
@@ -78,7 +78,7 @@ def test_the_answer_by_multi_model_servers_parameters(context: Context) -> None:
     assert context.get_response_headers(idx=0) == {"content-type": "a/b", "X-Mine": "1"}
     assert context.get_request_id(idx=0) == context.get_request_id() == "42"
     assert context.request_ids == {0: "42"}
-    assert not processor.said_nothing
+    assert not processor.is_plain
 
 
 def test_outside_of_requests_there_is_nothing_to_read_or_set(tmp_path: Path) -> None:
