@@ -1,4 +1,4 @@
-"""Input channels: the same byte streams for a handler, whichever way the platform delivers them.
+"""Input channels: the same byte streams for a handler in all input modes.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/model-access-training-data.html
 """
@@ -25,7 +25,7 @@ RECORDIO_MAGIC = 0xCED7230A
 class Channel:
     """One named input: a folder (File, FastFile) or a FIFO for each epoch (Pipe).
 
-    `path` is the folder, or in Pipe mode what the FIFOs' names begin with.
+    `path` is the folder, or in Pipe mode the common beginning of the FIFOs' paths.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Channel:
     record_wrapper: Literal["None", "RecordIO"] = "None"
 
     def files(self, pattern: str = "*") -> list[Path]:
-        """The files whose names match `pattern`, in every subfolder, sorted; hidden ones left out.
+        """The files whose names match `pattern`, in all subfolders, sorted, without hidden ones.
 
-        In Pipe mode there are none: what comes through a FIFO has no name.
+        In Pipe mode the list is empty, for data in a FIFO has no file names.
         """
         if self.mode == "Pipe":
             return []
@@ -48,10 +48,10 @@ class Channel:
         )
 
     def streams(self, pattern: str = "*", epoch: int = 0) -> Iterator[tuple[str, BinaryIO]]:
-        """Named byte streams to read one after another: one for each file, or the epoch's FIFO.
+        """Yields a name for messages and a byte stream for each file, or for the epoch's FIFO.
 
-        The name is for messages. In Pipe mode `pattern` says nothing, and an epoch can be read once.
-        Raises JobError where nothing matches, or where the platform never makes the FIFO.
+        In Pipe mode `pattern` is ignored, and an epoch can be read once. Raises JobError where no file matches, or
+        where the platform does not create the FIFO.
         """
         if self.mode == "Pipe":
             fifo = self._await_fifo(epoch)
@@ -66,7 +66,7 @@ class Channel:
                 yield str(path), stream
 
     def records(self, pattern: str = "*", epoch: int = 0) -> Iterator[bytes]:
-        """The payloads of a channel whose RecordWrapperType is RecordIO."""
+        """The payloads of the records of a channel whose RecordWrapperType is RecordIO."""
         for name, stream in self.streams(pattern, epoch):
             yield from read_recordio(stream, name)
 
@@ -77,7 +77,7 @@ class Channel:
         return f"channel {self.name!r} ({self.path}) needs {wanted}; it holds {holds}"
 
     def _await_fifo(self, epoch: int, wait_s: float = 300) -> Path:
-        """The epoch's FIFO; the platform makes it only shortly before it is needed."""
+        """Waits for the epoch's FIFO, which the platform creates shortly before it is needed."""
         fifo = self.path.with_name(f"{self.name}_{epoch}")
         deadline = time.monotonic() + wait_s
         if not fifo.exists():

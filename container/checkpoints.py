@@ -1,7 +1,7 @@
-"""Checkpoints that survive a kill at any moment.
+"""Checkpoints that are whole even if the job is killed at any moment.
 
-The platform keeps /opt/ml/checkpoints in step with S3 while a job runs, and puts it back when a spot instance was
-interrupted and the job starts again; it carries files one by one, so a checkpoint here is one file.
+The platform copies /opt/ml/checkpoints to S3 while a job runs, and restores it when the job restarts after a spot
+interruption. It copies files one by one, so each checkpoint is one file.
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html
 """
 
@@ -21,9 +21,12 @@ NAME = "checkpoint"
 
 
 def refuse_others(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
-    """Raises JobError where the checkpoints in `folder` were made by another job, whose model this one would report as
-    its own. `before` and `now` are what identifies the two, by the keys of `meanings`, which says for each what it
-    means that they differ, such as `were made from other data`."""
+    """Raises JobError where the checkpoints in `folder` are another job's, whose model this one would report as its
+    own.
+
+    `before` and `now` identify the two jobs. They are compared by the keys of `meanings`; its values say what a
+    difference means, such as `were made from other data`.
+    """
     for key, meaning in meanings.items():
         if key not in before or before[key] != now[key]:
             noted = repr(before[key]) if key in before else "not noted"
@@ -35,9 +38,9 @@ def refuse_others(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any
 
 
 class Checkpoints:
-    """The numbered checkpoints in `folder`, of which the newest `keep` stay:
+    """The numbered checkpoints in `folder`, of which the newest `keep` are kept:
 
-    for epoch, path in checkpoints.newest_first(): ...    # the first that can be read is where training goes on
+    for epoch, path in checkpoints.newest_first(): ...    # training resumes from the first that can be read
     checkpoints.save(epoch, lambda path: np.savez(path, ...))
     """
 
@@ -45,7 +48,7 @@ class Checkpoints:
         self.folder, self.suffix, self.keep = folder, suffix, keep
 
     def newest_first(self) -> Iterator[tuple[int, Path]]:
-        """Number and file of each; one that the platform had not wholly carried may turn out damaged."""
+        """Yields the number and the file of each. A file that the platform has not copied completely may be damaged."""
         pattern = re.compile(rf"{NAME}-(\d+){re.escape(self.suffix)}")
         names = os.listdir(self.folder) if self.folder.is_dir() else []
         numbers = sorted((int(found[1]) for found in map(pattern.fullmatch, names) if found), reverse=True)
@@ -53,8 +56,8 @@ class Checkpoints:
             yield number, self._path(number)
 
     def save(self, number: int, write: Callable[[Path], None]) -> None:
-        """Has `write` make a file, which becomes checkpoint `number` when it is whole. That a checkpoint cannot be
-        saved is no reason to stop a training: it is told in the log, and the older ones stay."""
+        """Calls `write` with the path of a new file, which becomes checkpoint `number` when it is complete. An OSError
+        is logged and does not stop the training; the older checkpoints are kept."""
         building = self.folder / f".{NAME}{self.suffix}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

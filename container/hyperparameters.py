@@ -1,6 +1,6 @@
-"""Hyperparameters: the platform's strings, made into the types that a handler declares.
+"""Hyperparameters: the platform's strings, converted to the types that a handler declares.
 
-A handler declares them as a frozen dataclass, and gets an instance of it:
+A handler declares a frozen dataclass and gets an instance of it:
 
     @dataclass(frozen=True)
     class Hyperparameters:
@@ -32,7 +32,7 @@ H = TypeVar("H")
 
 @dataclass(frozen=True)
 class Range:
-    """The closed interval in which a number must lie; `above=True` leaves the low end out."""
+    """A closed interval for a number; `above=True` excludes the low end."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -48,12 +48,12 @@ class Range:
 
 
 def is_platforms(name: str) -> bool:
-    """Whether a hyperparameter is the platform's own and must never reach a handler."""
+    """Whether a hyperparameter is the platform's own, which handlers never get."""
     return name.startswith(PLATFORM_PREFIX) or name in PLATFORM_NAMES
 
 
 def decode(text: str) -> Any:
-    """JSON where it parses, text where it does not: SageMaker's SDKs send both (`"a"` and `a`)."""
+    """Parses JSON; anything else stays a text. SageMaker's SDKs send both (`"a"` and `a`)."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -61,15 +61,15 @@ def decode(text: str) -> Any:
 
 
 def _refuse_constant(name: str) -> None:
-    # json reads NaN and Infinity, which JSON does not have; `nan` as a text stays a text.
+    # Python's json accepts NaN and Infinity, which are not JSON.
     raise ValueError(name)
 
 
 def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
-    """An instance of the dataclass `declared` from the platform's strings.
+    """Makes an instance of the dataclass `declared` from the platform's strings.
 
-    Hyphens in names count as underscores. `source` is named in errors. Raises JobError that lists every
-    fault: an unknown name, a value of the wrong type or out of range, a missing one without a default.
+    Hyphens in names are read as underscores. `source` is named in errors. Raises JobError that lists every fault: an
+    unknown name, a value of the wrong type or out of range, a missing value without a default.
     """
     fields = {field.name: field for field in dataclasses.fields(declared)}  # type: ignore[arg-type]
     # A default of None makes a field nullable.
@@ -108,10 +108,10 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 
 def convert(text: str, kind: Any) -> Any:
-    """One value as `kind`, or ValueError that says what it must be.
+    """Converts one value to the type `kind`. Raises ValueError that says what the value must be.
 
-    A text stays as it is, though it look like a number; everything else is decoded first, and once more if
-    that gives a text which does not fit (`"\\"3\\""`: JSON in JSON, as some SDKs send it).
+    For `str` a text stays as it is, even if it looks like a number. Otherwise it is decoded, and decoded again if the
+    result is a text that does not fit (`"\\"3\\""`: JSON in JSON, as some SDKs send it).
     """
     value = decode(text)
     readings = [(value, text)]
@@ -124,7 +124,7 @@ def convert(text: str, kind: Any) -> Any:
 
 
 def _fit(value: Any, text: str, kind: Any) -> Any:
-    """`value`, decoded from `text`, as `kind`; ValueError where it does not fit."""
+    """Converts `value`, which was decoded from `text`. Raises ValueError where it does not fit."""
     origin = get_origin(kind)
     if origin is Annotated:
         return _fit_constraints(_fit(value, text, get_args(kind)[0]), get_args(kind)[1:])
@@ -154,7 +154,7 @@ def _fit_plain(value: Any, text: str, kind: Any) -> Any:
 
 
 def _fit_number(value: float, kind: type[int] | type[float]) -> float:
-    with contextlib.suppress(OverflowError):  # 1e999 as a whole number, 400 digits as a floating one
+    with contextlib.suppress(OverflowError):  # 1e999 as an int, 400 digits as a float
         number = kind(value)
         if number == value if kind is int else math.isfinite(number):
             return number
@@ -191,14 +191,14 @@ def _fit_union(value: Any, text: str, kinds: tuple[Any, ...]) -> Any:
 
 def _fit_literal(value: Any, text: str, choices: tuple[Any, ...]) -> Any:
     for choice in choices:
-        # True == 1 in Python, and to whom the choices are 1 and 2 `true` is none of them.
+        # True == 1 in Python, but `true` is not one of the choices 1 and 2.
         if text == str(choice) or (value == choice and isinstance(value, bool) == isinstance(choice, bool)):
             return choice
     raise ValueError
 
 
 def expectation(kind: Any) -> str:
-    """What a value of `kind` looks like, in words: `a whole number, at least 1 and at most 9`."""
+    """Describes the values of a type for people: `a whole number, at least 1 and at most 9`."""
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return ", ".join([expectation(args[0]), *(str(c) for c in args[1:] if isinstance(c, Range))])

@@ -1,4 +1,4 @@
-"""Which hosts train together, in a cluster that may have hosts of several kinds (instance groups).
+"""Which hosts train together in a heterogeneous cluster (instance groups).
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/train-heterogeneous-cluster.html
 """
@@ -12,7 +12,7 @@ from byo_container.container.job import TrainingJob
 from byo_container.container.suggest import did_you_mean
 
 WANTED = "sagemaker_distribution_instance_groups"
-# Each asks for a distribution of some kind; training/launchers/choose.py says which.
+# Each requests a kind of distribution; training/launchers/choose.py says which.
 FLAGS = (
     "sagemaker_mpi_enabled",
     "sagemaker_torch_distributed_enabled",
@@ -25,8 +25,8 @@ FLAGS = (
 
 
 def team(job: TrainingJob[Any]) -> tuple[str, ...]:
-    """The hosts that train together: those of the instance groups that sagemaker_distribution_instance_groups
-    names, else all. Raises JobError."""
+    """The hosts that train together: those of the instance groups in sagemaker_distribution_instance_groups, or else
+    all. Raises JobError."""
     wanted = job.platform.get(WANTED) or []
     groups = {str(group.get("instance_group_name")): group.get("hosts") or [] for group in job.hosts.groups}
     if not wanted or not groups:
@@ -38,14 +38,14 @@ def team(job: TrainingJob[Any]) -> tuple[str, ...]:
             f"{did_you_mean(str(unknown[0] if unknown else wanted), groups)}"
         )
     members = {host for name in wanted for host in groups[name]}
-    found = tuple(host for host in job.hosts.all if host in members)
-    if not found:
+    hosts = tuple(host for host in job.hosts.all if host in members)
+    if not hosts:
         raise JobError(f"{job.paths.resource_config}: the instance groups {wanted!r} have no hosts of this job")
-    return found
+    return hosts
 
 
 def is_distributed(job: TrainingJob[Any]) -> bool:
-    """Whether a job asks for a distribution, by our hyperparameter `launcher` or by what SageMaker's SDKs send."""
+    """Whether a job requests a distribution, by our hyperparameter `launcher` or by those of SageMaker's SDKs."""
     launcher = job.launcher.get("launcher")
     if launcher is not None:
         return bool(launcher != "single")
@@ -53,7 +53,7 @@ def is_distributed(job: TrainingJob[Any]) -> bool:
 
 
 def distribution_groups(job: TrainingJob[Any]) -> list[str]:
-    """The names of the instance groups that train together; none where no distribution is asked for."""
+    """The names of the instance groups that train together; empty where no distribution is requested."""
     wanted = job.platform.get(WANTED)
     if wanted or not is_distributed(job):
         return list(wanted or ())
@@ -61,7 +61,7 @@ def distribution_groups(job: TrainingJob[Any]) -> list[str]:
 
 
 def distribution_hosts(job: TrainingJob[Any]) -> list[str]:
-    """The hosts of those groups; all where the platform tells no groups, as in local mode. Raises JobError."""
+    """The hosts of those groups; all hosts where the platform gives no groups, as in local mode. Raises JobError."""
     if job.hosts.groups and not distribution_groups(job):
         return []
     return list(team(job))

@@ -1,4 +1,4 @@
-"""A training job, read from the platform's files and checked once; immutable after.
+"""A training job: read from the platform's files, checked once, and immutable.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
 """
@@ -32,7 +32,7 @@ LAUNCHER_HYPERPARAMETERS = ("launcher", "processes_per_host")
 
 @dataclass(frozen=True)
 class Hosts:
-    """Who takes part in the job, from resourceconfig.json."""
+    """The hosts of the job, from resourceconfig.json."""
 
     current: str
     all: tuple[str, ...]
@@ -56,10 +56,10 @@ class Hosts:
 
 @dataclass(frozen=True)
 class TrainingJob(Generic[H]):
-    """What the platform asks for. `hyperparameters` are of the type H that the handler declares.
+    """A training job as the platform describes it. `hyperparameters` are of the type H that the handler declares.
 
-    `texts` are the same as the platform wrote them, its own (`platform`) left out; `raw` holds the parsed
-    config files as they are, for the SM_* variables.
+    `texts` are the same hyperparameters as the platform wrote them, without its own ones, which are in `platform`;
+    `raw` has the parsed config files unchanged, for the SM_* variables.
     """
 
     paths: Paths
@@ -70,12 +70,12 @@ class TrainingJob(Generic[H]):
     platform: Mapping[str, Any] = field(default_factory=dict)
     handler_name: str | None = None
     launcher: Mapping[str, Any] = field(default_factory=dict)
-    """Our own hyperparameters `launcher` and `processes_per_host`, where they are given."""
+    """Our own hyperparameters `launcher` and `processes_per_host`, if they are set."""
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, paths: Paths) -> TrainingJob[dict[str, Any]]:
-        """The job below `paths.root`, its hyperparameters decoded but not yet of a handler's type.
+        """Reads the job below `paths.root`. Its hyperparameters are decoded, but not yet of a handler's type.
 
         Raises JobError that names file, key and value.
         """
@@ -98,12 +98,12 @@ class TrainingJob(Generic[H]):
         )
 
     def declare(self, declared: type[D]) -> TrainingJob[D]:
-        """The same job with hyperparameters of the type that a handler declares. Raises JobError."""
+        """The same job with hyperparameters of the dataclass that a handler declares. Raises JobError."""
         typed = hp.parse(declared, self.texts, self.paths.hyperparameters)
         return cast("TrainingJob[D]", dataclasses.replace(cast(Any, self), hyperparameters=typed))
 
     def channel(self, name: str) -> Channel:
-        """The channel called `name`, or JobError that says which there are."""
+        """The channel called `name`. Raises JobError that lists the existing channels."""
         if name not in self.channels:
             match = closest(name, self.channels)
             meant = f" (is {match!r} meant to be it?)" if match else ""
@@ -131,7 +131,7 @@ class TrainingJob(Generic[H]):
 
 
 def read_job(paths: Paths) -> TrainingJob[dict[str, Any]]:
-    """TrainingJob.read, and the log level that the job asks for."""
+    """Reads the job, and sets its log level."""
     job = TrainingJob.read(paths)
     if "sagemaker_container_log_level" in job.platform:
         set_level(job.platform["sagemaker_container_log_level"])
@@ -139,8 +139,8 @@ def read_job(paths: Paths) -> TrainingJob[dict[str, Any]]:
 
 
 def read_hyperparameters(path: Path) -> dict[str, str]:
-    """The hyperparameters as texts. The platform writes every value as a text; a file that was written by
-    hand may hold plain numbers, which are taken as if they had been quoted."""
+    """The hyperparameters as texts. The platform writes every value as a text; a file that was written by hand may have
+    plain numbers, which are read as if they were quoted."""
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in read_object(path).items()}
 
 

@@ -1,4 +1,4 @@
-"""One logger for train and serve: a line each, to stderr, as text or as JSON."""
+"""The logger of train and serve: each record is one line on stderr, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any
 
 log = logging.getLogger("byo_container")
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""What this thread or greenlet works on: every line of the log that it writes says so. Of a batch, all of them."""
+"""The request, or the requests of the batch, that this thread or greenlet works on; added to each line of the log."""
 
-# What would end a line, or act on a terminal; half of a surrogate pair cannot be written at all.
+# Characters that end a line or control a terminal, and surrogates, which cannot be encoded.
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 BLOCKED_S = 2.0
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON: time (UTC), level, message, and whatever `extra` brought."""
+    """A record as one line of JSON: time (UTC), level, message, and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -50,17 +50,17 @@ class TextFormatter(logging.Formatter):
         line = f"{time.replace('+00:00', 'Z')} {record.levelname} [{record.process}]{request_id} {record.getMessage()}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        # Log collectors take a line for an event: a traceback must not come apart.
+        # For log collectors each line is an event, so a traceback has to be on one line.
         line = line.replace("\n", " | ")
         return line if line.isprintable() else CONTROL.sub(_escaped, line)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 class ImpatientHandler(logging.StreamHandler[Any]):
-    """Leaves out what nobody reads for BLOCKED_S, so that a log that is stuck holds up nothing but itself."""
+    """Drops records while stderr has been blocked for BLOCKED_S, so that a reader that hangs does not block us."""
 
     _blocked_s = BLOCKED_S
 
@@ -68,7 +68,7 @@ class ImpatientHandler(logging.StreamHandler[Any]):
         try:
             writable = select.poll()
             writable.register(self.stream.fileno(), select.POLLOUT)
-        except (OSError, ValueError):  # it is no file
+        except (OSError, ValueError):  # stderr has no file descriptor
             super().emit(record)
             return
         if writable.poll(self._blocked_s * 1000):
@@ -79,8 +79,8 @@ class ImpatientHandler(logging.StreamHandler[Any]):
 
 
 def configure(environ: Mapping[str, str] = os.environ, everything: bool = False, patient: bool = True) -> None:
-    """Logs to stderr; SAGEMAKER_CONTAINER_LOG_LEVEL (a number or a name), LOG_FORMAT text or json. `everything`: what
-    others log, too, from WARNING on. Where not `patient`, see ImpatientHandler."""
+    """Logs to stderr by SAGEMAKER_CONTAINER_LOG_LEVEL (a number or a name) and LOG_FORMAT (text or json). With
+    `everything`, the records of other loggers from WARNING on too. Without `patient`, see ImpatientHandler."""
     handler = logging.StreamHandler(sys.stderr) if patient else ImpatientHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if environ.get("LOG_FORMAT", "").lower() == "json" else TextFormatter())
     log.handlers[:] = [handler]
@@ -91,7 +91,7 @@ def configure(environ: Mapping[str, str] = os.environ, everything: bool = False,
 
 
 def set_level(level: str | int) -> None:
-    """A level by number (`20`) or name (`info`); anything else means INFO."""
+    """Sets the level by number (`20`) or name (`info`). Anything else means INFO."""
     log.setLevel(level_number(level))
 
 

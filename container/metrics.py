@@ -1,9 +1,9 @@
-"""Metrics are lines of the log, which SageMaker's regexes read and `train` records:
+"""Metrics are lines of the log, which SageMaker matches with regular expressions and `train` records:
 
     epoch 3/8: train_loss=0.4121; val_acc=0.9312;
 
-A regex such as `val_acc=(.*?);` takes one figure from it. Lines as Keras and Hugging Face's Trainer print them
-are understood too, so that a script need not be changed for its curves to be drawn.
+A regex such as `val_acc=(.*?);` extracts one value. The lines that Keras and Hugging Face's Trainer print are
+understood too, so that the metrics of a script are recorded without changing it.
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/define-train-metrics.html
 """
 
@@ -28,50 +28,51 @@ from byo_container.container.log import log
 from byo_container.container.process.output import LONGEST_LINE
 
 HEADER = ("time", "step", "metric", "value")
-MOST_NAMES = 1000  # of metrics: one who puts a number into the name would fill memory and disk
-ALL_OF = 100_000  # values of a metric are recorded; of more, every 10th
+MOST_NAMES = 1000  # of metrics: names that contain a counter would fill memory and disk
+ALL_OF = 100_000  # values of a metric are recorded; of further ones every 10th
 MOST_STEP = 2.0**63  # what TensorBoard can hold
 NUMBER = r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?|nan|inf)"
 OURS = re.compile(rf"(?<![\w.])([a-z_][\w./-]*) ?= ?({NUMBER}) ?;", re.IGNORECASE)
 KERAS = re.compile(rf" - ([a-z_]\w*): ({NUMBER})(?= |$)", re.IGNORECASE)
-# What a step is called, the finest first: a line may name an epoch, and the step within all of them.
+# The names of a step, the finest first: a line may have an epoch and a global step.
 STEPS = ("step", "global_step", "update", "iteration", "epoch")
-# Each pattern begins with a literal, for which `re` is fast; that no letter stands before it is asked afterwards.
+# Each pattern begins with a literal, for which `re` is fast; that no letter precedes it is checked afterwards.
 STEP = {name: re.compile(rf"{name}(?<!\w{name})\b[ =:#]*([0-9]+(?:\.[0-9]+)?)") for name in STEPS}
 HEADING = re.compile(r"Epoch ([0-9]+)/[0-9]+")  # Keras prints an epoch's number on a line of its own
-# What every line with metrics has. Each begins with a literal, which `re` looks for at a gigabyte per second.
+# Every line with metrics matches one of these. Each begins with a literal, which `re` finds at 1 GB/s.
 SIGNS = (
     re.compile(rb"= ?[-+.0-9inIN][\w.+-]* ?;"),
     re.compile(rb" - [^\s:]+: [-+.0-9inIN]"),
     re.compile(rb"\{'"),
     re.compile(rb"Epoch [0-9]+/[0-9]"),
 )
-# Hugging Face's Trainer prints the epoch wherever it knows it. A configuration may have been printed just so.
+# Hugging Face's Trainer adds the epoch where it is known. Other dictionaries, such as a configuration, have none of
+# these keys.
 TRAINER = re.compile(r"epoch|loss|\w+_(loss|runtime)")
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What one line tells. `step` is None where the line does not name one."""
+    """The metrics of one line. `step` is None where the line has none."""
 
     values: Mapping[str, float]
     step: float | None = None
 
 
 def line(at: str, values: Mapping[str, float]) -> str:
-    """A line for the log; `at` says where training stands, such as `epoch 3/8` or `step 1200`. No name should be
-    the end of another (`loss`, `val_loss`): a regex for the one would find both."""
+    """A line for the log. `at` is the progress of the training, such as `epoch 3/8` or `step 1200`. No name should be
+    the end of another one (`loss`, `val_loss`): a regex for the first would match both."""
     return f"{at}: " + " ".join(f"{name}={value:.6g};" for name, value in values.items())
 
 
 def candidates(lines: bytes) -> list[str]:
-    """The lines that may hold metrics, in their order, each cut to its last LONGEST_LINE bytes."""
+    """The lines that may contain metrics, in their order, each cut to its last LONGEST_LINE bytes."""
     found = sorted({place for sign in SIGNS for place in _lines_with(sign, lines)})
     return [lines[max(start, end - LONGEST_LINE) : end].decode("utf-8", "replace") for start, end in found]
 
 
 def _lines_with(sign: re.Pattern[bytes], lines: bytes) -> Iterator[tuple[int, int]]:
-    """Where lines with `sign` begin and end."""
+    """The start and the end of each line that matches `sign`."""
     at = 0
     while found := sign.search(lines, at):
         start = lines.rfind(b"\n", at, found.start()) + 1 or at
@@ -81,7 +82,7 @@ def _lines_with(sign: re.Pattern[bytes], lines: bytes) -> Iterator[tuple[int, in
 
 
 def parse(text: str) -> Metrics | None:
-    """What a line of the log tells, or None. Of a line that a progress bar has written over, the last state."""
+    """The metrics in a line of the log, or None. Of a line of a progress bar the last state counts."""
     text = text.rstrip()
     if "\r" in text or "\b" in text:
         text = re.split("[\r\b]", text)[-1]
@@ -102,16 +103,16 @@ def _step_in(text: str) -> float | None:
 
 
 def _parse_trainer(text: str) -> Metrics | None:
-    """Hugging Face's Trainer prints a dictionary: {'loss': 0.52, 'learning_rate': 5e-05, 'epoch': 0.5}. Any other
-    that a program prints is None."""
+    """Hugging Face's Trainer prints a dictionary: {'loss': 0.52, 'learning_rate': 5e-05, 'epoch': 0.5}. Returns None
+    for other dictionaries."""
     try:
-        told = ast.literal_eval(text)
+        printed = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
-    if not isinstance(told, dict):
+    if not isinstance(printed, dict):
         return None
     # Not str(name): a number of over 4,300 digits has no decimal form (sys.set_int_max_str_digits).
-    numbers = {name: _number(value) for name, value in told.items() if isinstance(name, str)}
+    numbers = {name: _number(value) for name, value in printed.items() if isinstance(name, str)}
     values = {name: value for name, value in numbers.items() if value is not None}
     if not any(TRAINER.fullmatch(name) for name in values):
         return None
@@ -149,14 +150,14 @@ class Row(NamedTuple):
 
 
 class Allowance:
-    """CPU time that may be spent: `at_once_s`, and afterwards the part `share` of the time that passes."""
+    """A budget of CPU time: `at_once_s` at first, and later the part `share` of the time that passes."""
 
     def __init__(self, at_once_s: float, share: float) -> None:
         self._at_once_s, self._share = at_once_s, share
         self._left_s, self._at = at_once_s, time.monotonic()
 
     def spent(self) -> bool:
-        """Whether it is used up for now."""
+        """Whether the budget is used up for now."""
         now = time.monotonic()
         self._left_s = min(self._at_once_s, self._left_s + self._share * (now - self._at))
         self._at = now
@@ -164,19 +165,19 @@ class Allowance:
 
     @contextlib.contextmanager
     def spend(self) -> Iterator[None]:
-        """What happens meanwhile is counted."""
+        """Counts the CPU time of the block."""
         begun = time.process_time()
         yield
         self._left_s -= time.process_time() - begun
 
 
 class Recorder:
-    """Writes the metrics among a program's lines to the file `path`, a row each: time (Unix, in seconds), step, metric,
-    value. A metric without a step gets its own count.
+    """Finds metrics in a program's output and appends a row for each to the file `path`: time (Unix, in seconds), step,
+    metric, value. The step of a metric without one is the number of its values so far.
 
-    The file has every value of a metric up to ALL_OF, then every 10th (see `is_kept`) and the last; and the first
-    MOST_NAMES metrics. A program is not held back: of one that prints metrics faster than they are read, a part is
-    left out, and the log says so.
+    Of each metric the first ALL_OF values are recorded, then every 10th (see `is_kept`), and the last one; and at most
+    MOST_NAMES metrics. The program is not slowed down: if it prints metrics faster than they can be read, some are left
+    out and a warning is logged.
     """
 
     def __init__(self, path: Path, allowance: Allowance | None = None) -> None:
@@ -190,8 +191,8 @@ class Recorder:
         self._broken = False
 
     def note(self, lines: bytes) -> None:
-        """Whole lines of the program's output, many at once; b"" at its end. Raises nothing: a line that cannot be
-        recorded is no reason to end a training."""
+        """Takes whole lines of the program's output, many at once; b"" at its end. Raises nothing, for a line that
+        cannot be recorded must not end the training."""
         if self._broken:
             return
         try:
@@ -244,14 +245,14 @@ class Recorder:
 
     def _append(self, rows: str) -> None:
         try:
-            # A script's own file of this name may be a FIFO, whose reader we would wait for, or a link to elsewhere.
+            # The script may have made a FIFO of this name, whose reader this would wait for, or a link to elsewhere.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW
             descriptor = os.open(self.path, flags, 0o644)
             try:
                 found = os.fstat(descriptor)
                 if not stat.S_ISREG(found.st_mode):
                     raise OSError(errno.EINVAL, "it is no regular file")
-                # One write, so that who follows the file finds whole rows.
+                # One write, so that a program that follows the file reads whole rows.
                 data = ((",".join(HEADER) + "\n" if found.st_size == 0 else "") + rows).encode()
                 while data:
                     data = data[os.write(descriptor, data) :]
@@ -270,14 +271,14 @@ def _quoted(name: str) -> str:
 
 
 def read_rows(text: str) -> list[Row]:
-    """The rows of a file that a Recorder has written, or of a part of one; what is no row is left out."""
+    """The rows in a file of a Recorder, or in a part of one. Anything else is skipped."""
     rows = []
     for line in text.split("\n"):
         try:
-            # A row is a line: one that a full disk has cut must not take the next ones with it.
+            # Each line is parsed on its own: one that a full disk has cut off must not spoil the next ones.
             at, step, metric, value = next(csv.reader([line])) if '"' in line else line.split(",")
             row = Row(float(at), float(step), metric, float(value))
-        except (ValueError, csv.Error):  # the heading, or half a row
+        except (ValueError, csv.Error):  # the header, or half a row
             continue
         if math.isfinite(row.time) and abs(row.step) < MOST_STEP:
             rows.append(row)

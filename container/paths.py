@@ -1,4 +1,4 @@
-"""Every place under /opt/ml that the contract names.
+"""The files and folders under /opt/ml that the contract names.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
 """
@@ -15,13 +15,13 @@ DEFAULT_ROOT = Path("/opt/ml")
 
 @dataclass(frozen=True)
 class Paths:
-    """The tree that the platform mounts, below `root` (`/opt/ml`, moved by SAGEMAKER_BASE_DIR)."""
+    """The tree that the platform mounts at `root` (`/opt/ml`, or SAGEMAKER_BASE_DIR)."""
 
     root: Path = DEFAULT_ROOT
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Paths:
-        """The tree below SAGEMAKER_BASE_DIR, made absolute so that a change of directory is safe."""
+        """The tree below SAGEMAKER_BASE_DIR, as an absolute path so that a change of directory does no harm."""
         return cls(Path(os.path.abspath(environ.get("SAGEMAKER_BASE_DIR") or DEFAULT_ROOT)))
 
     @property
@@ -46,7 +46,7 @@ class Paths:
 
     @property
     def data(self) -> Path:
-        """Channels: a folder (or, in Pipe mode, a FIFO for each epoch) by the channel's name."""
+        """The channels: a folder for each (or, in Pipe mode, a FIFO for each epoch), by the channel's name."""
         return self.input / "data"
 
     @property
@@ -55,7 +55,7 @@ class Paths:
 
     @property
     def models(self) -> Path:
-        """Many models, of an endpoint that serves them in one container."""
+        """The models of a multi-model endpoint."""
         return self.root / "models"
 
     @property
@@ -76,17 +76,17 @@ class Paths:
 
     @property
     def metrics(self) -> Path:
-        """Ours: the metrics of the job, see container/metrics.py."""
+        """Our own file: the metrics of the job, see container/metrics.py."""
         return self.output_data / "metrics.csv"
 
     @property
     def summary(self) -> Path:
-        """Ours: what training code wants to have said at the top of the report, a JSON object of names and values."""
+        """Our own file, written by training code: a JSON object of names and values for the top of the report."""
         return self.output_data / "summary.json"
 
     @property
     def report(self) -> Path:
-        """Ours: what a person opens after training."""
+        """Our own file: the report for people."""
         return self.output_data / "report.html"
 
     @property
@@ -99,10 +99,10 @@ class Paths:
 
     @property
     def failure(self) -> Path:
-        """The reason why a job failed; its first 1,024 characters become FailureReason."""
+        """The failure report; its first 1,024 characters become FailureReason."""
         return self.output / "failure"
 
     @property
     def success(self) -> Path:
-        """An empty file, as sagemaker-training-toolkit leaves it when all went well; no page of AWS asks for it."""
+        """An empty file that sagemaker-training-toolkit writes after success. AWS does not document it."""
         return self.output / "success"

@@ -1,4 +1,4 @@
-"""How far a long step has come: a bar on a terminal, a few whole lines in a log. Standard library only."""
+"""The progress of a long step: a bar on a terminal, a few whole lines in a log. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ DRAW_EVERY_S = 0.1
 
 
 def say(text: str) -> None:
-    """A line for the log, at once: a platform reads it while the job runs."""
+    """Prints a line and flushes it, so that the platform's log has it while the job runs."""
     print(text, flush=True)
 
 
 class Progress:
-    """A context manager around one long step:
+    """A context manager for one long step:
 
     with Progress("encoding", total=412071, unit="headlines") as progress:
         progress.advance(1000)
@@ -33,7 +33,7 @@ class Progress:
         return self
 
     def advance(self, count: int, note: str = "") -> None:
-        """`count` more are done; `note` is shown behind the bar."""
+        """Adds `count` finished units. `note` is shown after the bar."""
         self.done += count
         now = time.monotonic()
         if now - self._drawn >= (DRAW_EVERY_S if self._on_terminal else LOG_EVERY_S):

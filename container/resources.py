@@ -1,4 +1,4 @@
-"""How many cores and how much memory this container may use."""
+"""The cores and the memory that this container may use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores(cgroup: Path = CGROUP) -> int:
-    """Cores by affinity and by the container's CPU quota (rounded up), at least 1."""
+    """The number of cores by affinity and by the container's CPU quota (rounded up), at least 1."""
     allowed = len(os.sched_getaffinity(0))
     quota = _words(cgroup / "cpu.max") or [
         *_words(cgroup / "cpu/cpu.cfs_quota_us"),
@@ -22,7 +22,7 @@ def cores(cgroup: Path = CGROUP) -> int:
 
 
 def memory_bytes(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int:
-    """What may be used: the container's limit, or what the machine has available where that is less."""
+    """The container's memory limit, or the available memory of the machine if that is less, in bytes."""
     available = next(
         int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:")
     )

@@ -1,13 +1,13 @@
-"""What training scripts find at the end of their PYTHONPATH: stand-ins for packages of SageMaker's toolkits.
+"""Stand-ins for packages of SageMaker's toolkits, at the end of the PYTHONPATH of training scripts.
 
-Scripts written for SageMaker's own containers import a few names of the toolkit that starts them there:
+Scripts for SageMaker's own containers import a few names from the toolkit that starts them there:
 
     from sagemaker_training import environment
     env = environment.Environment()
 
-The files in FOLDER run in the script's own process, whose Python need not be ours and need not have byo-container (a
-run.sh may start that of another environment): they import each other and the standard library only, and are written for
-Python 3.9 and later. `train` itself and `serve` never have FOLDER on their path.
+The files in FOLDER run in the script's process. Its Python may be another one that does not have byo-container (a
+run.sh may start that of another environment): so they import each other and the standard library only, and run on
+Python 3.9 and later. FOLDER is never on the path of `train` itself or of `serve`.
 """
 
 from __future__ import annotations

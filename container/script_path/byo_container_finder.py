@@ -1,4 +1,4 @@
-"""Modules made of dictionaries: how stand-ins for packages of SageMaker's toolkits are imported."""
+"""Imports modules that are made from dictionaries: the stand-ins for packages of SageMaker's toolkits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Content = dict[str, dict[str, Any]]
 
 
 class Finder(MetaPathFinder, Loader):
-    """Imports stand-ins, whatever submodule of theirs is named. `purpose` says what a stand-in has."""
+    """Imports stand-ins and any submodule of theirs. `purpose` describes the content of a stand-in, for errors."""
 
     def __init__(self, purpose: str) -> None:
         self.purpose = purpose
@@ -23,7 +23,7 @@ class Finder(MetaPathFinder, Loader):
         """By package."""
 
     def add(self, package: str, content: Content) -> None:
-        """Makes a package importable, before any real one of that name."""
+        """Makes a package importable, ahead of a real one with the same name."""
         self.content[package] = content
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
@@ -49,8 +49,8 @@ class Finder(MetaPathFinder, Loader):
 
 
 class Absent(type):
-    """What stands for a name that a stand-in lacks: a class, so that a script can import it, inherit from it, and name
-    it after `except`. To call it, or what is below it, is an error."""
+    """The class of placeholders for names that a stand-in does not have. A placeholder is a class, so that a script can
+    import it, inherit from it, and use it in `except`. To call it, or an attribute of it, is an error."""
 
     _why: str
     _purpose: str
@@ -65,7 +65,7 @@ class Absent(type):
 
 
 def absent(name: str, purpose: str, known: Collection[str] = ()) -> Any:
-    """What is found under a name that a stand-in lacks; `known` are those that it has."""
+    """The placeholder for a name that a stand-in does not have; `known` are the names that it has."""
     package = name.partition(".")[0]
     why = f"{name} is no part of byo-container's stand-in for {package}, which has {purpose}"
     parent, _, last = name.rpartition(".")
@@ -74,5 +74,5 @@ def absent(name: str, purpose: str, known: Collection[str] = ()) -> Any:
 
 
 def last_names(modules: Collection[str]) -> list[str]:
-    """`beta.framework.env` is told as `env`."""
+    """The last parts of module names: `env` of `beta.framework.env`."""
     return list(dict.fromkeys(name.rpartition(".")[2] for name in modules))

@@ -1,4 +1,4 @@
-"""Which packages training scripts find here, and when: only where the script's Python has no real one."""
+"""Provides stand-ins for packages that the Python of a training script does not have."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FOLDER = os.path.dirname(os.path.realpath(__file__))
 CONTENT = {
     "sagemaker_training": byo_container_toolkit.sagemaker_training,
     "sagemaker_containers": byo_container_toolkit.sagemaker_containers,
-    # A script that trains and serves imports it at its top; `serve` has a stand-in that works.
+    # For scripts that both train and serve, and import it at the top; `serve` has a working stand-in of its own.
     "sagemaker_inference": byo_container_toolkit.sagemaker_inference,
 }
 _finder = Finder("what a training script reads of its job; to have more, install the package itself")
 
 
 def stand_in(package: str) -> None:
-    """Puts the real package in the place of the module that calls this, or else what stands in for it."""
+    """Replaces the module that calls this by the real package, or else by its stand-in."""
     real = find_real(package)
     if real is None:
         _finder.add(package, CONTENT[package]())
@@ -36,8 +36,8 @@ def stand_in(package: str) -> None:
 
 
 def find_real(package: str) -> ModuleSpec | None:
-    """The package as Python would find it without FOLDER. A folder without __init__.py is none: Python, too, takes such
-    a namespace package only where it finds nothing else."""
+    """The package that Python would find without FOLDER. A folder without __init__.py does not count: Python too uses a
+    namespace package only where there is nothing else."""
     elsewhere = [entry for entry in sys.path if os.path.realpath(entry or os.getcwd()) != FOLDER]
     for finder in sys.meta_path:
         spec = finder.find_spec(package, elsewhere)

@@ -1,7 +1,7 @@
-"""What scripts use of sagemaker_training and sagemaker_containers: what they read of their job.
+"""The part of sagemaker_training and sagemaker_containers that scripts use to read their job.
 
-It comes from the variables and files that a script has anyway (SM_TRAINING_ENV, /opt/ml/input/config), so that ranks
-on several hosts each see their own. Source of names and values:
+The values come from the variables and files of the script (SM_TRAINING_ENV, /opt/ml/input/config), so that each rank on
+each host reads its own. Source of names and values:
 https://github.com/aws/sagemaker-training-toolkit/tree/master/src/sagemaker_training
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 from byo_container_finder import Content
 from byo_container_words import CONTENT_TYPES, to_arguments, to_text
 
-# Hyperparameters of the platform's own; each is a variable too, in capitals.
+# The platform's own hyperparameters; each is also the name of a variable, in capitals.
 PLATFORM = {
     "USER_PROGRAM": "sagemaker_program",
     "S3_OUTPUT_LOCATION": "sagemaker_s3_output",
@@ -65,7 +65,7 @@ def below(*names: str) -> str:
 
 
 class Environment(Mapping[str, Any]):
-    """The job as this host sees it: `env.hosts`, `env["hosts"]`, `dict(env)`. Raises RuntimeError outside a job."""
+    """The job on this host: `env.hosts`, `env["hosts"]`, `dict(env)`. Raises RuntimeError outside of a job."""
 
     def __init__(self, resource_config: Any = None, input_data_config: Any = None, hyperparameters: Any = None) -> None:
         if resource_config or input_data_config or hyperparameters:
@@ -112,7 +112,7 @@ class Environment(Mapping[str, Any]):
 
 
 class TrainingEnv(Environment):
-    """The name that it has in sagemaker_containers."""
+    """The same class under its name in sagemaker_containers."""
 
 
 def read_json(path: str) -> Any:
@@ -121,7 +121,7 @@ def read_json(path: str) -> Any:
 
 
 def read_hyperparameters() -> dict[str, Any]:
-    """All of them, decoded, the platform's own too."""
+    """All hyperparameters, decoded, with the platform's own ones."""
     return {name: _decoded(value) for name, value in read_json(below("input/config/hyperparameters.json")).items()}
 
 
@@ -141,7 +141,7 @@ def read_input_data_config() -> Any:
 
 
 def split_by_criteria(dictionary: Mapping[Any, Any], keys: Any = None, prefix: str | None = None) -> SplitResultSpec:
-    """What is among `keys` or begins with `prefix`, and what does not."""
+    """Splits a dictionary into the items whose key is in `keys` or begins with `prefix`, and the others."""
     chosen = {key for key in dictionary if key in (keys or ()) or (prefix and key.startswith(prefix))}
     included = {key: value for key, value in dictionary.items() if key in chosen}
     return SplitResultSpec(included, {key: value for key, value in dictionary.items() if key not in chosen})
@@ -171,17 +171,17 @@ def read_file(path: str, mode: str = "r") -> Any:
 
 
 def write_failure_file(failure_msg: str) -> None:
-    """The first reason stays."""
+    """An existing failure file is not overwritten."""
     with contextlib.suppress(FileExistsError):
         write_file(below("output/failure"), failure_msg, "x")
 
 
 class ClientError(Exception):
-    """What a user's code did wrong."""
+    """An error of the user's code."""
 
 
 def _environment() -> dict[str, Any]:
-    """sagemaker_training.environment, and sagemaker_containers' `env`."""
+    """The content of sagemaker_training.environment and of sagemaker_containers' `env`."""
     return {
         "Environment": Environment,
         "SAGEMAKER_BASE_PATH": "/opt/ml",
@@ -253,7 +253,7 @@ def sagemaker_training() -> Content:
 
 
 def sagemaker_containers() -> Content:
-    """The same under the names of its forerunner, which has each module twice: `_env` and `beta.framework.env`."""
+    """The same content for its predecessor, which has each module twice: `_env` and `beta.framework.env`."""
     package = "sagemaker_containers"
     training_env = {"training_env": TrainingEnv}
     modules = {

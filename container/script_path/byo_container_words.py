@@ -1,4 +1,4 @@
-"""Values as SageMaker's toolkits name them, and as they write them into variables and command lines."""
+"""Names and texts of values as in SageMaker's toolkits: content types, variables and command lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
-# Of all toolkits; some have more.
+# Common to all toolkits; some have more.
 CONTENT_TYPES = {
     "JSON": JSON,
     "CSV": CSV,
@@ -19,14 +19,14 @@ CONTENT_TYPES = {
 
 
 def to_text(value: Any) -> str:
-    """A value in an environment variable: text as it is, nothing for None, else compact sorted JSON."""
+    """The text of a value in an environment variable: a text as it is, empty for None, else compact sorted JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def to_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """Hyperparameters as a command line: sorted, always two words, `--key value` or `-k value`."""
+    """Hyperparameters as a command line: sorted, each as two words, `--key value` or `-k value`."""
     words = []
     for key, value in sorted(hyperparameters.items()):
         words += [f"--{key}" if len(key) > 1 else f"-{key}", _argument(value)]

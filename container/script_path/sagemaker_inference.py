@@ -1,4 +1,4 @@
-"""Found by `import sagemaker_inference`: the real package where there is one, else our stand-in."""
+"""Imported as `sagemaker_inference`: becomes the real package if there is one, or else our stand-in."""
 
 from byo_container_stand_ins import stand_in
 
