@@ -18,8 +18,8 @@ class Failure:
 
 
 def root_cause(failures: Iterable[Failure]) -> Failure | None:
-    """The first failure, in the order of `failures`, that does not read like the consequence of another one; the first
-    of all where each does; None where there is none.
+    """The first failure, in the order of `failures`, that is not a secondary one by its text; the first of all where
+    each is; None where there is none.
 
     When one rank dies, its peers fail in their next collective, and often report it first.
     """

@@ -277,6 +277,12 @@ def test_a_host_that_joins_after_the_result_gets_it(first: Driver) -> None:
     assert sent(first.join(2, "algo-2"))[-1] == JobResult(1, "algo-1: pip install failed")
 
 
+def test_lingering_ends_when_no_host_could_join_any_more(first: Driver) -> None:
+    first(Leaving(HostResult(1, "pip install failed")), 890.0)
+    assert Leave() not in first(Tick(), 899.0)
+    assert Leave() in first(Tick(), 900.1)
+
+
 def test_a_failure_is_decided_when_all_have_sent_their_results(first: Driver) -> None:
     first.started()
     assert sent(first.receive(2, protocol.RankFailed("algo-2, rank 1: torn")), 3) == [

@@ -346,6 +346,12 @@ def test_sigterm_before_the_start_stops_nothing(member: Driver) -> None:
     assert member(StopRequested()) == []
 
 
+def test_sigterm_after_the_result_stops_nothing(member: Driver) -> None:
+    member.started()
+    member.receive(JobResult(1, "algo-1: torn"))
+    assert member(StopRequested()) == member(Orphaned()) == []
+
+
 def test_an_orphan_saves_and_is_lost_to_the_others(member: Driver) -> None:
     member.started()
     effects = member(Orphaned())

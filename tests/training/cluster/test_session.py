@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,13 +15,9 @@ from typing import Any
 
 import pytest
 
-from byo_container.container.failure import JobError, is_secondary
 from byo_container.container.process.tree import descendants
-from byo_container.training.cluster.settings import read_settings
-from byo_container.training.processes.rank import RANK_COMMAND, Ranks
 from tests.support.processes import wait_until
 from tests.support.tree import Tree, make_tree
-from tests.training.support.jobs import job
 
 # Two names that lead to this machine everywhere.
 NAMES = ["localhost", "127.0.0.1"]
@@ -107,44 +102,6 @@ def test_a_lost_connection_is_no_cause_where_there_is_a_better_one(start: Start)
     statuses, failures = end(*start(script))
     assert statuses == [1, 1]
     assert all(failure.startswith("127.0.0.1: ValueError: torn") for failure in failures)
-
-
-DIES_LATE = """
-import atexit, sys, time
-def linger():
-    print("terminate called", file=sys.stderr, flush=True)
-    time.sleep(60)
-atexit.register(linger)
-raise ValueError("torn")
-"""
-
-
-def test_a_rank_that_raised_and_lingers_is_not_taken_for_one_that_was_stopped(tmp_path: Path) -> None:
-    environ = {**os.environ, **Ranks(tmp_path).variables("train.py"), "RANK": "3"}
-    process = subprocess.Popen(
-        [*RANK_COMMAND, sys.executable, "-c", DIES_LATE], env=environ, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr
-    while "terminate called" not in process.stderr.readline():
-        pass
-    process.terminate()
-    assert process.wait(10) == 1
-    process.stderr.close()
-    failure = Ranks(tmp_path).failure()
-    assert failure
-    assert failure.status == 1
-    assert failure.text.startswith("rank 3: ValueError: torn")
-
-
-def test_a_rank_that_cannot_be_started_says_why(tmp_path: Path) -> None:
-    environ = {**os.environ, **Ranks(tmp_path).variables("train.sh"), "RANK": "3"}
-    done = subprocess.run([*RANK_COMMAND, "/nowhere/train.sh"], env=environ, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (1, "")
-    reason = "rank 3: cannot start train.sh (/nowhere/train.sh): [Errno 2] No such file or directory"
-    failure = Ranks(tmp_path).failure()
-    assert failure
-    assert failure.status == 1
-    assert failure.text.startswith(reason)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -286,44 +243,6 @@ def test_a_host_that_takes_its_time_for_the_report_is_not_lost(start: Start, tmp
     trees, processes = start(script, TRAINING_PEERS_SILENCE="2", PYTHONPATH=str(tmp_path))
     assert end(trees, processes) == ([0, 0], ["", ""])
     assert (trees[0].paths.report).is_file()
-
-
-def test_settings() -> None:
-    environ = {"TRAINING_PEERS_PORT": "7000", "TRAINING_PEERS_WAIT": "30", "TRAINING_PEERS_SILENCE": ""}
-    settings = read_settings(job(2), 100, environ)
-    assert (
-        settings.ports.coordinator,
-        settings.join_timeout_s,
-        settings.heartbeat_timeout_s,
-        settings.stop_grace_s,
-    ) == (
-        7000,
-        30,
-        5,
-        100,
-    )
-
-
-@pytest.mark.parametrize("name", ["TRAINING_PEERS_PORT", "TRAINING_PEERS_WAIT", "TRAINING_PEERS_SILENCE"])
-def test_a_bad_setting_is_refused(name: str) -> None:
-    with pytest.raises(JobError, match=f"the environment variable {name} is 'soon'; it must be a (whole )?number"):
-        read_settings(job(2), 100, {name: "soon"})
-
-
-@pytest.mark.parametrize(
-    ("text", "consequence"),
-    [
-        ("ValueError: torn\n\nConnection closed by peer", False),
-        ("RuntimeError: [gloo/transport/tcp/pair.cc:553] Connection closed by peer [10.0.0.1]:1", True),
-        ("torch.distributed.DistBackendError: NCCL error in: ..., remote process exited", True),
-        ("train.py was killed by SIGTERM", True),
-        ("train.py was killed by SIGKILL (often: out of memory)", False),
-        ("mpirun train.py ended with status 3", True),
-        ("stopped by SIGTERM before it had finished", True),
-    ],
-)
-def test_what_sounds_like_a_consequence(text: str, consequence: bool) -> None:
-    assert is_secondary(text) == consequence
 
 
 WRITES = (
