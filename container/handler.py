@@ -9,9 +9,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from byo_container.container.job import TrainingJob
+if TYPE_CHECKING:
+    from byo_container.container.job import TrainingJob
 
 PREFIX = "X-Amzn-SageMaker-"
 

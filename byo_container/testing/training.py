@@ -10,7 +10,7 @@ from typing import Any
 from byo_container.container import manifest
 from byo_container.container.job import read_job
 from byo_container.container.paths import Paths
-from byo_container.training.processes.run_handler import declare_for
+from byo_container.training.processes import run_handler
 
 HOST = "algo-1"
 
@@ -35,8 +35,9 @@ def train(
         _fill(paths.data / name, content)
     for folder in (paths.model, paths.output_data, paths.checkpoints):
         folder.mkdir(parents=True, exist_ok=True)
-    handler_class().train(declare_for(handler_class, read_job(paths)))
-    manifest.keep(f"{handler_class.__module__}:{handler_class.__qualname__}", paths)
+    name = f"{handler_class.__module__}:{handler_class.__qualname__}"
+    run_handler.train(handler_class, name, read_job(paths))
+    manifest.keep(name, paths)
     return paths.model
 
 

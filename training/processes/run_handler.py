@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from byo_container.container import log
+from byo_container.container.class_check import create_for_training
 from byo_container.container.discovery import HandlerReference, put_on_path
-from byo_container.container.failure import JobError, JobStopped, report
-from byo_container.container.handler import Handler, overridden
+from byo_container.container.failure import JobStopped, report
+from byo_container.container.handler import Handler
 from byo_container.container.job import TrainingJob, read_job
 from byo_container.container.paths import Paths
 
@@ -29,21 +30,19 @@ def main(target: str, source: str = "the command line") -> int:
     try:
         put_on_path([paths.code] if paths.code.is_dir() else [])
         sys.path.append(os.getcwd())  # an image's WORKDIR; last, so that it hides nothing
-        handler_class = HandlerReference(target, source).load()
-        job = declare_for(handler_class, read_job(paths))
-        handler_class().train(job)
+        train(HandlerReference(target, source).load(), target, read_job(paths))
     except (Exception, JobStopped) as error:
         # Several ranks on one host each have a file of their own; see training/processes/rank.py.
         return report(Path(os.environ.get("TRAINING_FAILURE_FILE") or paths.failure), error)
     return 0
 
 
-def declare_for(handler_class: type[Handler], job: TrainingJob[Any]) -> TrainingJob[Any]:
-    """The job with the hyperparameters that a handler class declares; all of them where it declares none."""
-    if overridden(handler_class, "train") is None:
-        raise JobError(f"{handler_class.__module__}:{handler_class.__qualname__} has no method train(job)")
+def train(handler_class: type[Handler], name: str, job: TrainingJob[Any]) -> None:
+    """Has a handler class, called `name` in errors, train a job: with the hyperparameters that the class declares, or
+    with all of the job's where it declares none. Raises JobError, and whatever the training raises."""
+    handler = create_for_training(handler_class, name)
     declared = getattr(handler_class, "Hyperparameters", None)
-    return job.declare(declared) if declared else job
+    handler.train(job.declare(declared) if declared else job)
 
 
 def _stop(*_: object) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from byo_container.container.class_check import create_for_serving
 from byo_container.container.discovery import HandlerReference
 from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation, InputError
@@ -29,7 +30,6 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY, Share, of_worker
 from byo_container.serving.metrics import prometheus
 from byo_container.serving.models import sessions
-from byo_container.serving.models.handler.class_check import create
 from byo_container.serving.models.handler.predict import InputsWithContext, Predictor
 from byo_container.serving.models.handler.traits import HandlerTraits
 from byo_container.serving.models.servable import Reply, Request, respond_to_message
@@ -59,7 +59,7 @@ class HandlerModel:
 
     def load(self) -> None:
         name = self._reference.target
-        handler = create(self._reference.load(), name)
+        handler = create_for_serving(self._reference.load(), name)
         HandlerTraits.of(handler, name).batch_policy(self._settings)  # a mistake is reported before the model is loaded
         model = handler.load(self._model_dir)
         self._traits = HandlerTraits.of(handler, name)  # `load` may have set what depends on the model

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from byo_container.container.class_check import signature_of
 from byo_container.container.failure import JobError
 from byo_container.container.handler import Conversation, Handler, RequestContext, overridden
 from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.models import execution_parameters
-from byo_container.serving.models.handler.class_check import signature_of
 from byo_container.serving.settings import Settings
 
 MEANINGS = {

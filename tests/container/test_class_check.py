@@ -1,4 +1,4 @@
-"""Classes that are no handlers yet, some of them written for other servers: what is said when they are loaded."""
+"""Classes that are no handlers yet, some of them written for other servers: the errors when they are loaded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from byo_container.container.class_check import create_for_training
 from byo_container.container.discovery import HandlerReference
 from byo_container.container.failure import JobError
+from byo_container.container.handler import Handler
 from byo_container.serving.models.handler.model import HandlerModel
 from byo_container.serving.settings import Settings
 
@@ -109,3 +111,68 @@ def test_class_that_is_no_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_valid_signatures_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predict: str) -> None:
     load(tmp_path, monkeypatch, f"class H:\n    def load(self, model_dir): return 1\n    {predict}\n")
+
+
+class Trains:
+    def train(self, job: object) -> None:
+        pass
+
+
+class Untyped(Trains):
+    class Hyperparameters:
+        epochs = 1
+
+
+class TrainsAsync:
+    async def train(self, job: object) -> None:
+        pass
+
+
+class TrainsNothing:
+    def train(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("handler_class", "words"),
+    [
+        (object, "m:H has no method train(job)"),
+        (Handler, "m:H has no method train(job)"),
+        (TrainsAsync, "m:H: train must not be async: "),
+        (
+            TrainsNothing,
+            "m:H: train(self) cannot be called with job; a handler has train(self, job), see docs/handlers.md",
+        ),
+        (
+            type("Needy", (Trains,), {"__init__": lambda self, name: None}),
+            "its __init__ needs name; a handler has train",
+        ),
+    ],
+)
+def test_class_that_cannot_train(handler_class: type, words: str) -> None:
+    with pytest.raises(JobError) as caught:
+        create_for_training(handler_class, "m:H")
+    assert words in str(caught.value)
+    assert isinstance(create_for_training(Trains, "m:H"), Trains)
+
+
+def test_hyperparameters_are_a_dataclass() -> None:
+    with pytest.raises(
+        JobError, match=r"m:H\.Hyperparameters is no dataclass; write @dataclass\(frozen=True\) above it"
+    ):
+        create_for_training(Untyped, "m:H")
+
+
+@pytest.mark.parametrize("method", ["cost", "split", "join", "converse", "predict_with_context"])
+def test_no_method_is_async(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    arguments = {"join": "input, outputs", "converse": "model, message, conversation"}.get(method, "input")
+    if method == "predict_with_context":
+        arguments = "model, inputs, contexts"
+    code = f"""
+        class H:
+            def load(self, model_dir): return 1
+            def predict(self, model, inputs): return inputs
+            async def {method}(self, {arguments}): return inputs
+    """
+    with pytest.raises(JobError, match=f":H: {method} must not be async"):
+        load(tmp_path, monkeypatch, code)
