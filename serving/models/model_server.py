@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,7 +18,7 @@ from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
-from byo_container.serving.metrics.worker_state import WorkerState, any_worker_was_ready, enter
+from byo_container.serving.metrics.worker_state import WorkerState, any_worker_was_ready, enter, want_replacement
 from byo_container.serving.models.servable import Reply, Request, Servable
 from byo_container.serving.settings import Settings
 
@@ -38,8 +38,6 @@ class ModelServer:
         """Whether loading ended with a MemoryError."""
         self.load_finished = False
         """Whether the model was loaded, or could not be."""
-        self.on_retire: Callable[[], None] = _do_nothing
-        """Called in the event loop when the worker should be replaced: a computation does not end."""
         self._servable = servable
         self._only = only
         self._timeout_s = settings.timeout_s
@@ -80,7 +78,7 @@ class ModelServer:
         return self._servable.compute(items)
 
     def on_stuck(self) -> None:
-        self.on_retire()
+        want_replacement()
 
     # --- what clients ask -------------------------------------------------------------------------
 
@@ -123,7 +121,3 @@ class ModelServer:
 
     def _is_served_elsewhere(self) -> bool:
         return self._only and any_worker_was_ready()
-
-
-def _do_nothing() -> None:
-    """Until the worker says how it is replaced."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,13 +92,12 @@ class LoadedModel:
         """Whether it takes up memory at this moment, of unknown size."""
         return self.server is not None and not self._decided.is_set()
 
-    def start(self, paths: Paths, settings: Settings, on_stuck: Callable[[], None]) -> None:
+    def start(self, paths: Paths, settings: Settings) -> None:
         """Begins to load. Raises SupersededError, JobError, OSError."""
         if self.eviction is not None:
             raise self._superseded()
         self._isolated = IsolatedModel(ModelPaths(paths.root, self.entry.folder), settings)
         self.server = ModelServer(self._isolated, settings)
-        self.server.on_retire = on_stuck
 
     def finish(self) -> None:
         """Waits until it is loaded. Raises RequestError where it cannot be."""

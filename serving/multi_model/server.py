@@ -44,8 +44,6 @@ class MultiModelServer:
         self.engine = AlwaysAvailable()
         self.load_finished = True
         self.execution_parameters: Mapping[str, Any] = {}
-        self.on_retire: Callable[[], None] = _do_nothing
-        """Called in the event loop when the worker should be replaced: a computation does not end."""
         self._paths = paths
         self._settings = settings
         self._memory = settings.models_memory // settings.workers
@@ -167,7 +165,7 @@ class MultiModelServer:
             gevent.joinall([other.eviction for other in self._evicting if other.entry.name == loaded.entry.name])
             with self._making_room:
                 self._make_room(loaded)
-                loaded.start(self._paths, self._settings, self._on_stuck)
+                loaded.start(self._paths, self._settings)
             loaded.finish()
         except Exception as error:
             if isinstance(error, JobError | OSError):
@@ -231,9 +229,6 @@ class MultiModelServer:
     def _on_message(self, message: dict[str, str]) -> bool:
         """Another worker's request to unload a version of a model."""
         return self._evict_version(message["unload"])
-
-    def _on_stuck(self) -> None:
-        self.on_retire()
 
     def _list(self, loaded: LoadedModel) -> None:
         try:

@@ -73,7 +73,6 @@ class Hooks:
                 gevent.sleep(0.02)
         if worker_state.own_state() == WorkerState.FAILED and (worker.rolling or worker_state.ready_workers()):
             sys.exit(0)
-        model.on_retire = worker_state.want_replacement
 
     def worker_exit(self, server: Arbiter, worker: Worker) -> None:
         """In a worker whose connections have ended. Threads that a model has left may not keep the process for long."""
