@@ -1,15 +1,21 @@
-"""Many models with code of their own in one process: each finds its own modules, whatever they are called.
+"""Several models with code of their own in one process: each imports its own modules, whatever their names.
 
 Two models may both bring a `helper.py`, but `sys.modules` has one place for that name. So each model has a package of
-its own (`_model_7`), and its modules are imported as parts of that (`_model_7.helper`), by Python's usual machinery
-and under Python's own locks. What the code says stays as it is; here it is translated:
+its own (`_model_7`), and its modules are imported as members of it (`_model_7.helper`), by Python's usual machinery and
+under Python's own locks. The model's code stays as it is; names are translated when they are imported:
 
-* An import statement belongs to the module in which it stands: `import helper` finds the model's own in a model's
-  module, and what everybody finds in all other modules.
-* A call of `importlib.import_module` or `__import__`, and a name in a pickle, belongs to the model for which the
-  thread computes.
+* An import statement belongs to the module that it stands in: `import helper` imports the model's own helper in a
+  model's module, and the usual one in all other modules.
+* A call of `importlib.import_module` or `__import__`, and a name in a pickle, belong to the active import scope: the
+  model for which the thread computes.
 
-Neither `sys.path` nor any module of others is touched, at no time.
+Neither `sys.path` nor any other module in `sys.modules` is changed, at any time.
+
+`__import__`, `importlib.import_module` and pickle are replaced for the whole process, which needs a reason. A finder on
+`sys.meta_path` is not enough: Python looks into `sys.modules` first, and the name has one place there. Builtins of its
+own for each model's modules, with another `__import__` in them, would do for import statements, but not for compiled
+modules (they import by the process's builtins), nor for names that a library adds to the builtins later, nor for
+calls by shared code on behalf of a model. A process for each model would load each framework once for each model.
 """
 
 from __future__ import annotations
@@ -43,13 +49,13 @@ from byo_container.container import old_names
 
 PREFIX = "_model_"
 
-_current: ContextVar[ModelCode | None] = ContextVar("model_code", default=None)  # for which this thread works
+_current: ContextVar[ModelCode | None] = ContextVar("model_code", default=None)  # the active import scope
 _packages: dict[str, ModelCode] = {}  # by the names of their packages
 _numbers = itertools.count(1)
 
 
 class ModelCode:
-    """The modules that lie in one model's folders, best folder first. Raises OSError where one cannot be read."""
+    """The modules in one model's folders; the first folder wins. Raises OSError for a folder that cannot be read."""
 
     def __init__(self, folders: list[Path]) -> None:
         _install()
@@ -62,7 +68,7 @@ class ModelCode:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """What this thread imports by calls, or unpickles, meanwhile is looked for among this model's modules first."""
+        """The active import scope: what this thread imports by calls, or unpickles, is searched in this model first."""
         token = _current.set(self)
         try:
             yield
@@ -80,25 +86,25 @@ class ModelCode:
         return name.partition(".")[0] in self._names
 
     def adopt(self, name: str) -> str:
-        """Makes a name one of the model's own, unless it is one of Python's, and returns its full form."""
+        """Adds a name to the model's own, unless the standard library has it, and returns its full form."""
         if name not in sys.stdlib_module_names:
             self._names.add(name)
         return f"{self.package}.{name}"
 
     def import_(self, name: str, fromlist: Sequence[str] | None) -> ModuleType:
-        """As `__import__` for one of the model's own names."""
+        """`__import__` for one of the model's own names."""
         with self._errors_as_written():
             module = _import(f"{self.package}.{name}", None, None, fromlist or (), 0)
             return module if fromlist else sys.modules[f"{self.package}.{name.partition('.')[0]}"]
 
     def import_module(self, name: str) -> ModuleType:
-        """As `importlib.import_module`."""
+        """`importlib.import_module` for one of the model's own names."""
         with self._errors_as_written():
             return _import_module(f"{self.package}.{name}")
 
     @contextmanager
     def _errors_as_written(self) -> Iterator[None]:
-        """Errors name a missing module as the model's code does."""
+        """Errors have the name of a missing module as the model's code spells it."""
         try:
             yield
         except ModuleNotFoundError as error:
@@ -109,9 +115,9 @@ class ModelCode:
 
 
 def spec_of(path: Path) -> ModuleSpec | None:
-    """The spec of a file that is imported by its path: under the file's own name, or as one of the modules of the
-    model for which this thread works. A file that is called like a part of Python gets another name, because the whole
-    process imports that part by its own."""
+    """The spec of a file that is imported by its path: under the file's own name, or as a module of the model whose
+    import scope is active. A file with the name of a module of the standard library gets another name, because the
+    whole process uses that module."""
     code = _current.get()
     if code is None:
         name = f"inference_script_{path.stem}" if path.stem in sys.stdlib_module_names else path.stem
@@ -122,8 +128,8 @@ def spec_of(path: Path) -> ModuleSpec | None:
 
 
 def _top_level(folder: Path) -> Iterator[str]:
-    """The names under which something in a folder is imported. Those of the standard library stay its own: all of
-    the process uses it. A folder without __init__.py gives way to an installed package, as always in Python."""
+    """The names of the modules in a folder, without those of the standard library, which the whole process uses. A
+    folder without __init__.py gives way to an installed package, as always in Python."""
     for path in folder.iterdir():
         name = path.name.partition(".")[0]
         if name in sys.stdlib_module_names:
@@ -145,8 +151,8 @@ def _found(name: str) -> bool:
 
 
 class SourceOnly(SourceFileLoader):
-    """Compiles the text of a module anew. Byte code is not written: a model's folder is not ours to write to. Nor is it
-    read: it is told from that of an older version by the time, in whole seconds, and the size of the file only."""
+    """Always compiles the source of a module. Byte code is not written, for the model's folder belongs to the platform.
+    Nor is it read: it is told from an older version's only by the source's size and its time in whole seconds."""
 
     def path_stats(self, path: Any) -> Mapping[str, Any]:
         raise OSError("no byte code")
@@ -167,7 +173,7 @@ class ModelFinder:
             return None
         portions: list[str] = []  # of a package without __init__.py
         for folder in path:
-            spec = FileFinder(folder, *cls.loaders).find_spec(name)  # a new one: it would remember what lay there
+            spec = FileFinder(folder, *cls.loaders).find_spec(name)  # a new one: it remembers the files of a folder
             if spec and spec.loader:
                 return spec
             portions.extend(spec.submodule_search_locations or () if spec else ())
@@ -183,10 +189,10 @@ _load, _loads = pickle.load, pickle.loads
 
 
 def _model_of(variables: Mapping[str, Any] | None, by_call: bool) -> ModelCode | None:
-    """The model that an import belongs to. `variables` are those of the module that imports."""
+    """The model that an import belongs to. `variables` are the globals of the importing module."""
     if variables is not None:
         own = _packages.get(str(variables.get("__name__")).partition(".")[0])
-        # A statement in a module that all share finds what all find: the module is there for all of them.
+        # A statement in a shared module imports shared modules: the module is the same for all models.
         if own or (not by_call and variables.get("__spec__")):
             return own
     return _current.get()
@@ -199,7 +205,7 @@ def _import_for_model(
     fromlist: Sequence[str] | None = (),
     level: int = 0,
 ) -> ModuleType:
-    # A relative import goes by the full name of the package. C code, such as that of pickle, gives a list.
+    # A relative import uses the full name of the package. C code, such as pickle's, passes a list.
     code = None if level else _model_of(globals, by_call=isinstance(fromlist, list))
     if code and code.owns(name):
         return code.import_(name, fromlist)
@@ -213,8 +219,8 @@ def _import_module_for_model(name: str, package: str | None = None) -> ModuleTyp
 
 
 def _pickled_name(name: str) -> str:
-    """The full name of a module that a pickle names, whether that was made here (perhaps by another worker, where
-    the model's package has another number) or where the model was trained."""
+    """The full name of a module in a pickle that was made here (perhaps by another worker, where the model's package
+    has another number) or where the model was trained."""
     code = _current.get()
     first, _, rest = name.partition(".")
     plain = rest if first.startswith(PREFIX) else name
@@ -235,7 +241,7 @@ def _loads_for_model(data: Any, /, **options: Any) -> Any:
 
 
 def _install() -> None:
-    """Once for a process. pickle has to be told apart: it takes modules from `sys.modules`, whoever imported them."""
+    """Once for the process. pickle needs its own hooks: it takes modules from `sys.modules` without an import."""
     if any(finder is ModelFinder for finder in sys.meta_path):
         return
     sys.meta_path.insert(0, ModelFinder)

@@ -43,11 +43,11 @@ NUMBERS = [0.5] * 100_000
         ([dict.fromkeys(range(10_000), "x")], True),
     ],
 )
-def test_the_size_of_an_answer_is_estimated(outputs: list[Any], expected: bool) -> None:
+def test_size_of_an_answer_is_estimated(outputs: list[Any], expected: bool) -> None:
     assert large_answers.is_large(outputs) == expected
 
 
-def test_an_estimate_looks_at_little() -> None:
+def test_estimate_samples_few_values() -> None:
     looked = 0
 
     class Tall(list[Any]):
@@ -91,7 +91,7 @@ TENTHS = np.full((20_000, 4), 0.1, np.float32)
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_parts_make_the_same_json(value: Any) -> None:
+def test_json_in_parts_equals_json_at_once(value: Any) -> None:
     assert large_answers.dumps(value) == plain_values.dumps(value)
     for many in (False, True):
         assert encoding.encode_large([value], many, JSON) == encoding.encode([value], many, JSON)
@@ -99,13 +99,13 @@ def test_parts_make_the_same_json(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [CSV, TEXT, NPY])
-def test_other_types_are_written_as_ever(name: str) -> None:
+def test_other_media_types_are_encoded_at_once(name: str) -> None:
     assert encoding.encode_large([TENTHS], False, name) == encoding.encode([TENTHS], False, name)
     if name == NPY:
         assert np.load(io.BytesIO(encoding.encode_large([TENTHS], False, name))).shape == (20_000, 4)
 
 
-def test_a_large_value_is_written_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_value_is_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them small: the event loop has its turn between two."""
     sizes = []
     whole = plain_values.dumps
@@ -120,7 +120,7 @@ def test_a_large_value_is_written_in_several_parts(monkeypatch: pytest.MonkeyPat
     assert max(sizes) < 2 * large_answers.PART
 
 
-def test_what_holds_itself_is_told() -> None:
+def test_value_that_contains_itself_is_an_error() -> None:
     circle: list[Any] = ["x" * 1_000_000]
     circle.append(circle)
     with pytest.raises(RequestError, match="nested deeper"):

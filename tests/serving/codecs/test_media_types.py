@@ -87,7 +87,7 @@ CHARSETS = ["utf-8", "latin-1", "utf-16", "utf-7", "idna", "undefined", "unicode
 @pytest.mark.parametrize("prefix", [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\xef\xbb\xbf", b'{"a":'])
 @pytest.mark.parametrize("name", [JSON, JSON_LINES, CSV, TEXT, NPY])
 @given(body=st.binary(max_size=200), charset=st.sampled_from(CHARSETS))
-def test_any_bytes_are_read_or_refused(name: str, prefix: bytes, body: bytes, charset: str) -> None:
+def test_any_bytes_are_decoded_or_refused(name: str, prefix: bytes, body: bytes, charset: str) -> None:
     with contextlib.suppress(RequestError):
         inputs, many = decoding.decode(prefix + body, MediaType(name, charset))
         assert inputs
@@ -95,7 +95,7 @@ def test_any_bytes_are_read_or_refused(name: str, prefix: bytes, body: bytes, ch
 
 
 @given(st.text())
-def test_any_header_is_read_or_refused(header: str) -> None:
+def test_any_content_type_is_read_or_refused(header: str) -> None:
     media_types.content_type(header)
     with contextlib.suppress(RequestError):
         assert negotiation.answer_type(header, JSON) in encoding.ENCODERS
@@ -150,19 +150,19 @@ def archive() -> bytes:
         (npy_header("(" * 5000), NPY, "npy"),
     ],
 )
-def test_a_malformed_body_is_refused_and_told_where(body: bytes, header: str, words: str) -> None:
+def test_malformed_body_is_400_with_its_place(body: bytes, header: str, words: str) -> None:
     error = refusal(body, header)
     assert error.status == 400
     assert words in error.message
 
 
 @pytest.mark.parametrize("header", ["image/png", "nonsense", "multipart/form-data; boundary=x", "text/csv; charset=no"])
-def test_an_unknown_type_or_charset_is_415(header: str) -> None:
+def test_unknown_media_type_or_charset_is_415(header: str) -> None:
     assert refusal(b"x", header).status == 415
 
 
 @pytest.mark.parametrize("charset", ["utf-7", "punycode", "idna", "unicode_escape", "raw_unicode_escape", "hex", "zip"])
-def test_codecs_that_are_no_charsets_are_415(charset: str) -> None:
+def test_python_codecs_that_are_no_charsets_are_415(charset: str) -> None:
     assert refusal(b"x", f"{TEXT}; charset={charset}").status == 415
 
 
@@ -182,14 +182,14 @@ USUAL_NAMES += ["Shift_JIS", "GB18030", "Big5", "EUC-JP", "euc-kr", "KOI8-R", "l
 
 
 @pytest.mark.parametrize("charset", USUAL_NAMES)
-def test_charsets_go_by_their_usual_names(charset: str) -> None:
+def test_charsets_have_their_usual_names(charset: str) -> None:
     assert decoding.decode("1,2".encode(charset), media_types.content_type(f"{CSV}; charset={charset}"))[0] == [
         ["1", "2"]
     ]
 
 
 @pytest.mark.parametrize("charset", sorted(set(charsets.CODECS.values())))
-def test_a_charset_has_no_half_surrogates_and_no_quadratic_time(charset: str) -> None:
+def test_charsets_yield_no_half_surrogates_in_linear_time(charset: str) -> None:
     for pair in range(0xD7FF, 0xE001):
         for width, order in ((2, "little"), (2, "big"), (4, "little"), (4, "big")):
             with contextlib.suppress(UnicodeDecodeError):
@@ -219,7 +219,7 @@ def floats(size: int) -> bytes:
         (b"\n" * 9_000_000, TEXT, "lines"),
     ],
 )
-def test_a_body_that_would_become_too_much_is_refused(body: bytes, name: str, words: str) -> None:
+def test_body_with_too_many_values_is_413(body: bytes, name: str, words: str) -> None:
     error = refusal(body, name)
     assert error.status == 413
     assert words in error.message
@@ -237,11 +237,11 @@ def test_a_body_that_would_become_too_much_is_refused(body: bytes, name: str, wo
         (b"A short line\n" * (25 * MEGABYTE // 13), TEXT),
     ],
 )
-def test_what_an_honest_client_may_send_at_once_is_read(body: bytes, name: str) -> None:
+def test_large_bodies_below_the_limits_are_decoded(body: bytes, name: str) -> None:
     assert decoding.estimated_size(body, MediaType(name)) > len(body)
 
 
-def test_an_estimate_is_no_less_than_what_python_takes() -> None:
+def test_estimated_size_is_an_upper_bound() -> None:
     for item in (b"[]", b'{"a":1}', b"1.5", b'"ab"', '"日本"'.encode(), b"[1]", b'{"a":{"b":[1.5,"c"]}}'):
         body = b"[" + b",".join([item] * 20_000) + b"]"
         tracemalloc.start()
@@ -262,7 +262,7 @@ def test_an_estimate_is_no_less_than_what_python_takes() -> None:
         ("application/x-ndjson", MediaType(JSON_LINES)),
     ],
 )
-def test_content_type_takes_parameters_and_other_names(header: str, expected: MediaType) -> None:
+def test_content_type_with_parameters_and_aliases(header: str, expected: MediaType) -> None:
     assert media_types.content_type(header) == expected
 
 
@@ -280,7 +280,7 @@ def test_content_type_takes_parameters_and_other_names(header: str, expected: Me
         (b"a\n\nb\n", TEXT, ["a", "", "b"]),
     ],
 )
-def test_bodies_that_are_read(body: bytes, header: str, expected: list[Any]) -> None:
+def test_bodies_are_decoded(body: bytes, header: str, expected: list[Any]) -> None:
     assert decoding.decode(body, media_types.content_type(header))[0] == expected
 
 
@@ -309,13 +309,13 @@ def test_accept_is_negotiated(header: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["image/png", "image/*", "text/csv;q=0", "*/*;q=0", "nonsense"])
-def test_an_answer_that_nobody_can_write_is_406(header: str) -> None:
+def test_unsupported_accept_is_406(header: str) -> None:
     with pytest.raises(RequestError, match="Accept one of application/json") as caught:
         negotiation.answer_type(header, JSON)
     assert caught.value.status == 406
 
 
-def test_any_type_means_the_default_one() -> None:
+def test_accept_anything_means_the_default() -> None:
     assert negotiation.answer_type("*/*", "text/csv") == CSV
     assert negotiation.answer_type("", "application/x-ndjson") == JSON_LINES
 
@@ -336,7 +336,7 @@ def test_numpy_and_sets_become_json(output: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, np.float32("nan"), np.array(math.nan)])
-def test_what_json_has_no_number_for_is_null(value: Any) -> None:
+def test_nan_and_infinity_are_null(value: Any) -> None:
     assert encoding.encode([[value]], False, JSON) == b"[null]"
 
 
@@ -353,7 +353,7 @@ def test_what_json_has_no_number_for_is_null(value: Any) -> None:
         ([object()], "of type object"),
     ],
 )
-def test_what_cannot_be_written_is_the_models_fault_in_words(value: Any, words: str, name: str) -> None:
+def test_prediction_without_an_encoding_is_an_error_with_advice(value: Any, words: str, name: str) -> None:
     with pytest.raises(TypeError, match=words):
         encoding.encode([value], False, name)
 
@@ -377,16 +377,16 @@ def test_json_knows_no_complex_numbers() -> None:
         ([np.float32(0.5)], True, TEXT, b"0.5\n"),
     ],
 )
-def test_answers_in_lines(outputs: list[Any], many: bool, name: str, expected: bytes) -> None:
+def test_line_oriented_answers(outputs: list[Any], many: bool, name: str, expected: bytes) -> None:
     assert encoding.encode(outputs, many, name) == expected
 
 
-def test_a_long_array_is_written_to_csv_in_full() -> None:
+def test_long_array_is_complete_in_csv() -> None:
     (row,) = csv.reader(io.StringIO(encoding.encode([{"all": np.arange(2000)}], True, CSV).decode()))
     assert json.loads(row[0]) == list(range(2000))
 
 
-def test_predictions_that_are_no_array_are_never_pickled() -> None:
+def test_npy_never_pickles() -> None:
     with pytest.raises(RequestError, match="Accept application/json") as caught:
         encoding.encode([{"a": 1}], False, NPY)
     assert caught.value.status == 406

@@ -42,7 +42,7 @@ from byo_container.serving.errors import RequestError
         ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", JSON),  # Java's HttpURLConnection
     ],
 )
-def test_the_best_type_is_answered(header: str, expected: str) -> None:
+def test_best_media_type_is_chosen(header: str, expected: str) -> None:
     assert negotiation.answer_type_or_events(header, JSON) == expected
 
 
@@ -54,26 +54,26 @@ def test_the_best_type_is_answered(header: str, expected: str) -> None:
         ("application/x-npy;q=0.5, */*", JSON),
     ],
 )
-def test_the_default_is_sent_among_types_that_are_liked_alike(header: str, expected: str) -> None:
+def test_default_wins_among_equal_media_types(header: str, expected: str) -> None:
     assert negotiation.answer_type(header, NPY) == expected
 
 
 @pytest.mark.parametrize("header", ["application/json;q=0, */*;q=0", "text/csv;q=0", "*;q=0", "image/*", "a" * 9000])
-def test_a_client_that_takes_nothing_of_ours_is_told(header: str) -> None:
+def test_unsupported_accept_is_406_with_the_supported_types(header: str) -> None:
     with pytest.raises(RequestError, match="Accept one of application/json") as caught:
         negotiation.answer_type(header, JSON)
     assert caught.value.status == 406
     assert len(caught.value.message) < 300
 
 
-def test_server_sent_events_are_for_who_takes_nothing_else() -> None:
+def test_server_sent_events_only_where_nothing_else_is_accepted() -> None:
     assert negotiation.answer_type_or_events("text/event-stream", JSON) == media_types.EVENTS
     assert negotiation.answer_type_or_events("application/json, text/event-stream", JSON) == JSON
     with pytest.raises(RequestError):
         negotiation.answer_type_or_events("text/event-stream;q=0", JSON)
 
 
-def test_preferences_are_by_quality_then_by_name_then_by_place() -> None:
+def test_preferences_are_by_quality_specificity_and_place() -> None:
     assert negotiation.preferences("*/*, a/b;q=0.5, c/*, d/e, f/g;q=0") == ["d/e", "c/*", "*/*", "a/b"]
     assert negotiation.preferences(" , ") == ["*/*"]
 
@@ -90,7 +90,7 @@ def test_preferences_are_by_quality_then_by_name_then_by_place() -> None:
         " " * 32_768,
     ],
 )
-def test_a_header_of_a_hostile_length_costs_little_and_is_not_kept(header: str) -> None:
+def test_oversized_accept_is_cheap_and_not_cached(header: str) -> None:
     kept = negotiation._answer_type.cache_info().currsize
     began = time.process_time()
     for _ in range(20):

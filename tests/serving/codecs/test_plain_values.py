@@ -110,7 +110,7 @@ BIG = 2**70
         ({np.int64(2): [BIG], True: np.array([np.nan], ">f4")}, {"2": [BIG], "true": [None]}),
     ],
 )
-def test_json_of_what_libraries_return(output: Any, expected: Any) -> None:
+def test_json_of_library_types(output: Any, expected: Any) -> None:
     if expected is None:
         expected = {"a": BIG, "b": [-BIG, None], "c": [0.1, 0.2], "d": {"name": "é", "area": BIG, "corners": []}}
     assert json.loads(written(output, JSON)) == expected
@@ -130,7 +130,7 @@ def test_json_of_what_libraries_return(output: Any, expected: Any) -> None:
         (np.float32(0.1), 0.2),
     ],
 )
-def test_numbers_have_the_same_digits_everywhere(value: Any) -> None:
+def test_numbers_have_the_same_digits_in_all_media_types(value: Any) -> None:
     assert written(value, JSON) == "[0.1,0.2]"
     assert written([value], JSON) == "[[0.1,0.2]]"
     assert written([value], CSV, many=True) == "0.1,0.2\n"
@@ -144,7 +144,7 @@ def test_integers_beyond_64_bits_are_exact() -> None:
     assert written([BIG], CSV) == f"{BIG}\n"
 
 
-def test_half_a_surrogate_pair_is_escaped_or_replaced() -> None:
+def test_half_surrogates_are_escaped_or_replaced() -> None:
     text = "a\ud800"
     assert written(text, JSON) == '"a\\ud800"'
     assert json.loads(written({text: [text]}, JSON)) == {text: [text]}
@@ -152,7 +152,7 @@ def test_half_a_surrogate_pair_is_escaped_or_replaced() -> None:
 
 
 @pytest.mark.parametrize("big", [[], [BIG]])
-def test_what_is_nested_too_deep_is_told(big: list[int]) -> None:
+def test_too_deep_nesting_is_an_error(big: list[int]) -> None:
     deep: Any = big
     for _ in range(100_000):
         deep = [deep]
@@ -218,7 +218,7 @@ def test_arrays(outputs: list[Any], expected: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "bool"])
-def test_tensors_of_pytorch(dtype: str) -> None:
+def test_pytorch_tensors(dtype: str) -> None:
     torch = pytest.importorskip("torch")
     tensor = torch.tensor([[1, 0], [1, 1]], dtype=getattr(torch, dtype))
     if tensor.is_floating_point():
@@ -231,7 +231,7 @@ def test_tensors_of_pytorch(dtype: str) -> None:
     assert json.loads(written({"score": tensor[0, 0]}, JSON)) == {"score": 1}
 
 
-def test_frames_of_pandas() -> None:
+def test_pandas_data_frames() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1, 2], "b": ["x", None], "t": pandas.to_datetime(["2020-01-02", None])})
     assert json.loads(written(frame, JSON)) == [
@@ -245,7 +245,7 @@ def test_frames_of_pandas() -> None:
     assert np.load(io.BytesIO(encoding.encode([frame[["a"]]], False, NPY))).tolist() == [[1], [2]]
 
 
-def test_plain_values_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_values_need_no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(value: Any) -> Any:
         raise AssertionError(value)
 

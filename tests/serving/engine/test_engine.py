@@ -53,7 +53,7 @@ class Recorder:
         return [item * 2 for item in items]
 
 
-def test_what_waits_is_taken_in_one_go_and_in_order() -> None:
+def test_queued_requests_are_batched_in_order() -> None:
     recorder = Recorder()
     engine = engine_of(recorder)
     first = gevent.spawn(engine.submit, Work(100))
@@ -63,14 +63,14 @@ def test_what_waits_is_taken_in_one_go_and_in_order() -> None:
     assert recorder.calls == [[100], list(range(10))]
 
 
-def test_no_batch_is_larger_than_it_may_be() -> None:
+def test_max_size_limits_each_batch() -> None:
     recorder = Recorder()
     assert together(engine_of(recorder, policy=BatchPolicy(max_size=4)), list(range(11))) == [2 * n for n in range(11)]
     assert max(map(len, recorder.calls)) <= 4
     assert [item for call in recorder.calls for item in call] == list(range(11))
 
 
-def test_an_idle_engine_does_not_wait_for_company() -> None:
+def test_idle_engine_adds_no_delay() -> None:
     engine = engine_of(lambda items: items)
     engine.submit(Work(0))
     began = time.monotonic()
@@ -90,7 +90,7 @@ def slowly(calls: list[list[Any]]) -> Callable[[list[Any]], list[Any]]:
     return compute
 
 
-def test_who_was_answered_together_is_computed_together_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_gathers_as_many_requests_as_its_last_batch_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute_threads, "GATHER_PART", 20.0)  # more patience, for the test's machine may be busy
     monkeypatch.setattr(compute_threads, "GATHER_S", 4.0)
     calls: list[list[Any]] = []
@@ -104,7 +104,7 @@ def test_who_was_answered_together_is_computed_together_again(monkeypatch: pytes
     assert calls == [[1, 2, 3], [0, 1, 2]]
 
 
-def test_nobody_waits_long_for_those_who_stay_away() -> None:
+def test_gathering_ends_after_its_timeout() -> None:
     calls: list[list[Any]] = []
     engine = engine_of(slowly(calls))
     together(engine, [1, 2, 3])
@@ -114,7 +114,7 @@ def test_nobody_waits_long_for_those_who_stay_away() -> None:
     assert calls == [[1, 2, 3], [4]]
 
 
-def test_the_event_loop_runs_while_the_model_computes() -> None:
+def test_event_loop_runs_while_the_model_computes() -> None:
     def compute(items: list[Any]) -> list[Any]:
         time.sleep(0.3)
         return items
@@ -128,7 +128,7 @@ def test_the_event_loop_runs_while_the_model_computes() -> None:
     assert ticks > 5
 
 
-def test_threads_compute_side_by_side() -> None:
+def test_threads_compute_in_parallel() -> None:
     barrier = threading.Barrier(2, timeout=10)
     assert sorted(
         together(engine_of(lambda items: [barrier.wait()], policy=BatchPolicy(max_size=1), threads=2), [1, 2])
@@ -136,7 +136,7 @@ def test_threads_compute_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), MemoryError("full"), SystemExit(3), KeyboardInterrupt()])
-def test_whatever_the_model_raises_reaches_the_one_who_waits(error: BaseException) -> None:
+def test_exceptions_of_the_model_are_raised_by_submit(error: BaseException) -> None:
     def compute(items: list[Any]) -> list[Any]:
         raise error
 
@@ -145,7 +145,7 @@ def test_whatever_the_model_raises_reaches_the_one_who_waits(error: BaseExceptio
     assert error in (outcome, outcome.__cause__)
 
 
-def test_each_of_those_that_one_call_failed_for_has_an_exception_of_its_own() -> None:
+def test_requests_of_a_failed_batch_get_separate_exceptions() -> None:
     error = ValueError("bad")
 
     def compute(items: list[Any]) -> list[Any]:
@@ -159,7 +159,7 @@ def test_each_of_those_that_one_call_failed_for_has_an_exception_of_its_own() ->
     assert frames.count("submit") <= 1
 
 
-def test_what_ends_while_the_engine_is_closed_is_delivered_and_who_waits_is_told() -> None:
+def test_close_delivers_finished_requests_and_refuses_waiting_ones() -> None:
     computing, release = threading.Event(), threading.Event()
 
     def compute(items: list[Any]) -> list[Any]:
@@ -182,12 +182,12 @@ def test_what_ends_while_the_engine_is_closed_is_delivered_and_who_waits_is_told
         second.get(timeout=5)
 
 
-def test_an_outcome_that_is_an_exception_is_raised_for_its_own_item() -> None:
+def test_exception_as_an_outcome_fails_its_own_request() -> None:
     outcomes = together(engine_of(lambda items: [ValueError("odd") if n % 2 else n for n in items]), [0, 1, 2, 3])
     assert [type(outcome) for outcome in outcomes] == [int, ValueError, int, ValueError]
 
 
-def test_one_that_hangs_is_a_504_and_the_engine_goes_on() -> None:
+def test_stuck_computation_times_out_and_its_thread_is_replaced() -> None:
     released, stuck = threading.Event(), []
 
     def compute(items: list[Any]) -> list[Any]:
@@ -206,7 +206,7 @@ def test_one_that_hangs_is_a_504_and_the_engine_goes_on() -> None:
     assert len(stuck) == 1
 
 
-def test_waiting_long_is_no_reason_to_give_up_a_thread() -> None:
+def test_timeout_in_the_queue_does_not_replace_a_thread() -> None:
     """More load than one can carry: some are told 504, but nothing hangs and no worker need go."""
     stuck: list[int] = []
     computed: list[Any] = []
@@ -225,7 +225,7 @@ def test_waiting_long_is_no_reason_to_give_up_a_thread() -> None:
     assert len(computed) < 8  # who has been told 504 is not computed any more
 
 
-def test_prepare_runs_first_and_in_the_thread_that_computes() -> None:
+def test_model_is_loaded_in_the_thread_that_computes() -> None:
     threads: list[int] = []
 
     def compute(items: list[Any]) -> list[Any]:
@@ -267,7 +267,7 @@ def model() -> HandlerModel:
     return model
 
 
-def test_requests_of_several_records_get_their_own_back(model: HandlerModel) -> None:
+def test_outputs_are_returned_to_their_requests(model: HandlerModel) -> None:
     assert model.compute([[1, 2], [3], [4, 5, 6]]) == [[1, 2], [3], [4, 5, 6]]
 
 
@@ -282,12 +282,12 @@ def test_requests_of_several_records_get_their_own_back(model: HandlerModel) -> 
         ("none", TypeError),
     ],
 )
-def test_one_poisoned_request_fails_alone(model: HandlerModel, bad: str, kind: type) -> None:
+def test_failing_request_is_isolated_by_bisection(model: HandlerModel, bad: str, kind: type) -> None:
     before, failed, after = model.compute([["a", "b"], ["c", bad], ["d"]])
     assert (before, after) == (["a", "b"], ["d"])
     assert isinstance(failed, kind)
 
 
-def test_too_few_outputs_are_told_with_the_handlers_name(model: HandlerModel) -> None:
+def test_wrong_number_of_outputs_names_the_handler(model: HandlerModel) -> None:
     (error,) = model.compute([["short", 1]])
     assert "predict of picky:Picky returned 1 outputs for 2 inputs" in str(error)

@@ -1,12 +1,10 @@
-"""A request that is more than one call may have comes in slices, and small ones get their turn in between."""
+"""A request that is too large for one call is computed in sub-batches, and small requests in between."""
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -22,7 +20,7 @@ from tests.serving.support import engine as support
 from tests.serving.support.engine import do_nothing
 
 if TYPE_CHECKING:
-    from tests.serving.support.server import Server, Start
+    pass
 
 
 def small(name: str) -> PendingRequest:
@@ -34,50 +32,50 @@ def large(name: str, count: int, size: int = 4) -> PendingRequest:
 
 
 def in_order(queue: RequestQueue, arrivals: dict[int, list[PendingRequest]], calls: int) -> list[list[Any]]:
-    """The items of each call. `arrivals` are those that come before call n; a large request's next slice comes
-    back to the queue when its last one has been computed, as in the engine."""
+    """The items of each call. `arrivals` are those that come before call n; a large request
+    returns to the queue with its next sub-batch when the last one is computed, as in the engine."""
     taken = []
     for number in range(calls):
         queue.extend(arrivals.get(number, []))
         batch = queue.take(BatchPolicy(max_size=4))
-        taken.append([ticket.item for ticket in batch])
-        queue.extend([ticket for ticket in batch if ticket.advance("done")])
+        taken.append([request.item for request in batch])
+        queue.extend([request for request in batch if request.advance("done")])
     return taken
 
 
-def test_a_small_request_waits_for_one_slice_at_most_however_many_large_ones_are_under_way() -> None:
+def test_small_request_waits_for_one_sub_batch_at_most() -> None:
     arrivals = {0: [large("a", 3), large("b", 2)], 1: [small("x")], 3: [small("y"), small("z")]}
     assert in_order(RequestQueue(), arrivals, 8) == [["b0"], ["x"], ["b1"], ["y", "z"], ["a0"], ["a1"], ["a2"], []]
 
 
-def test_a_large_request_goes_on_while_small_ones_never_end() -> None:
+def test_large_request_is_not_starved_by_small_ones() -> None:
     arrivals = {0: [large("a", 2)]} | {number: [small("x")] for number in range(1, 6)}
     assert in_order(RequestQueue(), arrivals, 6) == [["a0"], ["x"], ["a1"], ["x", "x"], ["x"], ["x"]]
 
 
-def test_a_small_request_rides_along_where_it_fits() -> None:
+def test_small_request_joins_a_sub_batch_with_room() -> None:
     arrivals = {0: [large("a", 3, size=3)], 1: [small("x"), small("y")]}
     assert in_order(RequestQueue(), arrivals, 4) == [["a0"], ["x", "y"], ["a1"], ["a2"]]
     arrivals = {0: [large("a", 3, size=3)], 1: [small("x")]}
     assert in_order(RequestQueue(), arrivals, 3) == [["a0"], ["x", "a1"], ["a2"]]
 
 
-def test_what_must_be_alone_is_alone() -> None:
+def test_task_runs_alone() -> None:
     step = PendingRequest(Task(do_nothing), math.inf)
     assert in_order(RequestQueue(), {0: [small("x"), step, small("y")]}, 3) == [["x"], [do_nothing], ["y"]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), max_size=12))
-def test_everything_is_computed_once_and_every_second_call_is_for_small_ones(requests: list[tuple[int, int]]) -> None:
+def test_every_second_call_is_for_small_requests(requests: list[tuple[int, int]]) -> None:
     arrivals: dict[int, list[PendingRequest]] = {}
     for number, (when, slices) in enumerate(requests):
-        ticket = large(f"large {number}.", slices) if slices > 1 else small(f"small {number}")
-        arrivals.setdefault(when, []).append(ticket)
+        request = large(f"large {number}.", slices) if slices > 1 else small(f"small {number}")
+        arrivals.setdefault(when, []).append(request)
     calls = in_order(RequestQueue(), arrivals, 100)
     assert len([item for call in calls for item in call]) == sum(slices for _, slices in requests)
     waiting = 0
     for number, call in enumerate(calls):
-        waiting += sum(not ticket.large for ticket in arrivals.get(number, []))
+        waiting += sum(not request.large for request in arrivals.get(number, []))
         got = sum(item.startswith("small") for item in call)
         following = calls[number + 1] if number + 1 < len(calls) else []
         assert got or not waiting or any(item.startswith("small") for item in following)
@@ -119,7 +117,7 @@ class Gate:
             gevent.sleep(0.002)
 
 
-def test_small_requests_pass_between_the_slices_of_a_large_one() -> None:
+def test_engine_computes_small_requests_between_sub_batches() -> None:
     gate = Gate()
     engine = engine_of(gate)
     bulk = gevent.spawn(engine.submit, in_sub_batches("a", "b", "c"))
@@ -133,7 +131,7 @@ def test_small_requests_pass_between_the_slices_of_a_large_one() -> None:
     assert gate.calls == [["a"], ["x"], ["b"], ["c"]]
 
 
-def test_where_a_slice_fails_the_request_does_and_the_others_are_dropped() -> None:
+def test_failed_sub_batch_ends_the_request() -> None:
     gate = Gate()
     engine = engine_of(gate)
     gate.open(9)
@@ -143,7 +141,7 @@ def test_where_a_slice_fails_the_request_does_and_the_others_are_dropped() -> No
     assert gate.calls == [["a"], ["bad"], ["x"]]
 
 
-def test_what_is_left_of_one_that_timed_out_is_dropped_and_no_thread_is_given_up() -> None:
+def test_sub_batches_of_a_timed_out_request_are_dropped() -> None:
     stuck: list[int] = []
     calls: list[list[Any]] = []
 
@@ -161,7 +159,7 @@ def test_what_is_left_of_one_that_timed_out_is_dropped_and_no_thread_is_given_up
     assert not stuck
 
 
-def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
+def test_engine_counts_as_busy_between_sub_batches() -> None:
     """Or it would take the next large request, too, while another worker has nothing to do."""
     seen: list[bool] = []
 
@@ -177,7 +175,7 @@ def test_a_worker_is_not_taken_for_free_between_two_slices() -> None:
     assert not engine.has_enough_queued
 
 
-def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_count_calls_and_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     from byo_container.serving.metrics import prometheus
 
     inputs: list[float] = []
@@ -199,7 +197,7 @@ def test_the_metrics_tell_of_calls_and_of_requests(monkeypatch: pytest.MonkeyPat
 # --- a model that gets one request a call -------------------------------------------------------
 
 
-def test_quick_calls_of_one_request_each_are_made_in_turns_and_slow_ones_singly() -> None:
+def test_quick_calls_share_a_turn_and_slow_ones_do_not() -> None:
     wakes: list[int] = []
     calls: list[list[Any]] = []
 
@@ -226,7 +224,7 @@ def test_quick_calls_of_one_request_each_are_made_in_turns_and_slow_ones_singly(
     assert all_of([0.05] * 5) == 5
 
 
-def test_one_that_hangs_in_a_turn_of_quick_calls_hangs_alone() -> None:
+def test_stuck_call_in_a_turn_times_out_alone() -> None:
     hanging = threading.Event()
 
     def compute(items: list[Any]) -> list[Any]:
@@ -242,40 +240,3 @@ def test_one_that_hangs_in_a_turn_of_quick_calls_hangs_alone() -> None:
     hanging.set()
     assert [greenlet.value for greenlet in greenlets] == ["a", None, "b", "c"]
     assert isinstance(greenlets[1].exception, RequestError)
-
-
-# --- the running server -------------------------------------------------------------------------
-
-
-def sleeps(count: int, seconds: float) -> bytes:
-    return b"\n".join([json.dumps({"sleep": seconds}).encode()] * count)
-
-
-def post_lines(server: Server, body: bytes) -> Any:
-    return server.post(data=body, headers={"Content-Type": "application/jsonlines"}, timeout=60)
-
-
-@pytest.fixture(scope="module")
-def slicing(start_for_module: Start) -> Server:
-    return start_for_module(MODEL_SERVER_BATCH_SIZE="2", MODEL_SERVER_TIMEOUT="4").ready()
-
-
-def test_a_client_with_single_inputs_is_answered_while_a_large_request_is_computed(slicing: Server) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        bulk = pool.submit(post_lines, slicing, sleeps(50, 0.05))
-        slicing.until(lambda: "byo_computing_batches" in slicing.get("/metrics").text, "something is computed")
-        while not bulk.done():
-            assert slicing.ask({"ask": "together"}) in (1, 2)
-            answered_before = not bulk.done()
-            if answered_before:
-                break
-        assert answered_before
-        assert bulk.result().status_code == 200
-
-
-def test_a_request_too_large_for_its_time_gets_504_and_the_worker_stays(slicing: Server) -> None:
-    before = slicing.workers()
-    assert post_lines(slicing, sleeps(1000, 0.02)).status_code == 504
-    assert slicing.ask("next") == "next"
-    assert "giving its thread up" not in slicing.log()
-    assert slicing.workers() == before

@@ -30,7 +30,7 @@ MEGABYTE = 1024 * 1024
         ({"BatchStrategy": "MultiRecord"}, "MULTI_RECORD"),
     ],
 )
-def test_figures_that_the_platform_would_refuse_are_told(own: Any, words: str) -> None:
+def test_invalid_execution_parameters_are_refused(own: Any, words: str) -> None:
     with pytest.raises(JobError) as caught:
         checked(own, "a:B")
     assert words in str(caught.value)
@@ -41,7 +41,9 @@ FIGURES = '{"MaxConcurrentTransforms": 7, "MaxPayloadInMB": 9, "BatchStrategy": 
 
 @pytest.mark.parametrize("brought", ["handler", "inference.py"])
 @pytest.mark.parametrize(("batch", "named"), [("true", True), ("True", False)])
-def test_the_models_own_figures_are_told(start: Start, root: Path, brought: str, batch: str, named: bool) -> None:
+def test_models_execution_parameters_are_served(
+    start: Start, root: Path, brought: str, batch: str, named: bool
+) -> None:
     if brought == "handler":
         toy = f"from toy import Toy\n\nclass Own(Toy):\n    execution_parameters = {FIGURES}\n"
         (root / "code" / "own.py").write_text(toy)
@@ -56,7 +58,7 @@ def test_the_models_own_figures_are_told(start: Start, root: Path, brought: str,
 
 
 @pytest.mark.parametrize("nginx", ["on", "off"])
-def test_large_payloads_in_order_and_in_number(start: Start, nginx: str) -> None:
+def test_batch_of_large_payloads_is_answered_in_order(start: Start, nginx: str) -> None:
     """As the platform sends them: lines as they stand in the file, in chunks, of a length that it does not say."""
     server = start(SAGEMAKER_BATCH="true", MODEL_SERVER_NGINX=nginx).ready()
     lines = [json.dumps({"n": n, "text": "x" * 1000}, separators=(",", ":")).encode() for n in range(20_000)]
@@ -75,7 +77,7 @@ def test_large_payloads_in_order_and_in_number(start: Start, nginx: str) -> None
     assert answer.content == rows
 
 
-def test_payloads_of_a_hundred_megabytes_pass_and_more_do_not(start: Start) -> None:
+def test_payload_limit_is_100_megabytes(start: Start) -> None:
     server = start(SAGEMAKER_BATCH="True").ready()
     fits = json.dumps("x" * (100 * MEGABYTE - 2)).encode()
     answer = server.post(data=fits, headers={"Content-Type": "application/json"}, timeout=90)

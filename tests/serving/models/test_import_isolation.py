@@ -64,7 +64,7 @@ def load_module(code: ModelCode) -> Any:
         return importlib.import_module("main_of_it")
 
 
-def test_each_model_finds_its_own(make: Any) -> None:
+def test_each_model_imports_its_own_modules(make: Any) -> None:
     a, b = make("a"), make("b")
     first, second = load_module(a), load_module(b)
     for code, module, word in ((a, first, "a"), (b, second, "b"), (a, first, "a")):
@@ -75,7 +75,7 @@ def test_each_model_finds_its_own(make: Any) -> None:
             assert type(pickle.loads(pickle.dumps(module.Thing()))) is module.Thing  # noqa: S301
 
 
-def test_models_load_and_run_at_once(make: Any) -> None:
+def test_models_import_in_threads_at_once(make: Any) -> None:
     codes = [make(f"m{number}") for number in range(8)]
     wrong: list[str] = []
 
@@ -94,7 +94,7 @@ def test_models_load_and_run_at_once(make: Any) -> None:
     assert not wrong
 
 
-def test_what_a_model_had_is_forgotten_with_it(make: Any) -> None:
+def test_unload_removes_the_models_modules(make: Any) -> None:
     before = set(sys.modules)
     code = make("gone")
     load_module(code)
@@ -136,13 +136,13 @@ assert statistics.mean([1, 3]) == 2 and calendar.isleap(2024) and sys.path == pa
 """
 
 
-def test_python_keeps_names_that_it_has_not_imported_yet(tmp_path: Path) -> None:
+def test_standard_library_is_not_shadowed_before_its_first_import(tmp_path: Path) -> None:
     command = [sys.executable, "-c", STANDARD, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert not done.returncode, done.stderr
 
 
-def test_python_keeps_its_own_names(make: Any) -> None:
+def test_standard_library_is_not_shadowed(make: Any) -> None:
     code = make(
         "odd",
         json="raise ImportError",
@@ -166,9 +166,7 @@ def late():
 """
 
 
-def test_a_module_that_all_share_gets_no_models_modules(
-    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shared_module_imports_no_models_modules(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = tmp_path / "image"
     image.mkdir()
     (image / "helper.py").write_text("WORD = 'of all'")
@@ -188,7 +186,7 @@ def test_a_module_that_all_share_gets_no_models_modules(
             sys.modules.pop(name, None)
 
 
-def test_two_models_that_import_through_each_others_names_end(make: Any) -> None:
+def test_crossed_imports_of_two_models_do_not_deadlock(make: Any) -> None:
     """Each holds one import while it wants another; neither waits for the other model."""
     meeting = threading.Barrier(2, timeout=30)
     sys.modules["meeting"] = type(sys)("meeting")
@@ -212,7 +210,7 @@ def test_two_models_that_import_through_each_others_names_end(make: Any) -> None
     assert [module.WORD for module in done] == [1, 1]
 
 
-def test_pickles_made_anywhere_find_the_models_classes(make: Any) -> None:
+def test_pickles_find_the_models_classes(make: Any) -> None:
     """Those of the training, with plain names, and those of another worker, where the package has another number."""
     a, b = make("a"), make("b")
     made = pickle.dumps(load_module(a).Thing(), 0)
@@ -240,14 +238,14 @@ def test_byte_code_is_neither_written_nor_read(make: Any, tmp_path: Path, monkey
     assert load_module(ModelCode([tmp_path / "v1"])).helper.WORD == "v2"
 
 
-def test_a_missing_module_is_named_as_the_code_names_it(make: Any) -> None:
+def test_missing_module_has_the_name_of_the_import_statement(make: Any) -> None:
     code = make("m", asks="import pack.gone")
     with code.active(), pytest.raises(ModuleNotFoundError, match=r"^No module named 'pack\.gone'$") as raised:
         importlib.import_module("asks")
     assert raised.value.name == "pack.gone"
 
 
-def test_the_images_script_is_a_copy_of_each_models_own(make: Any, tmp_path: Path) -> None:
+def test_the_images_script_is_imported_once_for_each_model(make: Any, tmp_path: Path) -> None:
     """Under a name of Python's, too, which stays Python's."""
     before = sys.modules.get("queue")
     for stem in ("script", "queue"):
@@ -262,7 +260,7 @@ def test_the_images_script_is_a_copy_of_each_models_own(make: Any, tmp_path: Pat
     assert sys.modules.get("queue") in (before, importlib.import_module("queue"))
 
 
-def test_a_thread_that_a_model_starts_imports_its_own(make: Any) -> None:
+def test_threads_of_a_model_import_its_modules(make: Any) -> None:
     text = """
 import threading
 found = []
@@ -276,7 +274,7 @@ thread = threading.Thread(target=look); thread.start(); thread.join()
         assert load_module(code).found == [f"later {word}"]
 
 
-def test_other_threads_see_nothing_of_it(make: Any) -> None:
+def test_import_scope_is_not_active_in_other_threads(make: Any) -> None:
     with make("hidden").active():
         found: list[object] = []
 
@@ -292,7 +290,7 @@ def test_other_threads_see_nothing_of_it(make: Any) -> None:
     assert isinstance(found[0], ImportError)
 
 
-def test_folders_of_data_hide_no_package(make: Any, tmp_path: Path) -> None:
+def test_data_folder_shadows_no_installed_package(make: Any, tmp_path: Path) -> None:
     code = make("data")
     (tmp_path / "data" / "numpy").mkdir()
     code = ModelCode([tmp_path / "data"])

@@ -93,7 +93,7 @@ def system_calls(act: Callable[[], Any]) -> int:
     return calls
 
 
-def test_a_session_costs_the_same_however_many_are_open(tmp_path: Path) -> None:
+def test_session_cost_is_independent_of_open_sessions(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path / "sessions", 1200)
     first = sessions.open()
     few = system_calls(lambda: sessions.close(sessions.open().id))
@@ -104,7 +104,7 @@ def test_a_session_costs_the_same_however_many_are_open(tmp_path: Path) -> None:
     assert sessions.get(first.id).folder.is_dir()
 
 
-def test_sessions_that_have_ended_are_removed_and_the_others_counted(tmp_path: Path) -> None:
+def test_sweep_removes_ended_sessions_and_counts_the_others(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path, 1200, max_open=3)
     long_ago = tmp_path / str(int(time.time()) // 60 - 5) / ("0" * 40)
     long_ago.mkdir(parents=True)
@@ -123,7 +123,7 @@ def test_sessions_that_have_ended_are_removed_and_the_others_counted(tmp_path: P
     assert sessions.open().folder.is_dir()
 
 
-def test_attributes_and_ids_reach_the_handler_and_come_back_if_it_says_so(server: Server) -> None:
+def test_custom_attributes_reach_the_handler_and_the_reply(server: Server) -> None:
     headers = {f"{PREFIX}Custom-Attributes": "trace=1", f"{PREFIX}Inference-Id": "id-7", f"{PREFIX}Target-Variant": "b"}
     answer = server.post(json={"attributes": "trace=2"}, headers=headers)
     assert answer.json() == ["trace=1", "id-7", "b"]
@@ -132,13 +132,13 @@ def test_attributes_and_ids_reach_the_handler_and_come_back_if_it_says_so(server
 
 
 @pytest.mark.parametrize("text", ["a\r\nX-Evil: 1", "ü", "x" * 1025])
-def test_attributes_that_are_none_are_the_models_fault(server: Server, text: str) -> None:
+def test_invalid_custom_attributes_of_the_handler_are_500(server: Server, text: str) -> None:
     answer = server.post(json={"attributes": text})
     assert answer.status_code == 500
     assert "X-Evil" not in answer.headers
 
 
-def test_who_does_not_ask_is_not_bothered(start: Start) -> None:
+def test_handler_without_context_ignores_sessions(start: Start) -> None:
     server = start().ready()
     assert server.ask(1, headers={SESSION: "whatever"}) == 1
 

@@ -29,14 +29,14 @@ def context(tmp_path: Path) -> Context:
     return context
 
 
-def test_what_it_says_of_the_model(context: Context, tmp_path: Path) -> None:
+def test_context_describes_the_model(context: Context, tmp_path: Path) -> None:
     properties = context.system_properties
     assert properties.keys() == {"model_dir", "gpu_id", "batch_size", "server_name", "server_version"}
     assert (properties["model_dir"], properties["batch_size"]) == (str(tmp_path / "model"), 1)
     assert (context.model_name, context.manifest) == ("model", None)
 
 
-def test_a_manifest_is_read(tmp_path: Path) -> None:
+def test_manifest_is_read(tmp_path: Path) -> None:
     (tmp_path / "MAR-INF").mkdir()
     manifest = tmp_path / "MAR-INF" / "MANIFEST.json"
     manifest.write_text('{"model": {}}')
@@ -47,13 +47,13 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("devices", "gpu"), [("", None), ("-1", None), ("0", 0), ("3", 0)])
-def test_the_graphics_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: str, gpu: object) -> None:
+def test_gpu_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: str, gpu: object) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
     assert Context(tmp_path).system_properties["gpu_id"] == gpu
 
 
 @pytest.mark.parametrize("name", ["X-Amzn-SageMaker-Custom-Attributes", "x-amzn-sagemaker-custom-attributes"])
-def test_headers_in_any_spelling(context: Context, name: str) -> None:
+def test_header_names_ignore_case(context: Context, name: str) -> None:
     headers = context.get_all_request_header(idx=0)
     assert headers[name] == headers.get(name) == context.get_request_header(idx=0, key=name) == "trace=1"
     assert name in headers
@@ -64,7 +64,7 @@ def test_headers_in_any_spelling(context: Context, name: str) -> None:
     assert set(headers) == {"X-Amzn-SageMaker-Custom-Attributes", "Content-Type", "X-Request-Id"}
 
 
-def test_the_answer_by_multi_model_servers_parameters(context: Context) -> None:
+def test_response_by_multi_model_servers_parameters(context: Context) -> None:
     assert context.request_processor is not None
     (processor,) = context.request_processor
     assert processor.is_plain
@@ -81,7 +81,7 @@ def test_the_answer_by_multi_model_servers_parameters(context: Context) -> None:
     assert not processor.is_plain
 
 
-def test_outside_of_requests_there_is_nothing_to_read_or_set(tmp_path: Path) -> None:
+def test_context_is_empty_outside_of_requests(tmp_path: Path) -> None:
     context = Context(tmp_path)
     context.set_response_status(500)
     context.set_response_header(0, "X", "1")
@@ -90,7 +90,7 @@ def test_outside_of_requests_there_is_nothing_to_read_or_set(tmp_path: Path) -> 
     assert context.get_request_id() is None
 
 
-def test_each_thread_sees_the_request_that_it_works_on(context: Context) -> None:
+def test_context_shows_the_request_of_its_thread(context: Context) -> None:
     begun, looked, seen = threading.Event(), threading.Event(), []
 
     def other() -> None:
@@ -109,7 +109,7 @@ def test_each_thread_sees_the_request_that_it_works_on(context: Context) -> None
     assert seen == ["other"]
 
 
-def test_a_thread_that_a_script_starts_sees_the_latest_request(context: Context) -> None:
+def test_context_shows_the_latest_request_in_a_scripts_own_thread(context: Context) -> None:
     seen: list[Any] = []
     thread = threading.Thread(target=lambda: seen.append(context.get_request_id()))
     thread.start()
@@ -117,7 +117,7 @@ def test_a_thread_that_a_script_starts_sees_the_latest_request(context: Context)
     assert seen == ["42"]
 
 
-def test_metrics_are_lines_of_the_log(
+def test_metrics_are_logged(
     context: Context, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(log, "propagate", True)

@@ -83,7 +83,7 @@ TRANSFORM = """
 """
 
 
-def test_what_is_to_happen_before_and_after_loading(load: Any, tmp_path: Path) -> None:
+def test_pre_model_fn_and_model_warmup_fn(load: Any, tmp_path: Path) -> None:
     code = """
         import os
         def pre_model_fn(model_dir): open(os.path.join(model_dir, "before"), "w").close()
@@ -111,7 +111,7 @@ def transform_fn(model, data, content_type, accept, context):
 
 
 @pytest.mark.parametrize("code", [WITHOUT_CONTEXT, WITH_CONTEXT, TRANSFORM])
-def test_each_function_gets_what_the_convention_says(load: Any, tmp_path: Path, code: str) -> None:
+def test_functions_get_the_arguments_of_the_convention(load: Any, tmp_path: Path, code: str) -> None:
     reply = answer(load(code), b"[1]", "application/json", "text/csv")
     assert reply.body.decode() == repr(["str", "[1]", "application/json", str(tmp_path), "text/csv"])
     assert reply.content_type == "text/csv"
@@ -146,7 +146,7 @@ def test_media_types_reach_the_functions_as_they_were_sent(load: Any, sent: str)
         assert reply.content_type == sent
 
 
-def test_a_content_type_without_its_hyphen(load: Any) -> None:
+def test_contenttype_header_without_a_hyphen(load: Any) -> None:
     assert b"'text/csv'" in answer(load(WITHOUT_CONTEXT), b"1", "text/plain", ContentType="text/csv").body
 
 
@@ -166,7 +166,7 @@ def test_favorite_is_the_media_type_of_the_best_quality(accept: str, expected: s
     assert favorite(accept) == expected
 
 
-def test_an_accept_that_no_answer_could_carry(load: Any) -> None:
+def test_accept_with_control_characters_is_406(load: Any) -> None:
     refused = outcome(load(WITHOUT_CONTEXT), b"1", "", "text/\x07")
     assert isinstance(refused, RequestError)
     assert refused.status == 406
@@ -229,7 +229,7 @@ def test_default_functions(load: Any, body: bytes, content_type: str, expected: 
         (b"\xff", "text/csv", 400),
     ],
 )
-def test_default_functions_refuse_what_is_no_array(load: Any, body: bytes, content_type: str, status: int) -> None:
+def test_default_functions_refuse_other_bodies(load: Any, body: bytes, content_type: str, status: int) -> None:
     refused = outcome(load(LOAD + "def predict_fn(data, model): return data"), body, content_type)
     assert isinstance(refused, RequestError), refused
     assert refused.status == status
@@ -245,7 +245,7 @@ def test_default_functions_refuse_what_is_no_array(load: Any, body: bytes, conte
         ("(b'bytes', 'image/png')", b"bytes", "image/png"),
     ],
 )
-def test_a_body_may_come_with_its_type(load: Any, returned: str, body: bytes, content_type: str) -> None:
+def test_body_with_its_media_type_in_a_tuple(load: Any, returned: str, body: bytes, content_type: str) -> None:
     reply = answer(load(LOAD + f"def transform_fn(m, d, c, a): return {returned}"), b"1", "", "text/csv")
     assert (reply.body, reply.content_type) == (body, content_type)
 
@@ -302,7 +302,7 @@ RESPONSE = """
 """
 
 
-def test_a_response_of_flask_is_the_answer(load: Any) -> None:
+def test_flask_response_is_the_reply(load: Any) -> None:
     reply = answer(load(RESPONSE.format(arguments="'x,y', mimetype='text/csv'")))
     assert reply == Reply(b"x,y", "text/csv; charset=utf-8")
     reply = answer(load(RESPONSE.format(arguments="b'x', 201, {'X-Mine': '1'}, content_type='a/b'")))
@@ -310,7 +310,7 @@ def test_a_response_of_flask_is_the_answer(load: Any) -> None:
     assert answer(load(RESPONSE.format(arguments="status=204"))).body == b""
 
 
-def test_a_response_that_streams_is_sent_in_parts(load: Any) -> None:
+def test_streamed_flask_response_is_sent_in_parts(load: Any) -> None:
     reply = respond(load(RESPONSE.format(arguments="(word for word in ('a', 'b')), mimetype='text/x'")))
     assert reply.stream is not None
     assert (list(reply.stream), reply.content_type) == ([b"a", b"b"], "text/x; charset=utf-8")
@@ -326,7 +326,7 @@ def test_a_response_that_streams_is_sent_in_parts(load: Any) -> None:
         ("('x', 'a\\nb')", "the answer's media type is 'a\\nb'"),
     ],
 )
-def test_what_cannot_be_sent_is_the_scripts_fault(load: Any, returned: str, words: str) -> None:
+def test_value_that_cannot_be_sent_is_an_error_with_advice(load: Any, returned: str, words: str) -> None:
     error = outcome(load(LOAD + f"def transform_fn(m, d, c, a): return {returned}"))
     assert isinstance(error, TypeError | ValueError)
     assert not isinstance(error, RequestError)
@@ -334,7 +334,7 @@ def test_what_cannot_be_sent_is_the_scripts_fault(load: Any, returned: str, word
 
 
 @pytest.mark.parametrize("header", ["Content-Length", "Transfer-Encoding", "X-Accel-Redirect", "X Y", "X:"])
-def test_a_header_that_would_break_the_answer_is_the_scripts_fault(load: Any, header: str) -> None:
+def test_header_injection_by_a_script_is_an_error(load: Any, header: str) -> None:
     for returned in ("'x'", "iter('xy')"):
         code = f"def transform_fn(m, d, c, a, context):\n context.set_response_header(0, {header!r}, '100')"
         error = outcome(load(f"{LOAD}{code}\n return {returned}"))
@@ -362,21 +362,21 @@ def test_errors_of_the_toolkits_keep_status_and_message(load: Any, module: str, 
     assert (error.status, error.message) == (status, "send less")
 
 
-def test_an_error_of_multi_model_server_keeps_its_code(load: Any) -> None:
+def test_error_code_of_multi_model_servers_exception_is_kept(load: Any) -> None:
     code = RAISES.replace("status_code", "error_code").format(module="mms.service", status=424)
     error = outcome(load(code))
     assert isinstance(error, ModelRefusalError)
     assert (error.status, error.message) == (424, "send less")
 
 
-def test_a_toolkits_error_may_be_none(load: Any) -> None:
+def test_toolkit_error_without_a_valid_status_is_500(load: Any) -> None:
     assert outcome(load(RAISES.format(module="sagemaker_inference.errors", status=204))).status == 204
 
 
 @pytest.mark.parametrize(
     ("module", "status"), [("openai", 401), ("fastapi.exceptions", 503), ("sagemaker_inference.errors", "400")]
 )
-def test_the_status_of_another_service_is_not_the_clients(load: Any, module: str, status: object) -> None:
+def test_status_of_another_services_exception_is_not_passed_on(load: Any, module: str, status: object) -> None:
     error = outcome(load(RAISES.format(module=module, status=status)))
     assert not isinstance(error, RequestError)
 
@@ -388,7 +388,7 @@ def test_the_status_of_another_service_is_not_the_clients(load: Any, module: str
         ("NotFound('no such item')", 404, "no such item"),
     ],
 )
-def test_how_a_script_refuses_a_request(load: Any, raised: str, status: int, message: str) -> None:
+def test_script_refuses_a_request(load: Any, raised: str, status: int, message: str) -> None:
     start = "from byo_container.container.handler import InputError\nfrom werkzeug.exceptions import NotFound\n"
     for code in (
         f"def predict_fn(data, model): raise {raised}",
@@ -400,7 +400,7 @@ def test_how_a_script_refuses_a_request(load: Any, raised: str, status: int, mes
 
 
 @pytest.mark.parametrize("raised", ["ValueError('x')", "SystemExit(1)", "MemoryError()"])
-def test_other_errors_are_handed_back(load: Any, raised: str) -> None:
+def test_other_exceptions_are_returned(load: Any, raised: str) -> None:
     error = outcome(load(LOAD + f"def predict_fn(data, model): raise {raised}"))
     assert type(error).__name__ in raised
 
@@ -418,7 +418,7 @@ def test_the_context_reads_headers_and_sets_status_and_type(load: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 100, 999, "'200'"])
-def test_a_status_that_is_none_is_the_scripts_fault(load: Any, status: object) -> None:
+def test_invalid_status_is_an_error(load: Any, status: object) -> None:
     code = f"def transform_fn(m, d, c, a, context): context.set_response_status({status}); return ''"
     assert isinstance(outcome(load(LOAD + code)), ValueError)
 
@@ -445,14 +445,14 @@ def test_a_status_that_is_none_is_the_scripts_fault(load: Any, status: object) -
         (LOAD + "def transform_fn(m, d, c, a): return d\ndef input_fn(d, c): return d", "takes the place of input_fn"),
     ],
 )
-def test_a_script_that_cannot_work_is_told_at_load(load: Any, tmp_path: Path, code: str, words: str) -> None:
+def test_invalid_script_is_refused_at_load(load: Any, tmp_path: Path, code: str, words: str) -> None:
     with pytest.raises(JobError) as caught:
         load(code)
     assert words in str(caught.value)
     assert str(tmp_path / "inference.py") in str(caught.value)
 
 
-def test_a_context_kept_from_model_fn_shows_each_request(load: Any) -> None:
+def test_context_kept_from_model_fn_shows_each_request(load: Any) -> None:
     """And is the same object, as in multi-model-server, so that what a script puts there stays."""
     code = """
         def model_fn(model_dir, context):
@@ -466,7 +466,7 @@ def test_a_context_kept_from_model_fn_shows_each_request(load: Any) -> None:
     assert answer(model, X_One="2").body == b"2 kept"
 
 
-def test_each_part_of_an_answer_is_computed_with_its_own_request(load: Any) -> None:
+def test_stream_part_is_computed_with_the_context_of_its_request(load: Any) -> None:
     code = """
         def model_fn(model_dir): return 1
         def transform_fn(model, data, content_type, accept, context):
@@ -490,16 +490,14 @@ def test_each_part_of_an_answer_is_computed_with_its_own_request(load: Any) -> N
         ("'text'", "text/event-stream", "text/event-stream"),
     ],
 )
-def test_a_stream_without_a_type_is_labelled_by_its_first_part(
-    load: Any, part: str, accept: str, content_type: str
-) -> None:
+def test_stream_media_type_is_that_of_the_first_part(load: Any, part: str, accept: str, content_type: str) -> None:
     for code in (f"def transform_fn(m, d, c, a): yield {part}", f"def output_fn(p, a): yield {part}"):
         reply = respond(load(f"{LOAD}{code}" + "\ndef predict_fn(d, m): pass" * ("output" in code)), b"1", "", accept)
         assert reply.content_type == content_type
     assert respond(load(LOAD + f"def transform_fn(m, d, c, a): return iter([{part}]), 'a/b'")).content_type == "a/b"
 
 
-def test_a_status_of_the_scripts_own_is_told_in_the_log(
+def test_error_status_of_a_script_is_logged(
     load: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(log, "propagate", True)
@@ -525,7 +523,7 @@ def test_a_status_of_the_scripts_own_is_told_in_the_log(
         ("data, model=5", "[model]"),
     ],
 )
-def test_functions_are_called_with_what_they_require(load: Any, signature: str, arguments: str | None) -> None:
+def test_functions_get_the_context_by_their_signature(load: Any, signature: str, arguments: str | None) -> None:
     code = LOAD + f"def predict_fn({signature}): return {arguments}\ndef input_fn(d, c): return 7\n"
     code += "def output_fn(p, a): return p"
     if arguments is None:
@@ -544,14 +542,14 @@ def test_functions_are_called_with_what_they_require(load: Any, signature: str, 
     assert json.loads(answer(load(code), X_Request_Id="42").body) == eval(arguments, expected)  # noqa: S307
 
 
-def test_a_script_that_is_called_like_a_part_of_python(tmp_path: Path) -> None:
+def test_script_with_the_name_of_a_standard_module(tmp_path: Path) -> None:
     path = tmp_path / "queue.py"
     path.write_text(LOAD + "def predict_fn(data, model): return data\nclass Own: pass")
     ScriptModel(path, tmp_path, Settings()).load()
     assert hasattr(importlib.import_module("queue"), "SimpleQueue")
 
 
-def test_a_script_that_cannot_be_imported_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_import_leaves_no_module(tmp_path: Path) -> None:
     path = tmp_path / "broken_script.py"
     path.write_text("import nothing_of_this_name")
     with pytest.raises(ModuleNotFoundError):
@@ -560,7 +558,7 @@ def test_a_script_that_cannot_be_imported_leaves_nothing_behind(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("code", ["import asyncio\nLOOP = asyncio.get_event_loop()\n", ""])
-def test_the_event_loop_of_a_thread(load: Any, code: str) -> None:
+def test_asyncio_event_loop_in_compute_threads(load: Any, code: str) -> None:
     """As in the toolkits, whose functions run in the main thread."""
     code += """
 async def double(value):
@@ -586,7 +584,7 @@ def input_fn(data, content_type): return data
     assert found == [b"20", b"20"]
 
 
-def test_a_signal_handler_is_told_in_words(load: Any, tmp_path: Path) -> None:
+def test_signal_handler_outside_the_main_thread_is_explained(load: Any, tmp_path: Path) -> None:
     set_one = "import signal\ndef limit(): signal.signal(signal.SIGALRM, lambda *_: None)\n"
     seen: list[BaseException] = []
 
@@ -606,7 +604,7 @@ def test_a_signal_handler_is_told_in_words(load: Any, tmp_path: Path) -> None:
         assert "MODEL_SERVER_TIMEOUT" in text
 
 
-def test_an_own_default_type_needs_an_output_fn(load: Any) -> None:
+def test_unsupported_default_accept_needs_an_output_fn(load: Any) -> None:
     code = LOAD + "def predict_fn(data, model): return data\n"
     with pytest.raises(JobError, match=r"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT is 'application/x-mine'.* output_fn"):
         load(code, default_accept="application/x-mine")
@@ -675,7 +673,7 @@ def test_a_script_for_sagemaker_containers(load: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("form", ["functions", "transform_fn", "input_fn"])
-def test_the_body_is_bytes_where_the_container_is_flasks(
+def test_body_is_bytes_or_bytearray_as_in_the_container(
     load: Any, imports: str, settings: Any, kind: str, form: str
 ) -> None:
     """Scripts ask for it: isinstance(request_body, bytes)."""

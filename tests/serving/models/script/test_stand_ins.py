@@ -66,7 +66,7 @@ TOOLKIT = """
 """
 
 
-def test_the_inference_toolkit(tmp_path: Path) -> None:
+def test_inference_toolkit(tmp_path: Path) -> None:
     one = asked(tmp_path, TOOLKIT, b"[1, 2]", "application/json", "application/json")
     assert one == Reply(b"[2, 4]", "application/json")
     assert asked(tmp_path, TOOLKIT, b"1.5,2\n", "text/csv", "text/csv").body == b"3.0\n4.0\n"
@@ -83,7 +83,7 @@ def test_the_inference_toolkit(tmp_path: Path) -> None:
         (b"{", "application/json", "", 400, "JSON"),
     ],
 )
-def test_its_errors_are_for_the_client(
+def test_inference_toolkit_errors_are_sent_to_the_client(
     tmp_path: Path, body: bytes, content_type: str, accept: str, status: int, message: str
 ) -> None:
     error = asked(tmp_path, TOOLKIT, body, content_type, accept)
@@ -91,7 +91,7 @@ def test_its_errors_are_for_the_client(
     assert (error.status, message in error.message) == (status, True)
 
 
-def test_its_names_are_as_there() -> None:
+def test_inference_toolkit_module_names() -> None:
     stand_ins.provide(["sagemaker_inference"])
     package: Any = importlib.import_module("sagemaker_inference")
     types, errors, utils = package.content_types, package.errors, package.utils
@@ -119,7 +119,7 @@ HUGGING_FACE = """
 """
 
 
-def test_hugging_faces_toolkit(tmp_path: Path) -> None:
+def test_hugging_face_toolkit(tmp_path: Path) -> None:
     reply = asked(tmp_path, HUGGING_FACE, b'{"inputs": 1}', "application/json", "application/json")
     assert reply == Reply(b'[{"label":"1","score":1.5}]\n', "application/json")
     reply = asked(tmp_path, HUGGING_FACE, b"inputs\na\n", "text/csv", "text/csv")
@@ -127,7 +127,7 @@ def test_hugging_faces_toolkit(tmp_path: Path) -> None:
     assert asked(tmp_path, HUGGING_FACE, b"x", "a/b").status == 415
 
 
-def test_images_by_hugging_faces_toolkit() -> None:
+def test_hugging_face_toolkit_images() -> None:
     image = pytest.importorskip("PIL.Image").new("RGB", (2, 1))
     stand_ins.provide(["sagemaker_huggingface_inference_toolkit"])
     toolkit: Any = importlib.import_module("sagemaker_huggingface_inference_toolkit.decoder_encoder")
@@ -157,7 +157,7 @@ TRAIN_AND_SERVE = """
 """
 
 
-def test_what_is_for_training_is_imported_and_never_called(tmp_path: Path) -> None:
+def test_names_for_training_are_importable_but_not_callable(tmp_path: Path) -> None:
     said = asked(tmp_path, TRAIN_AND_SERVE, b"[]", "application/json").body.decode()
     assert said.startswith(
         "sagemaker_xgboost_container.distributed.rabit_run is no part of byo-container's stand-in for "
@@ -168,7 +168,7 @@ def test_what_is_for_training_is_imported_and_never_called(tmp_path: Path) -> No
             call()
 
 
-def test_a_module_beside_the_script_may_import_one(tmp_path: Path) -> None:
+def test_module_beside_the_script_may_import_a_stand_in(tmp_path: Path) -> None:
     (tmp_path / "beside_it.py").write_text("from sagemaker_inference import encoder\n")
     code = """
         import beside_it
@@ -182,7 +182,7 @@ def test_a_module_beside_the_script_may_import_one(tmp_path: Path) -> None:
     sys.modules.pop("beside_it", None)
 
 
-def test_a_package_that_is_installed_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_package_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "sagemaker_inference"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -192,7 +192,7 @@ def test_a_package_that_is_installed_is_used(tmp_path: Path, monkeypatch: pytest
     assert importlib.import_module("sagemaker_inference.encoder").REAL is True
 
 
-def test_a_package_that_cannot_be_imported_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_package_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "sagemaker_inference"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -204,9 +204,7 @@ def test_a_package_that_cannot_be_imported_is_replaced(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("name", ["sagemaker_inference.py", "sagemaker_inference/__init__.py"])
-def test_a_module_of_that_name_of_the_scripts_own_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_scripts_own_module_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("OWN = True\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -214,7 +212,7 @@ def test_a_module_of_that_name_of_the_scripts_own_is_used(
     assert importlib.import_module("sagemaker_inference").OWN is True
 
 
-def test_one_of_many_models_may_import_them(tmp_path: Path) -> None:
+def test_stand_ins_in_multi_model_mode(tmp_path: Path) -> None:
     from byo_container.serving.models.import_isolation import ModelCode
 
     (tmp_path / "inference.py").write_text(textwrap.dedent(TOOLKIT))

@@ -63,19 +63,19 @@ FUNCTION = Model(("builtins.function",), callable=True)
         (Evidence(), "generic", "nothing points to another framework"),
     ],
 )
-def test_whose_defaults_hold(evidence: Evidence, family: str, because: str) -> None:
+def test_family_is_chosen_by_evidence(evidence: Evidence, family: str, because: str) -> None:
     found, why = choose(evidence)
     assert found == family
     assert because in why
 
 
-def test_a_collection_of_models_is_known_by_its_members() -> None:
+def test_collection_of_models_is_recognised_by_its_members() -> None:
     member = type("Member", (), {"__module__": "sklearn.svm", "predict": lambda self, data: data})()
     for model in ([member, 1], (1, member), {"a": member}):
         assert choose(Evidence(model=Model.of(model)))[0] == "sklearn"
 
 
-def test_a_scripts_imports_are_found_in_functions_and_in_modules_beside_it(tmp_path: Path) -> None:
+def test_imports_are_found_in_functions_and_sibling_modules(tmp_path: Path) -> None:
     (tmp_path / "inference.py").write_text("import numpy.linalg as la\nimport mine\ndef f():\n  from torch import nn\n")
     (tmp_path / "mine.py").write_text("from .near import there\nfrom . import no\nimport inference, json")
     (tmp_path / "near.py").write_text("from xgboost.core import Booster")
@@ -93,11 +93,11 @@ def test_a_scripts_imports_are_found_in_functions_and_in_modules_beside_it(tmp_p
         (("input_fn", "predict_fn", "output_fn"), ["model_fn"]),
     ],
 )
-def test_what_a_script_leaves_out(functions: tuple[str, ...], missing: list[str]) -> None:
+def test_missing_functions_of_a_script(functions: tuple[str, ...], missing: list[str]) -> None:
     assert left_out(functions) == missing
 
 
-def test_the_log_says_whose_defaults_are_used() -> None:
+def test_log_line_names_the_family() -> None:
     script = Path("/opt/ml/model/code/inference.py")
     one = told(script, ["predict_fn"], "scikit-learn", "it imports sklearn")
     assert one == "inference.py leaves out predict_fn: scikit-learn's default is used, because it imports sklearn"
@@ -130,7 +130,7 @@ def answer(model: ScriptModel, *arguments: Any) -> bytes:
     return reply.body
 
 
-def test_one_line_of_the_log_at_load_and_none_where_nothing_is_left_out(
+def test_defaults_are_logged_once_at_load(
     load: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "propagate", True)
@@ -152,18 +152,18 @@ PREDICTOR = """
 """
 
 
-def test_a_model_that_has_predict_is_asked_by_it(load: Any) -> None:
+def test_default_predict_fn_calls_predict(load: Any) -> None:
     assert json.loads(answer(load(PREDICTOR), b"[1, 2, 3]")) == [[1, 3, "float32"]]
 
 
-def test_the_setting_has_the_last_word(load: Any) -> None:
+def test_model_server_defaults_takes_precedence(load: Any) -> None:
     with pytest.raises(JobError, match=r"must define predict_fn.*toolkit's default, used because"):
         load(PREDICTOR, defaults="generic")
     assert json.loads(answer(load(PREDICTOR, defaults="sklearn"), b"[1]")) == [[1, 1, "float32"]]
 
 
 @pytest.mark.parametrize("family", ["generic", "sklearn", "xgboost"])
-def test_where_no_default_loads_a_model_the_script_must(load: Any, family: str) -> None:
+def test_family_without_model_fn_needs_the_scripts(load: Any, family: str) -> None:
     with pytest.raises(JobError, match=r"inference\.py must define model_fn\(model_dir\).*has no default for it"):
         load("def predict_fn(data, model): return 1", defaults=family)
 
@@ -184,12 +184,12 @@ def test_settings_name_the_family() -> None:
         """flask.Response('{"MaxConcurrentTransforms": 3}', mimetype="application/json")""",
     ],
 )
-def test_execution_parameters_fn_is_a_view_of_flasks(load: Any, view: str) -> None:
+def test_execution_parameters_fn_is_a_flask_view(load: Any, view: str) -> None:
     code = f"import flask, json\ndef model_fn(d): return abs\ndef execution_parameters_fn(): return {view}"
     assert load(code).execution_parameters == {"MaxConcurrentTransforms": 3}
 
 
-def test_execution_parameters_fn_that_answers_something_else_is_told_at_load(load: Any) -> None:
+def test_invalid_execution_parameters_fn_is_refused_at_load(load: Any) -> None:
     with pytest.raises(JobError, match="must be a dict"):
         load("def model_fn(d): return abs\ndef execution_parameters_fn(): return 'four'")
 
@@ -224,13 +224,13 @@ LONG = 123456789012345678901234567890
         (npy([[1.5]]), "application/x-npy", [[1.5]], "float64"),
     ],
 )
-def test_arrays_of_the_generic_toolkit(body: Any, content_type: str, expected: Any, dtype: str) -> None:
+def test_generic_input_arrays(body: Any, content_type: str, expected: Any, dtype: str) -> None:
     array = read("generic", body, content_type)
     assert array.tolist() == expected
     assert array.dtype == dtype
 
 
-def test_an_empty_cell_is_nan() -> None:
+def test_empty_cell_is_nan() -> None:
     np.testing.assert_array_equal(read("generic", "1,,3\n4,5,6", "text/csv"), [[1, np.nan, 3], [4, 5, 6]])
     np.testing.assert_array_equal(read("sklearn", "1,,3", "text/csv"), [[1, np.nan, 3]])
 
@@ -246,7 +246,7 @@ def test_an_empty_cell_is_nan() -> None:
         (npy([1.5, 2]), "application/x-npy", [[1.5, 2]], "float64"),
     ],
 )
-def test_arrays_of_scikit_learns_container(body: Any, content_type: str, expected: Any, dtype: str) -> None:
+def test_sklearn_input_arrays(body: Any, content_type: str, expected: Any, dtype: str) -> None:
     array = read("sklearn", body, content_type)
     assert array.tolist() == expected
     assert array.dtype == dtype
@@ -265,7 +265,7 @@ def test_arrays_of_scikit_learns_container(body: Any, content_type: str, expecte
         (f'{{"id": {LONG}}}', "application/json", {"id": LONG}),
     ],
 )
-def test_inputs_of_hugging_faces_container(body: Any, content_type: str, expected: Any) -> None:
+def test_huggingface_inputs(body: Any, content_type: str, expected: Any) -> None:
     assert read("huggingface", body, content_type) == (json.loads(body) if expected is None else expected)
 
 
@@ -276,7 +276,7 @@ def png(size: tuple[int, int] = (2, 1)) -> bytes:
     return stream.getvalue()
 
 
-def test_images_reach_a_pipeline_in_rgb() -> None:
+def test_huggingface_images_are_rgb() -> None:
     for name in ("image/png", "image/x-anything", "application/x-image"):
         image = read("huggingface", png(), name)["inputs"]
         assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGB", (2, 1), (7, 7, 7))
@@ -302,7 +302,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("family", "body", "content_type", "status"), REFUSED)
-def test_what_cannot_be_read_is_the_clients_fault(family: str, body: Any, content_type: str, status: int) -> None:
+def test_unreadable_bodies_are_client_errors(family: str, body: Any, content_type: str, status: int) -> None:
     if family == "pytorch":
         pytest.importorskip("torch")
     with pytest.raises(RequestError) as caught:
@@ -310,7 +310,7 @@ def test_what_cannot_be_read_is_the_clients_fault(family: str, body: Any, conten
     assert caught.value.status == status, caught.value
 
 
-def test_what_would_unpack_to_more_than_fits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_that_unpacks_too_large_is_413(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.npy", bytes(2000))
@@ -337,7 +337,7 @@ Pair = collections.namedtuple("Pair", "a b")
         ("generic", "application/json", "[],"),
     ],
 )
-def test_a_body_of_more_values_than_fit_is_refused_before_it_is_read(
+def test_body_with_too_many_values_is_413_before_it_is_read(
     monkeypatch: pytest.MonkeyPatch, family: str, content_type: str, value: str
 ) -> None:
     for limit in ("CONTAINERS", "LINES", "VALUES", "VALUES_A_LINE"):
@@ -376,7 +376,7 @@ def test_answers(prediction: Any, accept: str, expected: str) -> None:
         assert name == accept.partition(";")[0].lower()
 
 
-def test_hugging_faces_answers() -> None:
+def test_huggingface_answers() -> None:
     output_fn = defaults.load("huggingface").output_fn
     labels = [{"label": "A, b", "score": np.float32(0.5)}, {"label": "C", "score": 0.25}]
     assert output_fn(labels, "text/csv", None) == ('label,score\r\n"A, b",0.5\r\nC,0.25\r\n', "text/csv")
@@ -391,7 +391,7 @@ def test_hugging_faces_answers() -> None:
         output_fn([1], "image/png", None)
 
 
-def test_a_pipeline_gets_inputs_and_parameters(load: Any) -> None:
+def test_huggingface_pipeline_gets_inputs_and_parameters(load: Any) -> None:
     code = """
         import transformers
         def model_fn(model_dir): return lambda inputs, **parameters: [inputs, parameters]
@@ -435,7 +435,7 @@ def test_recordio_of_dense_rows() -> None:
         record(2, struct.pack("<f", 1), keys=b"\x01\x02", shape=b"\x09"),
     ],
 )
-def test_recordio_that_is_none_is_the_clients_fault(body: bytes) -> None:
+def test_invalid_recordio_is_400(body: bytes) -> None:
     with pytest.raises(RequestError) as caught:
         formats.read({formats.RECORDIO: recordio.matrix}, body, formats.RECORDIO)
     assert caught.value.status == 400
@@ -457,7 +457,7 @@ ONE_LONG = b"[" + b'"x",' * 10_000 + b'"' + b"y" * 20_000 + b'"]'
         ("generic", "text/csv", b"x," * 10_000 + b"y" * 20_000),
     ],
 )
-def test_a_body_that_would_fill_the_memory_is_refused(family: str, content_type: str, body: bytes) -> None:
+def test_body_that_would_fill_the_memory_is_413(family: str, content_type: str, body: bytes) -> None:
     if family == "pytorch":
         pytest.importorskip("torch")
     with pytest.raises(RequestError) as caught:
@@ -465,6 +465,6 @@ def test_a_body_that_would_fill_the_memory_is_refused(family: str, content_type:
     assert caught.value.status == 413
 
 
-def test_texts_of_any_length_pass_where_there_is_room() -> None:
+def test_long_texts_are_read_below_the_limit() -> None:
     texts = ["x" * 10_000, *["y"] * 500]
     assert formats.json_array(json.dumps(texts).encode(), MediaType("application/json")).tolist() == texts

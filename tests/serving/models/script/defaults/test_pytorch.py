@@ -55,14 +55,14 @@ def saved(write: Any, value: Any) -> bytes:
     return stream.getvalue()
 
 
-def test_a_network_gets_tensors_and_is_ready_to_predict(tmp_path: Path) -> None:
+def test_module_gets_tensors_in_evaluation_mode(tmp_path: Path) -> None:
     assert answer(tmp_path, NET, b"[[1, 2.5]]") == b"[[1.0,2.5]]"
     assert answer(tmp_path, NET, b"0.1,2\n3,4\n", CSV, CSV) == b"0.1,2.0\n3.0,4.0\n"
     assert answer(tmp_path, NET, saved(np.save, np.array([0.1])), NPY) == b"[0.1]"
     assert answer(tmp_path, NET, saved(torch.save, torch.tensor([7])), "tensor/pt") == b"[7.0]"
 
 
-def test_a_scripts_own_output_fn_gets_a_tensor_that_it_may_go_on_with(tmp_path: Path) -> None:
+def test_output_fn_may_compute_with_the_tensor(tmp_path: Path) -> None:
     own = NET + "    def output_fn(prediction, accept): prediction += 1; return str(prediction.cpu().tolist())"
     assert answer(tmp_path, own, b"[1]") == b"[2.0]"
 
@@ -73,7 +73,7 @@ def test_torchscript_is_loaded_by_default(tmp_path: Path, name: str) -> None:
     assert answer(tmp_path, "def model_warmup_fn(model_dir, model): assert not model.training", b"[100]") == b"[100.0]"
 
 
-def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+def test_unloadable_files_are_explained(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"should have a model\.pt, or one \.pt or \.pth file.*; it has none"):
         defaults.model_fn(str(tmp_path), None)
     torch.save({"weight": torch.ones(1)}, tmp_path / "a.pth")
@@ -90,20 +90,20 @@ class Evil:
 
 
 @pytest.mark.parametrize("value", [Evil(), {"a": 1}])
-def test_no_pickles_but_tensors(value: Any) -> None:
+def test_pickles_other_than_tensors_are_refused(value: Any) -> None:
     with pytest.raises(RequestError) as caught:
         defaults.input_fn(saved(torch.save, value), "tensor/pt", None)
     assert caught.value.status == 400
 
 
-def test_a_tensor_that_says_to_be_larger_than_it_is_is_refused() -> None:
+def test_tensor_larger_than_its_storage_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         defaults.input_fn(saved(torch.save, torch.ones(1).expand(10**9)), "tensor/pt", None)
     assert caught.value.status == 413
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "bool"])
-def test_tensors_are_written_whatever_they_are(dtype: str) -> None:
+def test_tensors_of_any_dtype_are_encoded(dtype: str) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tensor = torch.tensor([[1, 0]], dtype=getattr(torch, dtype), device=device)
     if tensor.is_floating_point():
@@ -116,14 +116,14 @@ def test_tensors_are_written_whatever_they_are(dtype: str) -> None:
     np.testing.assert_array_equal(np.load(io.BytesIO(body)), [[1, 0]])
 
 
-def test_the_digits_of_float32_are_the_same_in_json_and_csv() -> None:
+def test_float32_digits_are_the_same_in_json_and_csv() -> None:
     tensor = torch.tensor([0.1, 1 / 3])
     assert encoding.output_fn(tensor, JSON, None)[0] == b"[0.1,0.33333334]"
     assert encoding.output_fn(tensor, CSV, None)[0] == b"0.1\n0.33333334\n"
 
 
 @pytest.mark.slow
-def test_torchscript_is_served_without_any_code(start: Start, root: Path) -> None:
+def test_torchscript_is_served_without_code(start: Start, root: Path) -> None:
     """And the log says whose defaults do it."""
     torch.jit.trace(torch.nn.Softplus(), torch.ones(1)).save(str(root / "model" / "model.pt"))
     (root / "model" / "handler.json").unlink(missing_ok=True)

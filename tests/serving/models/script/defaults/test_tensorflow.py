@@ -40,7 +40,7 @@ JSON, CSV, LINES, NPY = "application/json", "text/csv", "application/jsonlines",
         ([], None),
     ],
 )
-def test_where_a_saved_model_lies(tmp_path: Path, files: list[str], found: str | None) -> None:
+def test_find_saved_model(tmp_path: Path, files: list[str], found: str | None) -> None:
     write_files(tmp_path, dict.fromkeys(files, ""))
     assert find_saved_model(tmp_path) == (tmp_path / found if found else None)
 
@@ -72,7 +72,7 @@ ROW, TEXT, TWO = {"x": spec(2)}, {"t": spec(1)}, {"x": spec(2), "n": spec(1)}
         (Payload([["a"], ["b"]], bare=True), TEXT, {"t": ["a", "b"]}),
     ],
 )
-def test_which_values_each_input_gets(payload: Payload, inputs: Any, arranged: Any) -> None:
+def test_values_are_arranged_by_input(payload: Payload, inputs: Any, arranged: Any) -> None:
     assert arrange(payload, inputs) == arranged
 
 
@@ -86,13 +86,13 @@ def test_which_values_each_input_gets(payload: Payload, inputs: Any, arranged: A
         (Payload({}, by_row=False), ROW, "the model takes x, and was sent none"),
     ],
 )
-def test_names_that_do_not_fit(payload: Payload, inputs: Any, reason: str) -> None:
+def test_input_names_that_do_not_fit_are_400(payload: Payload, inputs: Any, reason: str) -> None:
     with pytest.raises(RequestError, match=reason) as caught:
         arrange(payload, inputs)
     assert caught.value.status == 400
 
 
-def test_several_outputs_are_an_object_for_each_instance() -> None:
+def test_several_outputs_become_objects() -> None:
     outputs = {
         "y": np.array([1.5, 2]),
         "raw_bytes": np.array([b"a", b"b"], object),
@@ -198,13 +198,13 @@ ROWS = r"input 'x' takes float32 of shape \(any, 2\); what was sent "
         (b'{"signature_name": "negate", "instances": [1]}', "true and false are expected"),
     ],
 )
-def test_what_does_not_fit_is_told(model: Any, body: bytes, reason: str) -> None:
+def test_values_that_do_not_fit_are_explained(model: Any, body: bytes, reason: str) -> None:
     with pytest.raises(RequestError, match=reason) as caught:
         ask(model, body)
     assert caught.value.status == 400
 
 
-def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+def test_unloadable_saved_models_are_explained(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     with pytest.raises(JobError, match=r"has no SavedModel, which is a folder with saved_model\.pb"):
         defaults.model_fn(str(tmp_path), None)
@@ -217,7 +217,7 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_saved_model_is_served_without_any_code(start: Start, root: Path) -> None:
+def test_saved_model_is_served_without_code(start: Start, root: Path) -> None:
     save(pytest.importorskip("tensorflow"), root / "model" / "1")
     (root / "model" / "handler.json").unlink(missing_ok=True)
     server = start(root, MODEL_HANDLER="").ready(timeout_s=90)
@@ -230,7 +230,7 @@ def test_a_saved_model_is_served_without_any_code(start: Start, root: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_saved_model_is_one_of_many(start: Start, root: Path) -> None:
+def test_saved_model_in_multi_model_mode(start: Start, root: Path) -> None:
     folder = root / "models" / "double"
     save(pytest.importorskip("tensorflow"), folder / "1")
     server = start(root, MODEL_HANDLER="", SAGEMAKER_MULTI_MODEL="true").ready()
