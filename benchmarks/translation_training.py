@@ -27,7 +27,7 @@ from statistics import geometric_mean, median
 from benchmarks.report import table
 from benchmarks.translation_quality import read_lines
 from byo_container.container.resources import cores
-from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.prepare import PrepareOptions, prepare
 from byo_container.handlers.translation.preprocessing import corpus
 from tests.support.hosts import make_hosts
 from tests.support.tree import ONE_HOST, TRAIN, Tree, make_tree
@@ -73,7 +73,7 @@ def main() -> None:
         for name, benchmark, used in (("own", own, files), ("hosts", hosts, some)):
             if not options.what or name in options.what:
                 text = Path(place, f"text of {name}")
-                prepare(corpus.find(used, "de", "en", where=str(options.folder)), text, Recipe(workers=cores()))
+                prepare(corpus.find(used, "de", "en", where=str(options.folder)), text, PrepareOptions(workers=cores()))
                 print(benchmark(text, Path(place), options.rounds, options.updates), flush=True)
     load = os.getloadavg()[0]
     print(

@@ -1,15 +1,19 @@
-"""Translation by fairseq: sentences of one language in, sentences of another out.
+"""Translation by fairseq: sentences of one language to sentences of another.
 
 MODEL_HANDLER=translation train     # reads train.de and train.en in the channel `training`
 MODEL_HANDLER=translation serve     # "Guten Morgen" → "Good morning"
 
-preparing/     text files → what fairseq trains on; prepare.py is its command
-learning/      one rank of a training job
-bundle.py      the model folder, between the two
-translating/   raw text → raw text
-text.py        sentence ↔ words ↔ pieces, the same in training and serving
-conventions.py how text was preprocessed, in lower case or not, told from its words
-shims.py       what fairseq 0.12.2 needs to run on today's Python and PyTorch
+handler.py          the methods that train and serve call
+hyperparameters.py  what a job may set
+requests.py         inputs ↔ outputs
+predictor.py        the loaded model
+artifact.py         the model folder
+preprocessing/      text files → what fairseq trains on; prepare.py is its command
+training/           one rank of a training job
+inference/          a checkpoint → translations of sentences
+text.py             sentence ↔ words ↔ subword tokens, the same in training and serving
+compat.py           patches by which fairseq 0.12.2 runs on today's Python and PyTorch
+sample.py           sentences for a demonstration
 """
 
 from byo_container.handlers.translation.handler import Translation

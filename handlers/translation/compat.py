@@ -1,10 +1,10 @@
-"""What fairseq 0.12.2, the last release, needs to run on Python 3.11 and PyTorch 2.13: no fork, no copy.
+"""Patches by which fairseq 0.12.2, its last release, runs on Python 3.11 and PyTorch 2.13, without a fork or a copy.
 
     from byo_container.handlers.translation import shims
     shims.install()
-    import fairseq          # only now; the stock `fairseq-*` scripts die at import
+    import fairseq          # only now; the stock `fairseq-*` scripts fail at import
 
-Each function covers one fault of fairseq's, named in its first line. All were found by running it.
+Each function patches one fault of fairseq, which its docstring names. All were found by running it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _state = {"installed": False}
 
 
 def install() -> None:
-    """Imports fairseq with all shims in place; the second time it does nothing. Raises JobError where the extra
+    """Imports fairseq and applies all patches; does nothing the second time. Raises JobError where the extra
     `translation` is not installed."""
     if _state["installed"]:
         return
     for name in ("fairseq", "fairseq_cli"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # its lines for every step and file; ours say as much
-    _give_dataclasses_a_hash()
+        logging.getLogger(name).setLevel(logging.WARNING)  # it logs every step and file; our lines replace that
+    _make_dataclasses_hashable()
     _keep_tensorflow_out()
     try:
-        for name in ("sacrebleu", "sacremoses", "subword_nmt"):  # which come with it and are imported later
+        for name in ("sacrebleu", "sacremoses", "subword_nmt"):  # part of the extra, imported later
             if not importlib.util.find_spec(name):
                 raise ModuleNotFoundError(name=name)
         import fairseq  # noqa: F401
@@ -47,17 +47,17 @@ def install() -> None:
             "`pip install 'byo-container[translation]'` and then `pip install --no-deps fairseq==0.12.2` "
             "(in a checkout: EXTRAS=news,dev,translation make setup)"
         ) from error
-    _let_checkpoints_load()
-    _keep_encoders_off_the_fast_path()
+    _allow_namespaces_in_checkpoints()
+    _disable_encoder_fast_path()
     _broadcast_objects()
-    _let_rank_0_find_checkpoints()
-    _put_ddp_on_cpus()
-    _copy_whole_files()
+    _use_rank_0_to_look_for_checkpoints()
+    _allow_ddp_on_cpus()
+    _copy_files_atomically()
     _state["installed"] = True
 
 
-def _give_dataclasses_a_hash() -> None:
-    """fairseq's configurations are defaults of others, and Python 3.11 refuses defaults that cannot be hashed."""
+def _make_dataclasses_hashable() -> None:
+    """fairseq uses instances of dataclasses as defaults, and Python 3.11 refuses unhashable defaults."""
     plain: Callable[..., Any] = dataclasses.dataclass
 
     @functools.wraps(plain)
@@ -77,15 +77,15 @@ def _keep_tensorflow_out() -> None:
     sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
 
 
-def _let_checkpoints_load() -> None:
-    """Older checkpoints hold an argparse.Namespace, which torch.load, now safe by default, refuses."""
+def _allow_namespaces_in_checkpoints() -> None:
+    """Older checkpoints hold an argparse.Namespace, which torch.load refuses since it is safe by default."""
     import torch
 
     torch.serialization.add_safe_globals([argparse.Namespace])
 
 
-def _keep_encoders_off_the_fast_path() -> None:
-    """fairseq calls PyTorch's fused encoder layer without its new argument: "Mask Type should be defined"."""
+def _disable_encoder_fast_path() -> None:
+    """fairseq calls PyTorch's fused encoder layer without an argument that is new: "Mask Type should be defined"."""
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
     plain = Layer.__init__
@@ -102,12 +102,12 @@ def _keep_encoders_off_the_fast_path() -> None:
 
 
 FUSED = [f"{part}_{kind}" for part in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias")]
-"""A second set of an encoder layer's weights, for the fused layer alone. Training leaves it as it is and loading a
-checkpoint does not, so that a job which was resumed would end with other parameters than one which was not."""
+"""A second set of an encoder layer's weights, for the fused layer only. Training does not update it and loading a
+checkpoint does, so that a resumed job would end with other parameters than an uninterrupted one."""
 
 
 def _load_without_fused(layer: Any) -> Callable[..., None]:
-    """Loads an encoder layer, from a checkpoint that has the second set or from one that does not."""
+    """Loads an encoder layer from a checkpoint with or without the second set."""
 
     def load(self: Any, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         for name in FUSED:
@@ -118,7 +118,7 @@ def _load_without_fused(layer: Any) -> Callable[..., None]:
 
 
 def _broadcast_objects() -> None:
-    """A resume sends the checkpoint to the other ranks as a pickle of a class that torch.load now refuses."""
+    """On resume, fairseq broadcasts the checkpoint as a pickle of a class that torch.load refuses now."""
     import torch
     from fairseq.distributed import utils
 
@@ -130,60 +130,60 @@ def _broadcast_objects() -> None:
     utils._broadcast_object_slow = broadcast
 
 
-def _let_rank_0_find_checkpoints() -> None:
-    """Every rank looks for the checkpoint on its own disk, and where only the first host has one the ranks wait for
-    each other for ever."""
+def _use_rank_0_to_look_for_checkpoints() -> None:
+    """Every rank looks for the checkpoint on its own disk. Where only the first host has one, ranks would wait for each
+    other for ever."""
     from fairseq import checkpoint_utils
     from fairseq.file_io import PathManager
 
-    plain = checkpoint_utils.load_checkpoint
+    original = checkpoint_utils.load_checkpoint
 
-    @functools.wraps(plain)
+    @functools.wraps(original)
     def load_checkpoint(*arguments: Any, **named: Any) -> Any:
-        with _asking_rank_0(PathManager, "exists"), _asking_rank_0(PathManager, "isfile"):
-            return plain(*arguments, **named)
+        with _answered_by_rank_0(PathManager, "exists"), _answered_by_rank_0(PathManager, "isfile"):
+            return original(*arguments, **named)
 
     checkpoint_utils.load_checkpoint = load_checkpoint
 
 
 @contextlib.contextmanager
-def _asking_rank_0(manager: Any, name: str) -> Iterator[None]:
-    """Has `manager.name(path)` answered by rank 0 for checkpoints; each host has its own data set."""
+def _answered_by_rank_0(manager: Any, name: str) -> Iterator[None]:
+    """Makes rank 0 answer `manager.name(path)` for checkpoints; each host has its own data set."""
     import torch
 
     plain = getattr(manager, name)
 
-    def ask(path: str) -> bool:
+    def answer(path: str) -> bool:
         if not path.endswith(".pt") or not torch.distributed.is_initialized():
             return bool(plain(path))
         is_nccl = torch.distributed.get_backend() == "nccl"
-        answer = torch.tensor([int(plain(path))], device="cuda" if is_nccl else "cpu")
-        torch.distributed.broadcast(answer, src=0)
-        return bool(answer.item())
+        result = torch.tensor([int(plain(path))], device="cuda" if is_nccl else "cpu")
+        torch.distributed.broadcast(result, src=0)
+        return bool(result.item())
 
-    setattr(manager, name, staticmethod(ask))
+    setattr(manager, name, staticmethod(answer))
     try:
         yield
     finally:
         setattr(manager, name, staticmethod(plain))
 
 
-def _put_ddp_on_cpus() -> None:
-    """`--ddp-backend pytorch_ddp` names a device though the model is on the CPU, which PyTorch refuses."""
+def _allow_ddp_on_cpus() -> None:
+    """`--ddp-backend pytorch_ddp` names a device even for a model on the CPU, which PyTorch refuses."""
     from fairseq.models import distributed_fairseq_model as wrapper
 
     plain = wrapper.DistributedDataParallel
 
-    def on_its_device(module: Any, **options: Any) -> Any:
+    def wrap(module: Any, **options: Any) -> Any:
         if next(module.parameters()).device.type == "cpu":
             options |= {"device_ids": None, "output_device": None}
         return plain(module, **options)
 
-    wrapper.DistributedDataParallel = on_its_device
+    wrapper.DistributedDataParallel = wrap
 
 
-def _copy_whole_files() -> None:
-    """checkpoint_last.pt is copied in place, and a kill meanwhile leaves half of it to resume from."""
+def _copy_files_atomically() -> None:
+    """fairseq copies checkpoint_last.pt in place; a kill meanwhile would leave a truncated file to resume from."""
     from fairseq.file_io import PathManager
 
     def copy(source: str, target: str, overwrite: bool = False) -> str:

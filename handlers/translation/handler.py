@@ -1,4 +1,4 @@
-"""The four verbs of a handler: what trains, and what serves. fairseq is imported only inside them."""
+"""The handler that `train` and `serve` call. It imports fairseq only inside its methods."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ if TYPE_CHECKING:
 
 
 class Translation:
-    """Sentences of one language to sentences of another, by any translation architecture of fairseq's."""
+    """Translates sentences from one language to another, by any translation architecture of fairseq."""
 
-    # What one call of `predict` may have, so that a large request lets small ones pass between its calls.
+    # Limits of one call of `predict`, so that small requests can pass between the calls of a large one.
     batch_size = 64
     batch_cost = 6_000
     csv_squeeze = True
 
     def train(self, job: TrainingJob[Any]) -> None:
         """Trains one rank; see training/job.py."""
-        from byo_container.handlers.translation.training import job as training
+        from byo_container.handlers.translation.training.job import run
 
-        training.run(job)
+        run(job)
 
     def load(self, model_dir: Path) -> Translator:
-        """The model that `train` left, or that fairseq itself made; see bundle.py. Raises JobError where a part of it
-        is missing, damaged, or not to be trusted."""
+        """The model that `train` or fairseq itself saved, see artifact.py. Raises JobError where a part of it is
+        missing, damaged, or not to be trusted."""
         from byo_container.handlers.translation.predictor import Translator
 
         return Translator(model_dir)
 
     def predict(self, model: Translator, inputs: list[Any]) -> list[Any]:
-        """One output for each input, as request.py tells; the sentences of all are searched in batches."""
-        return requests.answer(inputs, model.translate, model.defaults)
+        """One output for each input, see requests.py; the sentences of all inputs are translated in batches."""
+        return requests.respond(inputs, model.translate, model.defaults)
 
     def cost(self, value: Any) -> float:
-        """Characters, times the width of the beam where that is not the usual one."""
+        """Characters, scaled by the beam width where a request sets it."""
         return requests.cost(value)
 
     def split(self, value: Any) -> list[Any] | None:
-        """The lines of an input that holds several, each an input by itself."""
+        """The lines of an input with several, each as an input."""
         return requests.split(value)
 
     def join(self, value: Any, outputs: list[Any]) -> Any:
-        """The output for such an input."""
+        """The output for an input from the outputs of its lines."""
         return requests.join(value, outputs)

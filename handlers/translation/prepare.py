@@ -2,12 +2,12 @@
 
     python -m byo_container.handlers.translation.prepare FOLDER DESTINATION --source-lang de --target-lang en
 
-FOLDER holds train.de and train.en, and may hold valid.de and valid.en. The words are Moses' (see text.py); pairs that
-are too long or too unlike in length are left out; the pieces are learned on both sides of the training text; where
-there is no validation text, every 23rd pair becomes it. Text that was tokenised or cut before is taken as it is (see
-preparing/pretokenized.py). `train` does the same with a channel of text.
+FOLDER holds train.de and train.en, and may hold valid.de and valid.en. Words are Moses' (see text.py). Pairs that
+are too long, or too different in length, are left out. BPE is learned on both sides of the training text. Without
+validation text every 23rd pair is split off. Text that was tokenised or segmented before is used as it is (see
+preprocessing/pretokenized.py). `train` does the same with a channel of text.
 
-All cores are used, and the same text gives the same bytes on any number of them.
+It uses all cores; the result does not depend on their number.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from byo_container.container import log
 from byo_container.container.failure import JobError
+from byo_container.container.log import configure
 from byo_container.container.progress import say
 from byo_container.container.resources import cores
 from byo_container.handlers.translation import compat
 from byo_container.handlers.translation.preprocessing import codes, corpus, parallel, prepared, tokenizing
 from byo_container.handlers.translation.preprocessing.corpus import Corpus, Direction
-from byo_container.handlers.translation.preprocessing.prepared import Prepared
+from byo_container.handlers.translation.preprocessing.prepared import PreparedText
 from byo_container.handlers.translation.preprocessing.tokenizing import Part, Tokenized
 from byo_container.handlers.translation.text import CODES, Bpe
 
 MERGES = 10_000
-LINES_A_WORKER = 1000  # at least, where fairseq cuts a file among workers
+MIN_LINES_PER_WORKER = 1000  # where fairseq splits a file among workers
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PrepareOptions:
     """How text is prepared."""
 
     merges: int = MERGES
     lowercase: bool = False
     joined: bool = False
-    """Whether both languages get one dictionary, for networks that share their table of pieces."""
+    """Whether both languages get one dictionary, for models that share their embedding table."""
     workers: int = 1
 
 
-def prepare(text: Corpus, destination: Path, recipe: Recipe) -> Prepared:
-    """Makes the folder `destination`, beside its place first, so that there is never half of one. Raises JobError for
-    text that cannot be trained on, and where `destination` exists."""
+def prepare(text: Corpus, destination: Path, options: PrepareOptions) -> PreparedText:
+    """Creates the folder `destination` atomically. Raises JobError for text that cannot be trained on, and where
+    `destination` exists."""
     if destination.exists():
         raise JobError(f"{destination} exists; give the name of a folder that is to be made")
     compat.install()
@@ -59,24 +59,24 @@ def prepare(text: Corpus, destination: Path, recipe: Recipe) -> Prepared:
     shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
-        _fill(building, text, recipe)
+        _fill(building, text, options)
         building.rename(destination)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    found = prepared.find(sorted(destination.iterdir()), text.direction.source, text.direction.target)
-    assert found
-    return found
+    made = prepared.find(sorted(destination.iterdir()), text.direction.source, text.direction.target)
+    assert made
+    return made
 
 
-def _fill(folder: Path, text: Corpus, recipe: Recipe) -> None:
-    words = tokenizing.tokenize(text, recipe.lowercase, recipe.workers)
+def _fill(folder: Path, text: Corpus, options: PrepareOptions) -> None:
+    words = tokenizing.tokenize(text, options.lowercase, options.workers)
     parts = {"train": words.train, "valid": words.valid}
-    _bring_codes(folder / CODES, text, words, recipe)
-    pieces = {name: _cut(folder / CODES, name, part, words.uses_bpe, recipe) for name, part in parts.items()}
-    for name, cut in pieces.items():
-        _write(folder, f"{name}.pieces", text.direction, cut)
+    _write_codes(folder / CODES, text, words, options)
+    tokens = {name: _segment(folder / CODES, name, part, words.uses_bpe, options) for name, part in parts.items()}
+    for name, sides in tokens.items():
+        _write(folder, f"{name}.pieces", text.direction, sides)
     _write(folder, "valid", text.direction, (words.valid.source.plain(), words.valid.target.plain()))
-    _binarise(folder, text.direction, recipe, len(words.train.source.lines))
+    _binarise(folder, text.direction, options, len(words.train.source.lines))
     facts = {
         "source": text.direction.source,
         "target": text.direction.target,
@@ -86,34 +86,34 @@ def _fill(folder: Path, text: Corpus, recipe: Recipe) -> None:
         "valid_lines": len(words.valid.source.lines),
         "train_megabytes": round(sum(side.size() for side in words.train.sides) / 1e6, 3),
         "left_out": words.dropped,
-        "longest_source": max(line.count(" ") + 1 for line in pieces["train"][0]),
+        "longest_source": max(line.count(" ") + 1 for line in tokens["train"][0]),
     }
     (folder / prepared.FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _bring_codes(path: Path, text: Corpus, words: Tokenized, recipe: Recipe) -> None:
-    """The codes that came with the text, else those that it teaches."""
+def _write_codes(path: Path, text: Corpus, words: Tokenized, options: PrepareOptions) -> None:
+    """Writes the codes that came with the text, or else learns them."""
     if text.codes:
         if not words.uses_bpe:
             say(f"words are cut by {text.codes}; none are learned")
         shutil.copyfile(text.codes, path)
     else:
-        codes.learn(codes.count(side.tokens for side in words.train.sides), recipe.merges, path)
+        codes.learn(codes.count(side.tokens for side in words.train.sides), options.merges, path)
 
 
-def _cut(path: Path, name: str, part: Part, uses_bpe: bool, recipe: Recipe) -> tuple[list[str], list[str]]:
-    """The pieces of both sides."""
+def _segment(path: Path, name: str, part: Part, uses_bpe: bool, options: PrepareOptions) -> tuple[list[str], list[str]]:
+    """The subword tokens of both sides."""
     if uses_bpe:
         return part.source.tokens, part.target.tokens
-    make = functools.partial(_cutter, path)
+    make = functools.partial(_bpe_function, path)
     source, target = (
-        parallel.transform(f"pieces of {name}.{side.language}", side.tokens, make, recipe.workers)
+        parallel.transform(f"subword tokens of {name}.{side.language}", side.tokens, make, options.workers)
         for side in part.sides
     )
     return source, target
 
 
-def _cutter(path: Path) -> parallel.Transform:
+def _bpe_function(path: Path) -> parallel.Transform:
     return Bpe(path).apply
 
 
@@ -122,19 +122,19 @@ def _write(folder: Path, name: str, direction: Direction, sides: tuple[list[str]
         (folder / f"{name}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
-def _binarise(folder: Path, direction: Direction, recipe: Recipe, lines: int) -> None:
+def _binarise(folder: Path, direction: Direction, options: PrepareOptions, lines: int) -> None:
     """fairseq-preprocess, in this process."""
-    from fairseq import options
+    from fairseq import options as fairseq_options
     from fairseq_cli import preprocess
 
     say(f"binary text of {direction}")
     logging.getLogger("fairseq_cli.preprocess").setLevel(logging.WARNING)
-    workers = max(1, min(recipe.workers, lines // LINES_A_WORKER))
+    workers = max(1, min(options.workers, lines // MIN_LINES_PER_WORKER))
     words = ["--source-lang", direction.source, "--target-lang", direction.target, "--destdir", str(folder)]
     words += ["--trainpref", str(folder / "train.pieces"), "--validpref", str(folder / "valid.pieces")]
-    words += ["--joined-dictionary"] if recipe.joined else []
-    preprocess.main(options.get_preprocessing_parser().parse_args([*words, "--workers", str(workers)]))
-    for handler in list(preprocess.logger.handlers):  # its log names folders, and would differ from run to run
+    words += ["--joined-dictionary"] if options.joined else []
+    preprocess.main(fairseq_options.get_preprocessing_parser().parse_args([*words, "--workers", str(workers)]))
+    for handler in list(preprocess.logger.handlers):  # its log names folders, so that it would differ from run to run
         preprocess.logger.removeHandler(handler)
         handler.close()
     for path in [folder / "preprocess.log", *folder.glob("*.pieces.*")]:
@@ -143,7 +143,7 @@ def _binarise(folder: Path, direction: Direction, recipe: Recipe, lines: int) ->
 
 def main(arguments: Sequence[str]) -> int:
     """The command. Gives the exit status."""
-    log.configure()
+    configure()
     parser = argparse.ArgumentParser(prog="python -m byo_container.handlers.translation.prepare", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("destination", type=Path)
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=cores(), help="processes (default: one a core)")
     given = parser.parse_args(arguments)
     try:
-        made = prepare(_found(given), given.destination, _recipe(given))
+        made = prepare(_corpus(given), given.destination, _options(given))
     except JobError as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 1
@@ -165,11 +165,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _recipe(given: Any) -> Recipe:
-    return Recipe(given.bpe_merges, given.lowercase, given.joined_dictionary, given.workers)
+def _options(given: Any) -> PrepareOptions:
+    return PrepareOptions(given.bpe_merges, given.lowercase, given.joined_dictionary, given.workers)
 
 
-def _found(given: Any) -> Corpus:
+def _corpus(given: Any) -> Corpus:
     if not given.folder.is_dir():
         raise JobError(f"there is no folder {given.folder}")
     files = sorted(path for path in given.folder.iterdir() if path.is_file() and not path.name.startswith("."))

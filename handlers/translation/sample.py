@@ -1,9 +1,9 @@
-"""German sentences and their English translations for a demonstration and for tests, in two files:
+"""Writes German sentences and their English translations for demonstrations and tests, in two files:
 
     python -m byo_container.handlers.translation.sample FOLDER [--pairs N] [--valid N]
 
-Made by a small grammar, the same each time; nobody's data. There are umlauts, quotes and ampersands in them, and words
-that no pair of languages spells alike. Standard library only.
+A small grammar generates them, the same each time. They have umlauts, quotes and ampersands, and words that the two
+languages spell differently. Standard library only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TIMES = (("heute", "today"), ("jeden Morgen", "every morning"), ("um 7 Uhr", "at
 
 def pairs(count: int, seed: int = SEED) -> Iterator[tuple[str, str]]:
     """`count` sentences, German and English; the same for the same seed."""
-    dice = random.Random(seed)  # noqa: S311  repeatable, and no secret
+    dice = random.Random(seed)  # noqa: S311  repeatable, not secret
     for _ in range(count):
         german, english = _sentence(dice)
         yield german[0].upper() + german[1:], english[0].upper() + english[1:]

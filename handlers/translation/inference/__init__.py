@@ -1,1 +1,1 @@
-"""From raw text to raw text, by a model that is loaded once."""
+"""From a checkpoint to translations of sentences."""

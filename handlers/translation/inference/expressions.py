@@ -1,8 +1,8 @@
-"""Which texts may be given to Python's `eval`, which fairseq does to settings such as encoder_layers, "[(256, 3)] * 4".
+"""Checks texts that fairseq passes to Python's `eval`: settings such as encoder_layers, "[(256, 3)] * 4".
 
-Allowed is what is listed here and nothing else: literals, lists, tuples and dictionaries, their sums and products of a
-bounded size, and bare words such as `de-en` or `checkpoint_last.pt`, which fairseq keeps beside them: to look a name up
-runs nothing. Texts that are no expression at all cannot be evaluated by anybody.
+The following are allowed, and nothing else: literals, lists, tuples and dictionaries; their sums and products of
+limited size; and bare words such as `de-en` or `checkpoint_last.pt`, other settings of fairseq, as looking up a name
+runs nothing. Texts that are no expression are allowed, as they cannot be evaluated.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import ast
 from dataclasses import dataclass
 
 TOO_DEEP = "is nested too deeply"
-ELEMENTS = 10_000  # of all lists in a text together; a network has some tens of layers
+ELEMENTS = 10_000  # of all lists in a text together; a model has some tens of layers
 
 
 @dataclass(frozen=True)
 class _Sequence:
-    """A list, tuple, dictionary or text, of which only the size matters: elements of elements counted too."""
+    """A list, tuple, dictionary or text, by its size; nested elements are counted too."""
 
     elements: int
 
 
-_Value = _Sequence | int | float | None  # None: something that is neither a known number nor a sequence
+_Value = _Sequence | int | float | None  # None: neither a known number nor a sequence
 
 
 def check(text: str) -> None:
-    """Raises ValueError, which says why, where evaluating `text` could run something or fill the memory."""
+    """Raises ValueError with the reason where evaluating `text` could run code or fill the memory."""
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError):
-        return  # whoever evaluates it fails alike
-    except (RecursionError, MemoryError):  # which depend on who calls: where our stack is full, fairseq's may not be
+        return  # evaluating it fails too
+    except (RecursionError, MemoryError):  # depends on the caller's stack, and fairseq's may have more room
         raise ValueError(TOO_DEEP) from None
     try:
         _value(tree.body)
@@ -48,7 +48,7 @@ def _value(node: ast.expr) -> _Value:
             return _bounded(sum(map(_size, elements)))
         case ast.Dict(keys=keys, values=values):
             parts = [part for pair in zip(keys, values, strict=True) for part in pair]
-            if None not in parts:  # else it takes in another one, {**x}
+            if None not in parts:  # None stands for {**x}
                 return _bounded(sum(_size(part) for part in parts if part))
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
             _value(operand)

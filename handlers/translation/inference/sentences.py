@@ -1,6 +1,6 @@
-"""A long text → its sentences. Standard library only, but for the lists of abbreviations (sacremoses).
+"""Splits long text into sentences. Standard library only, except for the lists of abbreviations (sacremoses).
 
-Networks learn from single sentences, and read only so many pieces; what is longer than anything in the training
+Models learn from single sentences, and read a limited number of subword tokens. Text longer than any in the training
 text is translated sentence by sentence.
 """
 
@@ -10,8 +10,8 @@ import re
 from functools import lru_cache
 
 LINES = re.compile(r"\r\n|[\n\r\v\f\u0085\u2028\u2029]")
-# Where a sentence may end: a mark, quotes and brackets that close, white space, and what may begin another.
-LOOK_AHEAD = 8  # characters, in which the next sentence shows its first letter
+# A possible end of a sentence: a mark, closing quotes and brackets, white space, and a possible beginning of another.
+LOOK_AHEAD = 8  # characters, for the first letter of the next sentence
 _END = re.compile(
     r"""(?<=[.!?\u2026])(["')\]\u201c\u201d\u2019\u00bb]*)\s+(?=["'(\[\u201e\u201c\u2018\u00ab\u00bb]*\w)"""
 )
@@ -20,8 +20,8 @@ _NUMBER = re.compile(r"\d+|[IVXLC]+")
 
 
 def split(text: str, language: str) -> list[str]:
-    """The sentences of one line, without the white space between them. A point after an abbreviation of the
-    language, an initial or an ordinal number ("am 3. Oktober") ends none, nor does one before a small letter."""
+    """The sentences of one line, without the white space between them. A full stop does not end a sentence after an
+    abbreviation of the language, an initial or an ordinal number ("am 3. Oktober"), nor before a lower-case letter."""
     sentences, begin = [], 0
     for end in _END.finditer(text):
         sentence = text[begin : end.end(1)]
@@ -33,7 +33,7 @@ def split(text: str, language: str) -> list[str]:
 
 
 def _ends(sentence: str, rest: str, language: str) -> bool:
-    first = next((sign for sign in rest if sign.isalnum()), "")
+    first = next((char for char in rest if char.isalnum()), "")
     word = _LAST_WORD.search(sentence)
     if not word:
         return True  # an exclamation or question mark, or a closing quote
@@ -44,8 +44,7 @@ def _ends(sentence: str, rest: str, language: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _abbreviations(language: str) -> frozenset[str]:
-    """Words after which Moses expects a point in the middle of a sentence, English ones for a language it does not
-    know."""
+    """Moses' list of words with a full stop within a sentence; the English list for an unknown language."""
     from sacremoses.corpus import NonbreakingPrefixes
 
     words = (word.split(" ")[0].strip() for word in NonbreakingPrefixes().words(language))

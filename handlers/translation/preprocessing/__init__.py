@@ -1,1 +1,1 @@
-"""From two files of sentences to what fairseq trains on."""
+"""From two files of sentences to the binary text that fairseq trains on."""

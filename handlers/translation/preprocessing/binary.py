@@ -1,6 +1,7 @@
-"""Figures of binary text as fairseq-preprocess writes it: an index of sentences (.idx), their pieces as numbers (.bin).
+"""Statistics of binary text by fairseq-preprocess: an index of sentences (.idx), and their subword tokens as ids
+(.bin).
 
-The format is that of fairseq's MMapIndexedDataset, which is what it writes unless told otherwise:
+The format is that of fairseq's MMapIndexedDataset, its default:
 https://github.com/facebookresearch/fairseq/blob/v0.12.2/fairseq/data/indexed_dataset.py
 """
 
@@ -15,25 +16,25 @@ from byo_container.handlers.translation.preprocessing.conventions import SEPARAT
 from byo_container.handlers.translation.text import unescape
 
 MAGIC = b"MMIDIDX\x00\x00"
-HEADER = struct.Struct("<9sQBQ")  # magic, version, type of a number, sentences
+HEADER = struct.Struct("<9sQBQ")  # magic, version, type of the ids, sentences
 TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 8: "uint16"}
-SPECIAL = 4  # <s>, <pad>, </s> and <unk>, whose numbers come before those of a dictionary's lines
+SPECIAL = 4  # <s>, <pad>, </s> and <unk>, whose ids precede those of the lines of a dictionary
 BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Of the sentences of one language."""
+class TextStatistics:
+    """Statistics of the sentences of one language."""
 
     lines: int
     longest: int
-    """Pieces, without the end of the sentence."""
+    """Subword tokens of the longest sentence, without the end-of-sentence token."""
     size: int
-    """Bytes of its words with a space or a line break after each."""
+    """Bytes of the words, with a space or a line break after each."""
 
 
-def figures(prefix: Path, dictionary: Mapping[str, int]) -> Figures | None:
-    """Those of `prefix`.idx and `prefix`.bin; None for a format of older versions of fairseq."""
+def statistics(prefix: Path, dictionary: Mapping[str, int]) -> TextStatistics | None:
+    """Statistics of `prefix`.idx and `prefix`.bin; None for a format of older versions of fairseq."""
     import numpy as np
 
     index = prefix.with_name(f"{prefix.name}.idx")
@@ -45,16 +46,16 @@ def figures(prefix: Path, dictionary: Mapping[str, int]) -> Figures | None:
         lengths = np.fromfile(stream, np.int32, lines)
     if code not in TYPES or not lines:
         return None
-    numbers = np.memmap(prefix.with_name(f"{prefix.name}.bin"), TYPES[code], "r")
-    sizes = np.array([0] * SPECIAL + [_size(piece) for piece in dictionary])
+    ids = np.memmap(prefix.with_name(f"{prefix.name}.bin"), TYPES[code], "r")
+    sizes = np.array([0] * SPECIAL + [_size(token) for token in dictionary])
     total = 0
-    for first in range(0, len(numbers), BLOCK):
-        block = numbers[first : first + BLOCK]
+    for first in range(0, len(ids), BLOCK):
+        block = ids[first : first + BLOCK]
         total += int(sizes[block[block < len(sizes)]].sum())
-    return Figures(int(lines), int(lengths.max()) - 1, total)
+    return TextStatistics(int(lines), int(lengths.max()) - 1, total)
 
 
-def _size(piece: str) -> int:
-    if piece.endswith(SEPARATOR):
-        return len(piece.removesuffix(SEPARATOR).encode())
-    return len(unescape(piece).encode()) + 1
+def _size(token: str) -> int:
+    if token.endswith(SEPARATOR):
+        return len(token.removesuffix(SEPARATOR).encode())
+    return len(unescape(token).encode()) + 1

@@ -1,4 +1,4 @@
-"""What is trained on, and what is measured with: as in fairseq's prepare-iwslt14.sh, whose limits these are."""
+"""Which pairs are for training and which for validation, with the limits of fairseq's prepare-iwslt14.sh."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 SHORTEST, LONGEST = 1, 175  # words
 RATIO = 1.5  # of the longer side to the shorter one
-VALID_EVERY = 23  # of the pairs that are left
+VALID_EVERY = 23  # of the remaining pairs
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The numbers, from 0, of the pairs that are kept, and why how many others are not."""
+    """The numbers, from 0, of the pairs that are kept, and how many others are dropped by reason."""
 
     pairs: list[int]
     dropped: dict[str, int]
@@ -24,8 +24,8 @@ class Kept:
 
 
 def clean(source: Sequence[str], target: Sequence[str], only_empty: bool = False) -> Kept:
-    """The pairs of which both sides have 1 to 175 words, and neither 1.5 times as many as the other. Takes words with
-    spaces between them. `only_empty`: those of which both sides have a word."""
+    """Keeps the pairs with 1 to 175 words on both sides, and neither side more than 1.5 times as long as the other. The
+    lines have spaces between words. `only_empty`: drops only pairs with an empty side."""
     kept: list[int] = []
     dropped: Counter[str] = Counter()
     for number, (left, right) in enumerate(zip(source, target, strict=True)):
@@ -54,7 +54,7 @@ def _fault(left: int, right: int, only_empty: bool) -> str | None:
 
 
 def split(pairs: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Those to train on, and every 23rd to measure with."""
+    """The pairs for training, and every 23rd for validation."""
     train = [pair for place, pair in enumerate(pairs, 1) if place % VALID_EVERY]
     valid = [pair for place, pair in enumerate(pairs, 1) if place % VALID_EVERY == 0]
     return train, valid

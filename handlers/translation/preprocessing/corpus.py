@@ -1,10 +1,10 @@
-"""Parallel text as people bring it: two files of sentences, a line each, whose names end in their language.
+"""Parallel text in plain form: two files with a sentence in each line, with names that end in their language.
 
-    train.de  train.en      what to train on (any one pair of files will do, where there is only one)
-    valid.de  valid.en      what to measure with; also val.* and dev.*; cut off the training text where missing
-    codes                   the BPE codes to cut words by, or by which they were cut; learned where missing
+    train.de  train.en      for training (a single pair of files may have any name)
+    valid.de  valid.en      for validation; also val.* and dev.*; split off the training text where missing
+    codes                   the BPE codes, to be used or already applied; learned where missing
 
-Plain UTF-8, or the same in .gz. Standard library only.
+UTF-8, plain or in .gz. Standard library only.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pathlib import Path
 
 from byo_container.container.failure import JobError
 from byo_container.container.progress import say
-from byo_container.handlers.translation.text import find_codes, uppermost
+from byo_container.handlers.translation.text import find_codes, topmost
 
 BOM = b"\xef\xbb\xbf"
 PARTS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
-SHOWN = 5  # lines that an error names
-RIGHT = "it should be UTF-8 text, a sentence a line"
+MAX_LISTED = 5  # lines or files in an error message
+EXPECTED = "it should be UTF-8 text, a sentence a line"
 
 
 @dataclass(frozen=True)
 class Direction:
-    """From which language to which."""
+    """The languages that are translated from and to."""
 
     source: str
     target: str
@@ -40,7 +40,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sentences and their translations, as many of each; `names` are the files that they came from."""
+    """Sentences and their translations, the same number of each; `names` are their files."""
 
     source: list[str]
     target: list[str]
@@ -58,7 +58,7 @@ class Files:
     target: Path
 
     def read(self) -> Pairs:
-        """Their sentences. Raises JobError that names file and line."""
+        """Reads their sentences. Raises JobError that names file and line."""
         source, target = read_lines(self.source), read_lines(self.target)
         if len(source) != len(target):
             longer, shorter = (self.source, self.target) if len(source) > len(target) else (self.target, self.source)
@@ -69,7 +69,7 @@ class Files:
             )
         for path, lines in ((self.source, source), (self.target, target)):
             if not any(line.strip() for line in lines):
-                raise JobError(f"{path} has no text, only empty lines; {RIGHT}")
+                raise JobError(f"{path} has no text, only empty lines; {EXPECTED}")
         return Pairs(source, target, (str(self.source), str(self.target)))
 
 
@@ -90,7 +90,7 @@ def read_lines(path: Path) -> list[str]:
     except (OSError, EOFError, zlib.error) as error:
         raise JobError(f"{path} cannot be read: {error}; it may have been cut off") from None
     if not data:
-        raise JobError(f"{path} is empty; {RIGHT}")
+        raise JobError(f"{path} is empty; {EXPECTED}")
     if data.startswith(BOM):
         raise JobError(
             f"{path}, line 1, begins with a byte order mark (EF BB BF), which would become a part of the first word; "
@@ -101,37 +101,37 @@ def read_lines(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        raise JobError(f"{path}, line {line:,}, byte {column} is not UTF-8; {RIGHT}") from None
-    lines = text.split("\n")  # splitlines would also split at signs that stand inside of sentences
+        raise JobError(f"{path}, line {line:,}, byte {column} is not UTF-8; {EXPECTED}") from None
+    lines = text.split("\n")  # splitlines would also split at characters within sentences
     return [line.rstrip("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
 def find(
     files: Sequence[Path], source: str | None, target: str | None, architecture: str | None = None, where: str = ""
 ) -> Corpus:
-    """The corpus among `files`. Where the languages are not given, the name of the architecture may tell the
-    direction (fconv_iwslt_de_en). `where` names the folder in errors. Raises JobError."""
+    """The corpus among `files`. Without given languages the direction may follow from the name of the architecture
+    (fconv_iwslt_de_en). `where` names the folder in errors. Raises JobError."""
     texts = {path: language for path in files if (language := language_of(path))}
     names = ", ".join(path.name for path in files[:10]) or "no file"
     languages = sorted(set(texts.values()))
-    right = "two files of sentences whose names end in their languages, such as train.de and train.en"
+    expected = "two files of sentences whose names end in their languages, such as train.de and train.en"
     if not texts:
-        raise JobError(f"{where} needs {right}; it holds {names}")
+        raise JobError(f"{where} needs {expected}; it holds {names}")
     if len(languages) == 1:
-        raise JobError(f"{where} has text in {languages[0]!r} only; it needs {right}, and holds {names}")
+        raise JobError(f"{where} has text in {languages[0]!r} only; it needs {expected}, and holds {names}")
     direction = direction_of(languages, source, target, architecture, where)
     for language in (direction.source, direction.target):
         if language not in languages:
-            raise JobError(f"{where} has no text in {language!r}; it needs {right}, and holds {names}")
+            raise JobError(f"{where} has no text in {language!r}; it needs {expected}, and holds {names}")
     train, valid = (_part(texts, direction, part) for part in ("train", "valid"))
     train = train or _only_pair(texts, direction)
     if train is None:
-        raise JobError(f"{where} needs {right}, with the same name before the ending; it holds {names}")
+        raise JobError(f"{where} needs {expected}, with the same name before the ending; it holds {names}")
     return Corpus(direction, train, valid, find_codes(files))
 
 
 def language_of(path: Path) -> str | None:
-    """The language in which a file's name ends: `de` of train.de and train.de.gz."""
+    """The language at the end of a file name: `de` of train.de and train.de.gz."""
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     language = suffix.removeprefix(".")
     return language if LANGUAGE.fullmatch(language) and language not in ("txt", "bin", "idx", "md") else None
@@ -140,7 +140,7 @@ def language_of(path: Path) -> str | None:
 def direction_of(
     languages: Sequence[str], source: str | None, target: str | None, architecture: str | None, where: str
 ) -> Direction:
-    """From which of `languages` to which. Raises JobError where that is not said."""
+    """The direction, out of `languages`. Raises JobError where it is undecided."""
     if source and target:
         if source == target:
             raise JobError(f"source_lang and target_lang are both {source!r}; they must be two languages")
@@ -148,36 +148,36 @@ def direction_of(
     others = [language for language in languages if language not in (source, target)]
     if (source or target) and len(others) == 1:
         return Direction(source or others[0], target or others[0])
-    named = re.search(r"_([a-z]{2})_([a-z]{2})(_|$)", architecture or "")
-    if not (source or target) and named and {named[1], named[2]} <= set(languages):
-        return Direction(named[1], named[2])
-    found = ", ".join(languages) or "none"
+    match = re.search(r"_([a-z]{2})_([a-z]{2})(_|$)", architecture or "")
+    if not (source or target) and match and {match[1], match[2]} <= set(languages):
+        return Direction(match[1], match[2])
+    listed = ", ".join(languages) or "none"
     raise JobError(
         f"the direction is missing: set the hyperparameters source_lang and target_lang, such as de and en; {where} "
-        f"has text in {found}"
+        f"has text in {listed}"
     )
 
 
 def _part(texts: dict[Path, str], direction: Direction, part: str) -> Files | None:
-    """The files of a part, by what their names begin with."""
-    found: dict[str, list[Path]] = {direction.source: [], direction.target: []}
+    """The files of a part, by the beginning of their names."""
+    by_language: dict[str, list[Path]] = {direction.source: [], direction.target: []}
     for path, language in texts.items():
-        if language in found and _stem(path).split(".")[0].split("_")[0].split("-")[0].lower() in PARTS[part]:
-            found[language].append(path)
-    for language, paths in found.items():
-        upper = uppermost(paths)  # fairseq's scripts leave tmp/train.de beside train.de
+        if language in by_language and _stem(path).split(".")[0].split("_")[0].split("-")[0].lower() in PARTS[part]:
+            by_language[language].append(path)
+    for language, paths in by_language.items():
+        upper = topmost(paths)  # fairseq's scripts keep tmp/train.de beside train.de
         for path in sorted(set(paths) - set(upper)):
             say(f"{path} is left aside: {upper[0]} is in a folder above it")
         paths[:] = upper
         if len(paths) > 1:
             raise JobError(
-                f"{part} is there more than once for {language!r}: {', '.join(str(path) for path in paths[:SHOWN])}; "
+                f"{part} is there more than once for {language!r}: {', '.join(map(str, paths[:MAX_LISTED]))}; "
                 "leave one of them, or put them together"
             )
-    sources, targets = found[direction.source], found[direction.target]
+    sources, targets = by_language[direction.source], by_language[direction.target]
     if bool(sources) != bool(targets):
-        there, lacking = (sources[0], direction.target) if sources else (targets[0], direction.source)
-        raise JobError(f"{there} has no partner in {lacking!r}; there should be {_partner_name(there, lacking)}")
+        present, missing = (sources[0], direction.target) if sources else (targets[0], direction.source)
+        raise JobError(f"{present} has no partner in {missing!r}; there should be {_partner_name(present, missing)}")
     return Files(sources[0], targets[0]) if sources else None
 
 
@@ -199,7 +199,7 @@ def _partner_name(path: Path, language: str) -> str:
 
 
 def numbers(lines: Iterable[int]) -> str:
-    """The first line numbers, for people: `3, 17, 29 and 12 more`."""
-    found = list(lines)
-    more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
-    return ", ".join(f"{line:,}" for line in found[:SHOWN]) + more
+    """The first line numbers, for error messages: `3, 17, 29 and 12 more`."""
+    listed = list(lines)
+    more = f" and {len(listed) - MAX_LISTED:,} more" if len(listed) > MAX_LISTED else ""
+    return ", ".join(f"{line:,}" for line in listed[:MAX_LISTED]) + more

@@ -1,4 +1,4 @@
-"""Lines through a function on all cores, in order: what comes out does not depend on how many there are."""
+"""Applies a function to lines on all cores. The result does not depend on the number of workers."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ Transform = Callable[[str], str]
 
 
 def transform(what: str, lines: Sequence[str], make: Callable[[], Transform], workers: int) -> list[str]:
-    """What the function that `make` makes, once in each worker, does to every line. `what` is shown to people."""
+    """The results for all lines in order. Each worker calls `make` once for the function. `what` is shown with the
+    progress."""
     done: list[str] = []
     chunks = [lines[first : first + CHUNK] for first in range(0, len(lines), CHUNK)]
     with Progress(what, len(lines), "lines") as progress:
-        for chunk in _through(chunks, make, min(workers, len(chunks))):
+        for chunk in _apply(chunks, make, min(workers, len(chunks))):
             done += chunk
             progress.advance(len(chunk))
     return done
 
 
-def _through(chunks: list[Sequence[str]], make: Callable[[], Transform], workers: int) -> Iterator[list[str]]:
+def _apply(chunks: list[Sequence[str]], make: Callable[[], Transform], workers: int) -> Iterator[list[str]]:
     if workers <= 1:
         function = make()
         yield from ([function(line) for line in chunk] for chunk in chunks)
         return
-    # An executor's workers end by themselves, and one that is killed is noticed. A multiprocessing.Pool ends its
-    # workers by SIGTERM, and waits for ever for one that is killed.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (make,))
+    # The workers of an executor exit by themselves, and it notices when one is killed. A multiprocessing.Pool ends its
+    # workers by SIGTERM, and waits for ever for one that was killed.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _start_worker, (make,))
     try:
-        # A worker has the job's signal handlers until it is in `_begin`: what comes before waits until then. The
-        # threads that the executor starts here inherit the mask too.
+        # A worker has the job's signal handlers until `_start_worker` replaces them: a signal before that stays
+        # blocked. The threads that the executor starts here inherit the mask too.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             results = pool.map(_work, chunks)
@@ -55,9 +56,9 @@ def _through(chunks: list[Sequence[str]], make: Callable[[], Transform], workers
 _function: Transform
 
 
-def _begin(make: Callable[[], Transform]) -> None:
+def _start_worker(make: Callable[[], Transform]) -> None:
     global _function
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the job's own way of stopping is not for us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the job's handler
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _function = make()
 

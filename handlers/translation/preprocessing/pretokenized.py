@@ -1,10 +1,10 @@
-"""Whether text has been preprocessed already, as that is which fairseq's scripts leave:
+"""Detects text that has been preprocessed already, such as the output of fairseq's scripts:
 
     Ich hab's: „viele Dinge“.               plain text
     ich hab &apos; s : „ viele dinge “ .    words of Moses' tokeniser, here in lower case
-    ich hab &apos; s : „ viel@@ e dinge “ . the same, cut into pieces by BPE
+    ich hab &apos; s : „ viel@@ e dinge “ . the same, segmented by BPE
 
-To tokenise the last two again would make words of the marks, `@ @`, without any error. Standard library only.
+If the last two were tokenised again, the marks would become words, `@ @`, without any error. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,38 +19,39 @@ from byo_container.container.failure import JobError
 from byo_container.handlers.translation.preprocessing.conventions import SENTENCEPIECE, SEPARATOR
 from byo_container.handlers.translation.text import Bpe, join
 
-# Of the lines with text. With 10,000 merges most lines have a word that was cut; in plain text none has.
-CUT = 0.05
-# Of the punctuation. Moses leaves a full stop at an abbreviation, so that those within a line tell nothing.
+# Minimum share of lines with subword tokens. With 10,000 merges most lines have some; plain text has none.
+SEGMENTED = 0.05
+# Minimum share of punctuation with a space before it. Moses leaves a full stop at an abbreviation, so that those within
+# a line are not counted.
 APART = 0.8
 ATTACHED = re.compile(r"""\w[,?!"]$|^["„(]\w|\w'\w""")
-LOOKED_AT = 20_000  # lines of a file, from all parts of it: a corpus may have millions
-CHECKED = 1000  # lines, by which codes are compared with text
-SAME = (
-    0.5  # of those with pieces, at least: BPE-dropout, or a vocabulary given to subword-nmt, cuts some words otherwise
-)
-SHOWN = 60  # characters of a line
-PLAIN = "plain text is best: it is preprocessed here, and requests in the same way"
+SAMPLED = 20_000  # lines of a file, from all parts of it: a corpus may have millions
+CHECKED = 1000  # lines for which codes are compared with the text
+# Minimum share of lines that the codes segment in the same way. BPE-dropout, or a vocabulary given to subword-nmt,
+# changes some words.
+SAME = 0.5
+MAX_QUOTED = 60  # characters of a line in an error message
+ADVICE = "plain text is best: it is preprocessed here, and requests in the same way"
 
 
-def some(lines: Sequence[str]) -> Sequence[str]:
-    """Enough of the lines to tell what has been done to all."""
-    return lines[:: 1 + len(lines) // LOOKED_AT]
+def sample(lines: Sequence[str]) -> Sequence[str]:
+    """Enough of the lines to detect how all were preprocessed."""
+    return lines[:: 1 + len(lines) // SAMPLED]
 
 
 class State(Enum):
-    """What has been done to text."""
+    """How text was preprocessed."""
 
     PLAIN = "plain"
     TOKENISED = "tokenised"
-    CUT = "cut"
+    SEGMENTED = "segmented"
 
 
 def state(lines: Sequence[str]) -> State:
-    """Whether words and punctuation have spaces between them, and whether BPE has cut words into pieces."""
-    lines = some(lines)
-    if _share(lines, _has_pieces) > CUT:
-        return State.CUT
+    """Detects whether there are spaces between words and punctuation, and whether BPE was applied."""
+    lines = sample(lines)
+    if _share(lines, _has_subwords) > SEGMENTED:
+        return State.SEGMENTED
     apart = attached = 0
     for line in lines:
         words = line.split()
@@ -61,66 +62,67 @@ def state(lines: Sequence[str]) -> State:
 
 
 def refuse_sentencepiece(path: Path, lines: Sequence[str]) -> None:
-    """Raises JobError, which names the line, where SentencePiece has cut the text."""
-    if _share(some(lines), lambda line: line.startswith(SENTENCEPIECE)) > CUT:
+    """Raises JobError, which names the line, for text that SentencePiece has segmented."""
+    if _share(sample(lines), lambda line: line.startswith(SENTENCEPIECE)) > SEGMENTED:
         number, line = next((n, line) for n, line in enumerate(lines, 1) if line.startswith(SENTENCEPIECE))
         raise JobError(
-            f"{path}, line {number:,}, is cut into pieces of SentencePiece's ({line[:SHOWN]!r}); {PLAIN}. Pieces of "
-            f"subword-nmt (…{SEPARATOR}) with their codes are known, too"
+            f"{path}, line {number:,}, is cut into subword tokens of SentencePiece ({line[:MAX_QUOTED]!r}); {ADVICE}. "
+            f"Those of subword-nmt (…{SEPARATOR}) with their codes are known, too"
         )
 
 
-def refuse_cut(valid: Iterable[tuple[Path, Sequence[str]]]) -> None:
-    """Raises JobError, which names the line, for validation text that is cut while the training text is not."""
+def refuse_segmented(valid: Iterable[tuple[Path, Sequence[str]]]) -> None:
+    """Raises JobError, which names the line, for segmented validation text beside plain training text."""
     for path, lines in valid:
-        if state(lines) is State.CUT:
-            number, piece = _first_piece(lines)
+        if state(lines) is State.SEGMENTED:
+            number, tokens = _first_subwords(lines)
             raise JobError(
-                f"{path}, line {number:,}, is cut into pieces by BPE already ({piece!r}), and the training text is "
-                f"not; {PLAIN}"
+                f"{path}, line {number:,}, is cut into subword tokens by BPE already ({tokens!r}), and the training "
+                f"text is not; {ADVICE}"
             )
 
 
 def missing_codes(path: Path, lines: Sequence[str], names: Iterable[str]) -> JobError:
-    """For text that is cut, without the file that says how."""
-    number, piece = _first_piece(lines)
+    """The error for segmented text without its codes."""
+    number, tokens = _first_subwords(lines)
     return JobError(
-        f"{path}, line {number:,}, is cut into pieces by BPE already ({piece!r}), and the codes are missing by which "
-        "the endpoint could cut its requests: put the file that subword-nmt learned (`code` in fairseq's scripts) "
-        f"beside the text, under a name such as {', '.join(islice(names, 4))}; or give the text before it was cut: "
-        f"{PLAIN}"
+        f"{path}, line {number:,}, is cut into subword tokens by BPE already ({tokens!r}), and the codes are missing "
+        "by which the endpoint could cut its requests: put the file that subword-nmt learned (`code` in fairseq's "
+        f"scripts) beside the text, under a name such as {', '.join(islice(names, 4))}; or give the text before it was "
+        f"cut: {ADVICE}"
     )
 
 
 def check_codes(codes: Path, texts: Iterable[tuple[Path, Sequence[str]]]) -> None:
-    """Raises JobError, which names file and line, where `codes` would cut most of a text in another way."""
+    """Raises JobError, which names file and line, where `codes` segments most of a text differently."""
     bpe = Bpe(codes)
     for path, lines in texts:
-        cut = []
+        segmented = []
         for number, line in enumerate(lines[:CHECKED], 1):
             given = " ".join(line.split())
-            found = bpe.apply(join(given))
-            if SEPARATOR in given or SEPARATOR in found:  # lines of whole words are the same by any codes
-                cut.append((number, given, found))
-        wrong = [(number, given, found) for number, given, found in cut if given != found]
-        if len(wrong) > (1 - SAME) * len(cut):
-            number, given, found = wrong[0]
+            expected = bpe.apply(join(given))
+            if SEPARATOR in given or SEPARATOR in expected:  # any codes leave lines of whole words as they are
+                segmented.append((number, given, expected))
+        wrong = [(number, given, expected) for number, given, expected in segmented if given != expected]
+        if len(wrong) > (1 - SAME) * len(segmented):
+            number, given, expected = wrong[0]
             raise JobError(
-                f"{path}, line {number:,} ({given[:SHOWN]!r}) is not what {codes} makes of it ({found[:SHOWN]!r}); "
-                f"bring the codes by which all of the text was cut, or the text before it was cut: {PLAIN}"
+                f"{path}, line {number:,} ({given[:MAX_QUOTED]!r}) is not what {codes} makes of it "
+                f"({expected[:MAX_QUOTED]!r}); bring the codes by which all of the text was cut, or the text "
+                f"before it was cut: {ADVICE}"
             )
 
 
-def _has_pieces(line: str) -> bool:
+def _has_subwords(line: str) -> bool:
     return f"{SEPARATOR} " in line
 
 
-def _first_piece(lines: Sequence[str]) -> tuple[int, str]:
-    """The number of the first line with a word that was cut, and that word as it stands there."""
-    number, line = next((number, line) for number, line in enumerate(lines, 1) if _has_pieces(line))
+def _first_subwords(lines: Sequence[str]) -> tuple[int, str]:
+    """The number of the first line with subword tokens, and the tokens of the first such word."""
+    number, line = next((number, line) for number, line in enumerate(lines, 1) if _has_subwords(line))
     words = line.split()
-    first = next(place for place, word in enumerate(words) if word.endswith(SEPARATOR))
-    last = next((place for place in range(first, len(words)) if not words[place].endswith(SEPARATOR)), len(words))
+    first = next(index for index, word in enumerate(words) if word.endswith(SEPARATOR))
+    last = next((index for index in range(first, len(words)) if not words[index].endswith(SEPARATOR)), len(words))
     return number, " ".join(words[first : last + 1])
 
 

@@ -1,4 +1,4 @@
-"""The files of a corpus → words between spaces, or pieces where BPE has cut them already."""
+"""The files of a corpus → words between spaces, or subword tokens where BPE was applied already."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from byo_container.handlers.translation.text import CODES_NAMES, Text, join, une
 
 @dataclass(frozen=True)
 class Side:
-    """One language of a part of the corpus: lines as they were given, and the tokens of each."""
+    """One language of a part of the corpus: the original lines, and the tokens of each."""
 
     language: str
     state: State
@@ -33,11 +33,11 @@ class Side:
     tokens: list[str]
 
     def take(self, numbers: Sequence[int]) -> Side:
-        lines, tokens = ([every[number] for number in numbers] for every in (self.lines, self.tokens))
+        lines, tokens = ([items[number] for number in numbers] for items in (self.lines, self.tokens))
         return replace(self, lines=lines, tokens=tokens)
 
     def plain(self) -> list[str]:
-        """The lines as people write them, but in lower case where the network cannot write otherwise."""
+        """The lines as plain text, in lower case where the model only produces lower case."""
         lines = self.lines
         if self.state is not State.PLAIN:
             text = Text(self.language)
@@ -45,14 +45,14 @@ class Side:
         return [line.lower() for line in lines] if self.conventions.lowercase else lines
 
     def size(self) -> int:
-        """Bytes of the lines: of their words, where they were tokenised already."""
+        """Bytes of the lines; of their words, where the lines were tokenised."""
         lines = self.lines if self.state is State.PLAIN else [unescape(join(line)) for line in self.tokens]
         return sum(len(line.encode()) + 1 for line in lines)
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is trained on, or measured with."""
+    """The text for training or for validation."""
 
     source: Side
     target: Side
@@ -72,110 +72,115 @@ class Tokenized:
     train: Part
     valid: Part
     lowercase: bool
-    """Whether both languages were put in lower case here."""
+    """Whether both languages were lowercased here."""
     dropped: dict[str, int]
-    """How many pairs were left out for what reason."""
+    """The number of pairs that were left out, by reason."""
 
     @property
     def uses_bpe(self) -> bool:
-        return self.train.source.state is State.CUT
+        return self.train.source.state is State.SEGMENTED
 
 
 def tokenize(text: Corpus, lowercase: bool, workers: int) -> Tokenized:
     """Reads, tokenises and cleans. Raises JobError for text that cannot be trained on."""
     pairs, valid = text.train.read(), text.valid.read() if text.valid else None
-    uses_bpe = _check_cut(text, pairs, valid, lowercase)
+    uses_bpe = _check_segmentation(text, pairs, valid, lowercase)
     lowercase = lowercase or _has_lowercase_codes(text)
     languages = text.direction.source, text.direction.target
     source, target = (
         _train_side(language, name, lines, uses_bpe, lowercase, workers)
         for language, name, lines in zip(languages, pairs.names, (pairs.source, pairs.target), strict=True)
     )
-    whole, given = Part(source, target), None
+    whole, validation = Part(source, target), None
     if text.valid and valid:
-        given = Part(_valid_side(source, valid.source, workers), _valid_side(target, valid.target, workers))
-        _refuse_empty(given, text.valid)
-    # Text that is cut was cleaned by those who cut it.
+        validation = Part(_valid_side(source, valid.source, workers), _valid_side(target, valid.target, workers))
+        _refuse_empty(validation, text.valid)
+    # Segmented text was cleaned before BPE.
     kept = cleaning.clean(source.tokens, target.tokens, only_empty=uses_bpe)
     say(f"{text.train.source} and {text.train.target}: {kept}")
-    numbers, held_out = (kept.pairs, []) if given else cleaning.split(kept.pairs)
-    if not numbers or not (given or held_out):
+    numbers, held_out = (kept.pairs, []) if validation else cleaning.split(kept.pairs)
+    if not numbers or not (validation or held_out):
         raise JobError(
             f"{text.train.source} and {text.train.target}: {kept}; that is too few to train on"
-            + ("" if given else f", for every {cleaning.VALID_EVERY}rd is needed to measure with")
+            + ("" if validation else f", for every {cleaning.VALID_EVERY}rd is needed to measure with")
         )
-    return Tokenized(whole.take(numbers), given or whole.take(held_out), lowercase, kept.dropped)
+    return Tokenized(whole.take(numbers), validation or whole.take(held_out), lowercase, kept.dropped)
 
 
-def _check_cut(text: Corpus, pairs: Pairs, valid: Pairs | None, lowercase: bool) -> bool:
-    """Whether BPE has cut the training text. Raises JobError where it cannot be used as it is."""
+def _check_segmentation(text: Corpus, pairs: Pairs, valid: Pairs | None, lowercase: bool) -> bool:
+    """Whether BPE was applied to the training text. Raises JobError where it cannot be used as it is."""
     train = [(text.train.source, pairs.source), (text.train.target, pairs.target)]
     others = [(text.valid.source, valid.source), (text.valid.target, valid.target)] if text.valid and valid else []
     for path, lines in train:
         pretokenized.refuse_sentencepiece(path, lines)
-    cut = [(path, lines) for path, lines in train if pretokenized.state(lines) is State.CUT]
-    if not cut:
-        pretokenized.refuse_cut(others)
+    segmented = [(path, lines) for path, lines in train if pretokenized.state(lines) is State.SEGMENTED]
+    if not segmented:
+        pretokenized.refuse_segmented(others)
         return False
-    path, lines = cut[0]
+    path, lines = segmented[0]
     if not text.codes:
         raise pretokenized.missing_codes(path, lines, CODES_NAMES)
-    if lowercase and not _detect(lines, State.CUT).lowercase:
+    if lowercase and not _detect(lines, State.SEGMENTED).lowercase:
         raise JobError(
-            f"lowercase is asked for, and {path} has capital letters and is cut into pieces by BPE already; take "
-            f"lowercase back, or give the text before it was cut: {pretokenized.PLAIN}"
+            f"lowercase is asked for, and {path} has capital letters and is cut into subword tokens by BPE already; "
+            f"take lowercase back, or give the text before it was cut: {pretokenized.ADVICE}"
         )
     pretokenized.check_codes(text.codes, [*train, *others])
-    say(f"{path} is cut into pieces by BPE already: it is used as it is, and {text.codes} cuts the endpoint's requests")
+    say(
+        f"{path} is cut into subword tokens by BPE already: it is used as it is, and {text.codes} cuts the "
+        "endpoint's requests"
+    )
     return True
 
 
 def _has_lowercase_codes(text: Corpus) -> bool:
-    """Whether codes that came with the text know no capital letters, so that text must have none."""
+    """Whether the given codes have no capital letters, so that the text must have none."""
     return text.codes is not None and conventions.detect(codes.symbols(text.codes)).lowercase
 
 
 def _train_side(language: str, name: str, lines: list[str], uses_bpe: bool, lowercase: bool, workers: int) -> Side:
-    """`name` is the file's."""
-    state = State.CUT if uses_bpe else pretokenized.state(lines)
+    """The training text in `language`; `name` is that of its file."""
+    state = State.SEGMENTED if uses_bpe else pretokenized.state(lines)
     if state is State.TOKENISED:
         say(f"{name} has spaces between words and punctuation already, and is not tokenised again")
-    asked = Conventions(lowercase=lowercase)
-    tokens = _tokens(f"words of train.{language}", language, lines, state, asked, workers)
-    found = _detect(tokens, state)
-    if found.lowercase and not lowercase:
+    requested = Conventions(lowercase=lowercase)
+    tokens = _tokens(f"words of train.{language}", language, lines, state, requested, workers)
+    detected = _detect(tokens, state)
+    if detected.lowercase and not lowercase:
         say(f"{name} has no capital letters: the endpoint puts requests in that language in lower case")
-    # Plain text was preprocessed here; that it is in lower case may have been so before.
-    found = replace(asked, lowercase=lowercase or found.lowercase) if state is State.PLAIN else found
-    return Side(language, state, found, lines, tokens)
+    # Plain text is preprocessed here, but may have been in lower case before.
+    if state is State.PLAIN:
+        detected = replace(requested, lowercase=lowercase or detected.lowercase)
+    return Side(language, state, detected, lines, tokens)
 
 
 def _valid_side(train: Side, lines: list[str], workers: int) -> Side:
-    """Plain text follows the conventions of the training text."""
-    state = train.state if train.state is State.CUT else pretokenized.state(lines)
+    """Plain validation text is preprocessed like the training text."""
+    state = train.state if train.state is State.SEGMENTED else pretokenized.state(lines)
     what = f"words of valid.{train.language}"
     tokens = _tokens(what, train.language, lines, state, train.conventions, workers)
     return Side(train.language, state, train.conventions, lines, tokens)
 
 
-def _tokens(what: str, language: str, lines: list[str], state: State, asked: Conventions, workers: int) -> list[str]:
+def _tokens(what: str, language: str, lines: list[str], state: State, wanted: Conventions, workers: int) -> list[str]:
     if state is State.PLAIN:
-        return parallel.transform(what, lines, functools.partial(_tokenizer, language, asked), workers)
+        return parallel.transform(what, lines, functools.partial(_tokenizer, language, wanted), workers)
     words = [" ".join(line.split()) for line in lines]
-    return [line.lower() for line in words] if asked.lowercase and state is State.TOKENISED else words
+    return [line.lower() for line in words] if wanted.lowercase and state is State.TOKENISED else words
 
 
-def _tokenizer(language: str, asked: Conventions) -> parallel.Transform:
-    return Text(language, asked).tokenize
+def _tokenizer(language: str, wanted: Conventions) -> parallel.Transform:
+    return Text(language, wanted).tokenize
 
 
 def _detect(tokens: Sequence[str], state: State) -> Conventions:
-    lines = pretokenized.some(tokens)
-    return conventions.detect(codes.count([map(join, lines) if state is State.CUT else lines]))
+    lines = pretokenized.sample(tokens)
+    return conventions.detect(codes.count([map(join, lines) if state is State.SEGMENTED else lines]))
 
 
 def _refuse_empty(valid: Part, files: Files) -> None:
-    """Validation text is taken whole, as its measure is that of the whole; so it must be whole."""
+    """Raises JobError for empty lines in validation text, which is not cleaned, so that scores are those of all of
+    it."""
     for path, side in ((files.source, valid.source), (files.target, valid.target)):
         empty = [number for number, line in enumerate(side.tokens, 1) if not line]
         if empty:

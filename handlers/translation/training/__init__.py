@@ -1,1 +1,1 @@
-"""One rank of a training job: its settings, fairseq's program with our parts, what it leaves."""
+"""A training job: fairseq's program with parts of our own, its checkpoints, metrics and results."""

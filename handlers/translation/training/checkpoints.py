@@ -1,4 +1,4 @@
-"""Checkpoints: what a job resumes from, and what of the best one the model is."""
+"""Checkpoints that a job resumes from, and the export of the best one."""
 
 from __future__ import annotations
 
@@ -17,48 +17,47 @@ from byo_container.container.log import log
 
 LAST, BEST = "checkpoint_last.pt", "checkpoint_best.pt"
 RUN = "run.json"
-"""What a checkpoint goes with; see `claim`."""
-MEANINGS = {
+"""The file that says which job the checkpoints belong to; see `claim`."""
+DIFFERENCES = {
     "data": "were made from other text, or from text prepared otherwise",
     "direction": "translate in another direction",
     "architecture": "are of another architecture",
     "ranks": "were made by another number of ranks, so that the place in the data which they note does not fit",
 }
 SETTINGS = "settings"
-NOT_IN_A_MODEL = ("last_optimizer_state",)
+NOT_EXPORTED = ("last_optimizer_state",)
 
 
-def claim(folder: Path, run: dict[str, Any], settings: dict[str, Any], starts_over: bool = False) -> None:
-    """Takes the folder for a job of which `run` tells data, direction, architecture and ranks, and `settings` what it
-    must not change when it resumes (see identity.py). Raises JobError where there are checkpoints of another job: one
-    that resumed from them would train nonsense, or leave the other's model. Where it `starts_over` from them with
-    settings of its own, these are not compared."""
+def claim(folder: Path, run: dict[str, Any], settings: dict[str, Any], resets: bool = False) -> None:
+    """Claims the folder for a job. `run` holds data, direction, architecture and ranks; `settings` what it must not
+    change when it resumes (see run_identity.py), which is not compared where it `resets` them. Raises JobError where
+    there are checkpoints of another job: to resume from them would train nonsense, or export the other model."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("*.tmp"):  # of a run that was killed while it wrote
+    for path in folder.glob("*.tmp"):  # of a run that was killed while writing
         path.unlink()
-    _mend(folder)
-    note = folder / RUN
-    if (folder / LAST).exists() and note.exists():
-        noted = read_object(note)
-        refuse_others(folder, {**run, **noted}, run, MEANINGS)
-        if not starts_over:
-            _refuse_other_settings(folder, noted.get(SETTINGS), settings)
-    write_atomically(note, json.dumps({**run, SETTINGS: settings}, indent=2) + "\n")
+    _repair(folder)
+    run_file = folder / RUN
+    if (folder / LAST).exists() and run_file.exists():
+        before = read_object(run_file)
+        refuse_others(folder, {**run, **before}, run, DIFFERENCES)
+        if not resets:
+            _refuse_other_settings(folder, before.get(SETTINGS), settings)
+    write_atomically(run_file, json.dumps({**run, SETTINGS: settings}, indent=2) + "\n")
 
 
 def _refuse_other_settings(folder: Path, before: Any, now: dict[str, Any]) -> None:
-    """A note of an earlier release has no settings; what is new since is not in it."""
+    """A file of an earlier release has no settings, or lacks those that are new since."""
     if isinstance(before, dict):
         refuse_others(folder, {**now, **before}, now, {name: f"were made with another {name}" for name in now})
 
 
-def _mend(folder: Path) -> None:
-    """Where the last checkpoint is cut off, as a carrier may leave it, the newest whole one takes its place."""
+def _repair(folder: Path) -> None:
+    """Replaces a truncated last checkpoint, as an interrupted upload may leave it, by the newest complete one."""
     last = folder / LAST
     if not last.exists() or zipfile.is_zipfile(last):
         return
-    whole = [path for path in folder.glob("checkpoint*.pt") if path != last and zipfile.is_zipfile(path)]
-    newest = max(whole, key=lambda path: path.stat().st_mtime, default=None)
+    complete = [path for path in folder.glob("checkpoint*.pt") if path != last and zipfile.is_zipfile(path)]
+    newest = max(complete, key=lambda path: path.stat().st_mtime, default=None)
     log.warning("%s is damaged; training goes on from %s", last, newest.name if newest else "the beginning")
     if newest:
         building = last.with_name(f"{LAST}.tmp")
@@ -69,20 +68,20 @@ def _mend(folder: Path) -> None:
 
 
 def best(folder: Path) -> Path | None:
-    """The checkpoint that becomes the model: the best one, or the last where nothing was measured."""
+    """The checkpoint to export: the best one, or the last without validation."""
     return next((folder / name for name in (BEST, LAST) if (folder / name).is_file()), None)
 
 
 def export(checkpoint: Path, path: Path) -> dict[str, Any]:
-    """Writes `checkpoint` to `path` without what only training needs, whole or not at all. Gives facts about it."""
+    """Writes `checkpoint` to `path` atomically, without what only training needs. Returns facts about it."""
     import torch
 
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    kept = {name: value for name, value in state.items() if name not in NOT_IN_A_MODEL}
-    # fairseq saves in single precision whatever it trains in; whoever serves may have nothing else.
+    kept = {name: value for name, value in state.items() if name not in NOT_EXPORTED}
+    # fairseq saves in single precision, whatever it trains in; a server may support nothing else.
     for name in ("fp16", "bf16", "amp", "memory_efficient_fp16", "memory_efficient_bf16"):
         kept["cfg"]["common"][name] = False
-    _forget_folders(kept["cfg"])
+    _clear_folders(kept["cfg"])
     building = path.with_name(f".{path.name}.new")
     with building.open("wb") as stream:
         torch.save(kept, stream)
@@ -92,15 +91,15 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     return {"updates": int(state["optimizer_history"][-1]["num_updates"]), "parts": sorted(state)}
 
 
-def _forget_folders(settings: Any) -> None:
-    """Takes this machine's folders out of fairseq's settings, which are dictionaries and, for older networks,
-    namespaces in them."""
+def _clear_folders(settings: Any) -> None:
+    """Removes this machine's folders from fairseq's settings: dictionaries and, for older models, namespaces in
+    them."""
     values = vars(settings) if isinstance(settings, argparse.Namespace) else settings
     for name, value in values.items():
         if name in ("data", "save_dir"):
             values[name] = ""
         elif isinstance(value, dict | argparse.Namespace):
-            _forget_folders(value)
+            _clear_folders(value)
 
 
 def sizes(folder: Path) -> dict[str, int]:

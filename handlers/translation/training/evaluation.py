@@ -1,8 +1,8 @@
-"""How good translations are while training: BLEU and chrF by sacrebleu, of plain text as the endpoint would give it.
+"""BLEU and chrF while training, by sacrebleu, of plain text as the endpoint would return it.
 
-Each rank translates a share of the validation sentences. The references are the plain sentences themselves, neither
-tokenised nor cut, so that the figures compare with anybody's (https://aclanthology.org/W18-6319/). Of foreign binary
-text, which comes without them, they are put together again from pieces, and unknown words in them count as wrong.
+Each rank translates a share of the validation sentences. The references are the plain sentences, neither tokenised nor
+segmented, so that the scores are comparable (https://aclanthology.org/W18-6319/). Binary text that was made elsewhere
+has no plain sentences: its references are detokenised from subword tokens, and unknown words in them count as errors.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from byo_container.handlers.translation.preprocessing import corpus
-from byo_container.handlers.translation.preprocessing.prepared import Prepared
+from byo_container.handlers.translation.preprocessing.prepared import PreparedText
 from byo_container.handlers.translation.text import Text, join
 from byo_container.handlers.translation.training.distribution import Rank
 
-SENTENCES = 64  # in a batch; sorted by length, so that little of it is padding
+SENTENCES = 64  # in a batch; sorted by length, so that little is padding
 SUBSET = "valid"
 
 
-class Stopped(Exception):  # noqa: N818  it is no error
-    """Translating was cut short, because the job is to end."""
+class EvaluationStopped(Exception):  # noqa: N818  it is no error
+    """The evaluation was cut short, because the job has to stop."""
 
 
 @dataclass(frozen=True)
@@ -34,32 +34,32 @@ class Scores:
 
 
 class Evaluator:
-    """Measures a network with the validation sentences of a fairseq task."""
+    """Evaluates a model on the validation sentences of a fairseq task."""
 
     def __init__(
-        self, prepared: Prepared, generation: Mapping[str, Any], rank: Rank, stops: Callable[[], bool]
+        self, prepared: PreparedText, generation: Mapping[str, Any], rank: Rank, must_stop: Callable[[], bool]
     ) -> None:
-        """`stops()` is asked before every batch, and says on all ranks the same."""
-        self._prepared, self._rank, self._stops = prepared, rank, stops
+        """`must_stop` is called before every batch, and returns the same on all ranks."""
+        self._prepared, self._rank, self._must_stop = prepared, rank, must_stop
         self._generation = argparse.Namespace(**generation)
         self._text = Text(prepared.direction.target)
         self._references: list[str] | None = None
 
     def measure(self, task: Any, model: Any) -> Scores:
-        """BLEU and chrF of all sentences; the same on every rank. Raises Stopped."""
+        """BLEU and chrF of all sentences; the same on every rank. Raises EvaluationStopped."""
         from sacrebleu.metrics import BLEU, CHRF
 
-        mine = dict(self._translate(task, model))
-        everyone = {number: text for part in self._rank.gather(mine) for number, text in part.items()}
+        own = dict(self._translate(task, model))
+        everyone = {number: text for part in self._rank.gather(own) for number, text in part.items()}
         references = self._references = self._references or self._read_references(task)
         numbers = sorted(everyone)
         hypotheses = [everyone[number] for number in numbers]
-        wanted = [[references[number] for number in numbers]]
-        bleu, chrf = (metric.corpus_score(hypotheses, wanted).score for metric in (BLEU(), CHRF()))
+        reference = [[references[number] for number in numbers]]
+        bleu, chrf = (metric.corpus_score(hypotheses, reference).score for metric in (BLEU(), CHRF()))
         return Scores(round(float(bleu), 4), round(float(chrf), 4))
 
     def _translate(self, task: Any, model: Any) -> Iterator[tuple[int, str]]:
-        """Number and translation of this rank's sentences, as plain text."""
+        """Numbers and translations of this rank's sentences, as plain text."""
         import torch
         from fairseq import utils
 
@@ -70,24 +70,24 @@ class Evaluator:
         min_len = generator.min_len
         with torch.no_grad():
             for numbers in self._batches(dataset):
-                if self._stops():
-                    raise Stopped
+                if self._must_stop():
+                    raise EvaluationStopped
                 if not numbers:
                     continue
                 sample = dataset.collater([dataset[number] for number in numbers])
                 if next(model.parameters()).is_cuda:
                     sample = utils.move_to_cuda(sample)
                 fit_limits(generator, sample["net_input"]["src_tokens"].size(1), min_len)
-                found = generator.generate([model], sample)
-                for number, hypotheses in zip(sample["id"].tolist(), found, strict=True):
+                results = generator.generate([model], sample)
+                for number, hypotheses in zip(sample["id"].tolist(), results, strict=True):
                     yield number, self._plain(task.target_dictionary, hypotheses[0]["tokens"])
 
     def _batches(self, dataset: Any) -> list[list[int]]:
-        """This rank's sentences; as many batches on every rank, for all are asked before each whether to stop."""
+        """This rank's batches; as many on every rank, as all call `must_stop` before each."""
         order = sorted(range(len(dataset)), key=lambda number: (int(dataset.src_sizes[number]), number))
         batches = [order[first : first + SENTENCES] for first in range(0, len(order), SENTENCES)]
-        batches += [[] for _ in range(-len(batches) % self._rank.world)]
-        return batches[self._rank.number :: self._rank.world]
+        batches += [[] for _ in range(-len(batches) % self._rank.world_size)]
+        return batches[self._rank.number :: self._rank.world_size]
 
     def _plain(self, dictionary: Any, tokens: Any) -> str:
         return self._text.detokenize(join(dictionary.string(tokens.int().cpu())))

@@ -1,4 +1,4 @@
-"""What training uses of a host: processor time, bytes on the network, GPUs."""
+"""Readings of a host's resources: bytes on the network, utilisation of GPUs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NVIDIA_SMI = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheade
 
 
 def network_bytes(interface: str, table: Path = NETWORK) -> tuple[int, int]:
-    """Bytes that were sent and received by `interface` since it is up; by all but the loopback where there is none of
-    that name. https://docs.kernel.org/filesystems/proc.html (net/dev)"""
+    """The bytes that `interface` has sent and received since it is up; those of all interfaces but the loopback where
+    there is none of that name. https://docs.kernel.org/filesystems/proc.html (net/dev)"""
     counts = {}
     for line in table.read_text().splitlines()[2:]:
         name, _, columns = line.partition(":")
@@ -30,32 +30,32 @@ def network_bytes(interface: str, table: Path = NETWORK) -> tuple[int, int]:
 
 
 def gpu_utilisation() -> float | None:
-    """The share of time in which any kernel ran, 0 to 1, the mean of this host's GPUs; None where nvidia-smi does not
-    say."""
+    """The share of time with a running kernel, 0 to 1, the mean of this host's GPUs; None where nvidia-smi does not
+    report it."""
     if not shutil.which(NVIDIA_SMI[0]):
         return None
     try:
-        told = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=SAMPLE_EVERY_S, check=True).stdout
-        percents = [float(line) for line in told.split()]
+        output = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=SAMPLE_EVERY_S, check=True).stdout
+        percents = [float(line) for line in output.split()]
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return sum(percents) / len(percents) / 100 if percents else None
 
 
 @contextmanager
-def sampling_gpus(is_wanted: Callable[[], bool], note: Callable[[float], None]) -> Iterator[None]:
-    """Passes `gpu_utilisation` to `note` every 5 s, from a thread of its own, while `is_wanted`."""
-    ended = threading.Event()
+def sampling_gpus(is_enabled: Callable[[], bool], add: Callable[[float], None]) -> Iterator[None]:
+    """Calls `add` with `gpu_utilisation` every 5 s from a thread, while `is_enabled`."""
+    stop = threading.Event()
 
     def sample() -> None:
-        while not ended.wait(SAMPLE_EVERY_S):
-            if is_wanted() and (share := gpu_utilisation()) is not None:
-                note(share)
+        while not stop.wait(SAMPLE_EVERY_S):
+            if is_enabled() and (share := gpu_utilisation()) is not None:
+                add(share)
 
     thread = threading.Thread(target=sample, name="gpu-utilisation", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        ended.set()
+        stop.set()
         thread.join()

@@ -1,5 +1,5 @@
-"""Which settings make a training what it is, by which its checkpoints are known. What a job may change when it goes on
-from them is the rest: when it ends, what is saved, measured and logged, and the hardware that it is computed on."""
+"""The settings that determine a training, and so which checkpoints belong to it. A job that resumes may change all
+others: when it ends, what is saved, measured and logged, and the hardware."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from byo_container.handlers.translation.training.option_names import fixed_optio
 
 MAY_CHANGE = frozenset(
     {
-        # the end
+        # when it ends
         *("max_epoch", "max_update", "stop_time_hours", "stop_min_lr", "patience"),
         # what is measured, saved and logged
         *("log_interval", "no_epoch_checkpoints", "fixed_validation_seed", "disable_validation", "max_tokens_valid"),
@@ -24,9 +24,9 @@ MAY_CHANGE = frozenset(
         *("num_workers", "data_buffer_size", "empty_cache_freq", "all_gather_list_size", "use_plasma_view"),
         *("plasma_path", "ddp_backend", "bucket_cap_mb", "find_unused_parameters", "gradient_as_bucket_view"),
         *("fast_stat_sync", "heartbeat_timeout", "broadcast_buffers", "checkpoint_activations", "offload_activations"),
-        # how it is resumed, and from what it began
+        # how it resumes, and what it starts from
         *("optimizer_overrides", "continue_once", "finetune_from_model", "load_checkpoint_on_all_dp_ranks"),
-        # of which the checkpoints are told apart otherwise
+        # compared otherwise, see checkpoints.py
         *("arch", "source_lang", "target_lang"),
     }
 )
@@ -34,17 +34,17 @@ PREFIXES = ("save_", "keep_", "validate_", "eval_", "reset_", "amp_", "fp16_")
 RESETS = ("reset_optimizer", "reset_lr_scheduler", "reset_meters", "reset_dataloader")
 
 
-def identify(parsed: Namespace, chosen: Iterable[str]) -> dict[str, Any]:
-    """The settings of `parsed`, fairseq's own with all defaults, that a job must not change when it resumes, as JSON
-    keeps them. Those that others follow from come first: choices of a kind, then what the job has `chosen`."""
-    values = vars(parsed)
+def identify(options: Namespace, chosen: Iterable[str]) -> dict[str, Any]:
+    """Those of fairseq's `options`, all defaults included, that a job must not change when it resumes, as JSON values.
+    Options that others depend on come first: CHOICES, then those that the job has `chosen`."""
+    values = vars(options)
     names = dict.fromkeys([*CHOICES, *chosen, *values])
     return {name: _plain(values[name]) for name in names if name in values and not _may_change(name)}
 
 
-def starts_over(parsed: Namespace) -> bool:
-    """Whether a job that resumes asks for other settings than those of its checkpoint, by fairseq's own options."""
-    return any(getattr(parsed, name) for name in RESETS) or parsed.optimizer_overrides != "{}"
+def resets(options: Namespace) -> bool:
+    """Whether a job resumes with other settings than those of its checkpoint, by fairseq's options for that."""
+    return any(getattr(options, name) for name in RESETS) or options.optimizer_overrides != "{}"
 
 
 def _may_change(name: str) -> bool:
@@ -53,5 +53,5 @@ def _may_change(name: str) -> bool:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list) and len(value) == 1:
-        value = value[0]  # such as the learning rate, of which there may be one for each epoch
+        value = value[0]  # such as the learning rate, which may be a list by epoch
     return json.loads(json.dumps(value, default=str))

@@ -1,4 +1,4 @@
-"""What a rank did and how long it took, for the summary at the end."""
+"""Measures what a rank does and how long it takes, for the summary at the end."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ class _Reading:
 
 
 @dataclass
-class Watch:
-    """Of this process, since it began (not since the job did, if it was resumed)."""
+class ThroughputMeter:
+    """Measures this process since it started; a resumed job starts at zero."""
 
     updates: int = 0
     words: int = 0
-    """Of the target, in the batches of all ranks."""
+    """Subword tokens of the target language in the batches of all ranks."""
     batches: int = 0
-    """With sentences in them, of this rank."""
+    """Batches of this rank that have sentences."""
     training_s: float = 0.0
-    """From update to update: validation and saving left out."""
+    """Time from update to update, without validating and saving."""
     waiting_s: float = 0.0
-    """For the other ranks and the network, in updates."""
+    """Time in updates spent waiting for the other ranks and the network."""
     loading_s: float = 0.0
-    """For the next batch."""
+    """Time spent waiting for the next batch."""
     cores: float = 1.0
-    """Of the host, this rank's share."""
+    """This rank's share of the cores of its host."""
     cpu_s: float = 0.0
-    """Of this process, all its threads; what loads data beside it is not counted."""
+    """Processor time of all threads of this process; processes that load data are not included."""
     interface: str | None = None
-    """By which the ranks reach each other; None for a rank that is not to count, for another of its host does."""
+    """The interface by which the ranks communicate; None where another rank of the host measures it."""
     sent_bytes: int = 0
     received_bytes: int = 0
     gpu_samples: list[float] = field(default_factory=list)
     """Utilisation of the host's GPUs, 0 to 1."""
     _since: _Reading | None = None
 
-    def begin(self) -> None:
-        """Training begins, or goes on after something else; it may go on already."""
+    def start(self) -> None:
+        """Training starts or continues. Does nothing while it is running."""
         if self._since is None:
             self._since = self._read()
 
     def pause(self) -> None:
-        """Something else than training begins."""
+        """Training pauses for something else, such as validation."""
         if self._since is not None:
             before, now = self._since, self._read()
             self.training_s += now.time_s - before.time_s
@@ -71,27 +71,28 @@ class Watch:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        began = time.monotonic()
+        """Counts the time of its block as waiting."""
+        started = time.monotonic()
         try:
             yield
         finally:
-            self.waiting_s += time.monotonic() - began
+            self.waiting_s += time.monotonic() - started
 
-    def loaded(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The batches, the time until each is there counted where it is time of training."""
+    def loading(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yields the batches, and counts the time until each is there while training."""
         remaining = iter(batches)
         while True:
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 batch = next(remaining)
             except StopIteration:
                 return
             if self.is_training:
-                self.loading_s += time.monotonic() - began
+                self.loading_s += time.monotonic() - started
             yield batch
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, its time counted as waiting."""
+        """Wraps `function`, so that its time counts as waiting."""
 
         def call(*arguments: Any, **named: Any) -> Any:
             with self.waiting():

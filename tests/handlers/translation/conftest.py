@@ -33,11 +33,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ready(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, prepared."""
-    from byo_container.handlers.translation.prepare import Recipe, prepare
+    from byo_container.handlers.translation.prepare import PrepareOptions, prepare
     from byo_container.handlers.translation.preprocessing import corpus
 
     text = corpus.find(sorted(plain.iterdir()), "de", "en")
-    return prepare(text, tmp_path_factory.mktemp("ready") / "text", Recipe(merges=200)).folder
+    return prepare(text, tmp_path_factory.mktemp("ready") / "text", PrepareOptions(merges=200)).folder
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ LANGUAGES = ("de", "en")
 
 
 def write(folder: Path, pairs: int, merges: int = 300, tokenizer_words: dict[str, bool] | None = None) -> None:
-    """iwslt14.tokenized.de-en: `code`, and train, valid and test, cut into pieces."""
+    """iwslt14.tokenized.de-en: `code`, and train, valid and test, segmented by BPE."""
     (folder / "tmp").mkdir(parents=True)
     for language, lines in zip(LANGUAGES, zip(*sample.pairs(pairs), strict=True), strict=True):
         tokenizer = MosesTokenizer(language)

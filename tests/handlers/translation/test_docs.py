@@ -13,9 +13,9 @@ from pathlib import Path
 
 from byo_container.handlers.translation import hyperparameters, sample
 from byo_container.handlers.translation import prepare as command
-from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.prepare import PrepareOptions, prepare
 from byo_container.handlers.translation.preprocessing import corpus, prepared
-from byo_container.handlers.translation.preprocessing.prepared import Prepared
+from byo_container.handlers.translation.preprocessing.prepared import PreparedText
 from tests.handlers.translation import iwslt14
 
 ROOT = Path(__file__).parents[3]
@@ -45,12 +45,12 @@ def block(words: str) -> str:
     return found
 
 
-def prepared_by_train(folder: Path, destination: Path, source: str, target: str) -> Prepared:
+def prepared_by_train(folder: Path, destination: Path, source: str, target: str) -> PreparedText:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return prepare(corpus.find(files, source, target, where=str(folder)), destination, Recipe(300))
+    return prepare(corpus.find(files, source, target, where=str(folder)), destination, PrepareOptions(300))
 
 
-def prepared_in(folder: Path) -> Prepared:
+def prepared_in(folder: Path) -> PreparedText:
     found = prepared.find(sorted(folder.iterdir()), None, None)
     assert found
     return found

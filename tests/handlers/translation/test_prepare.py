@@ -13,7 +13,7 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.handlers.translation import prepare as command
 from byo_container.handlers.translation import sample
-from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.prepare import PrepareOptions, prepare
 from byo_container.handlers.translation.preprocessing import corpus, prepared
 from byo_container.handlers.translation.text import Bpe, Text, join
 from tests.handlers.translation.support import PAIRS, VALID
@@ -41,30 +41,35 @@ def test_fairseq_reads_back_what_went_in(plain: Path, ready: Path) -> None:
     rows = data_utils.load_indexed_dataset(str(ready / "train.de-en.de"), dictionary)
     text = Text("de")
     for number, line in enumerate((plain / "train.de").read_text().splitlines()[:50]):
-        pieces = dictionary.string(rows[number])
-        assert pieces == Bpe(ready / "codes").apply(text.tokenize(line))
-        assert text.detokenize(join(pieces)).replace('"', "") == line.replace("„", "").replace("“", "")
+        tokens = dictionary.string(rows[number])
+        assert tokens == Bpe(ready / "codes").apply(text.tokenize(line))
+        assert text.detokenize(join(tokens)).replace('"', "") == line.replace("„", "").replace("“", "")
 
 
 def test_the_same_bytes_on_any_number_of_cores(plain: Path, ready: Path, tmp_path: Path) -> None:
     text = corpus.find(sorted(plain.iterdir()), "de", "en")
     for workers in (1, 3):
-        again = prepare(text, tmp_path / str(workers), Recipe(merges=200, workers=workers))
+        again = prepare(text, tmp_path / str(workers), PrepareOptions(merges=200, workers=workers))
         assert digests(again.folder) == digests(ready)
-    assert prepare(text, tmp_path / "lower", Recipe(merges=200, lowercase=True)).fingerprint() != again.fingerprint()
+    assert (
+        prepare(text, tmp_path / "lower", PrepareOptions(merges=200, lowercase=True)).fingerprint()
+        != again.fingerprint()
+    )
 
 
 @pytest.mark.slow
 def test_large_files_are_cut_among_workers(tmp_path: Path) -> None:
     sample.write(tmp_path / "plain", 3500, 0)
     text = corpus.find(sorted((tmp_path / "plain").iterdir()), "de", "en")
-    one, three = (prepare(text, tmp_path / str(workers), Recipe(300, workers=workers)) for workers in (1, 3))
+    one, three = (prepare(text, tmp_path / str(workers), PrepareOptions(300, workers=workers)) for workers in (1, 3))
     assert digests(one.folder) == digests(three.folder)
     assert (one.facts["train_lines"], one.facts["valid_lines"]) == (3500 - 152, 152)
 
 
 def test_lower_case(plain: Path, tmp_path: Path) -> None:
-    made = prepare(corpus.find(sorted(plain.iterdir()), "de", "en"), tmp_path / "text", Recipe(200, lowercase=True))
+    made = prepare(
+        corpus.find(sorted(plain.iterdir()), "de", "en"), tmp_path / "text", PrepareOptions(200, lowercase=True)
+    )
     words = made.dictionary("de").read_text()
     assert words == words.lower()
     assert made.lowercase
@@ -83,14 +88,14 @@ def test_nothing_is_left_behind_by_bad_text(plain: Path, tmp_path: Path, valid: 
     (folder / "valid.de").write_text(valid)
     (folder / "valid.en").write_text("a\nb\nc\n")
     with pytest.raises(JobError, match=said):
-        prepare(corpus.find(sorted(folder.iterdir()), "de", "en"), tmp_path / "out" / "text", Recipe(200))
+        prepare(corpus.find(sorted(folder.iterdir()), "de", "en"), tmp_path / "out" / "text", PrepareOptions(200))
     assert list((tmp_path / "out").glob("*")) == []
 
 
 def test_too_little_text(tmp_path: Path) -> None:
     sample.write(tmp_path, 20, 0)
     with pytest.raises(JobError, match="20 pairs kept; that is too few to train on, for every 23rd is needed"):
-        prepare(corpus.find(sorted(tmp_path.iterdir()), "de", "en"), tmp_path / "text", Recipe(200))
+        prepare(corpus.find(sorted(tmp_path.iterdir()), "de", "en"), tmp_path / "text", PrepareOptions(200))
 
 
 def test_the_command(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +111,7 @@ def test_foreign_binary_text(ready: Path, tmp_path: Path) -> None:
     theirs = [path for path in ready.iterdir() if path.name not in ("prepared.json", "valid.de", "valid.en", "codes")]
     for path in theirs:
         shutil.copy(path, tmp_path)
-    with pytest.raises(JobError, match=r"dict\.de\.txt has pieces of words \(…@@\), and the BPE codes .* are missing"):
+    with pytest.raises(JobError, match=r"dict\.de\.txt has subword tokens \(…@@\), and the BPE codes .* are missing"):
         _find(tmp_path, None, None)
     shutil.copy(ready / "codes", tmp_path / "code")
     found = _find(tmp_path, None, None)

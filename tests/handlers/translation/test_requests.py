@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from byo_container.container.handler import InputError
-from byo_container.handlers.translation.requests import Hypothesis, Parameters, answer, cost, join, split
+from byo_container.handlers.translation.requests import Hypothesis, Parameters, cost, join, respond, split
 
 DEFAULTS = Parameters(beam=4)
 
@@ -34,7 +34,7 @@ class StandIn:
 
 
 def ask(*values: Any) -> list[Any]:
-    return answer(values, StandIn(), DEFAULTS)
+    return respond(values, StandIn(), DEFAULTS)
 
 
 TWO = [{"text": "ÖL", "score": 0.0}, {"text": "ÖL!", "score": -1.0}]
@@ -65,7 +65,7 @@ def test_what_is_right(value: Any, output: Any) -> None:
 def test_parameters_reach_the_search_and_the_rest_is_as_the_model_has_it() -> None:
     search = StandIn()
     given_ = {"beam": 7, "nbest": 2, "lenpen": 0.5, "max-len-a": 1, "max_len_b": "9", "replace_unk": True}
-    answer([{"inputs": "a", "parameters": given_}, "b"], search, DEFAULTS)
+    respond([{"inputs": "a", "parameters": given_}, "b"], search, DEFAULTS)
     assert search.calls == [[("a", Parameters(7, 2, 0.5, 1.0, 9, True)), ("b", DEFAULTS)]]
 
 
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_told(value: Any, message: str) -> None:
 
 def test_a_bad_input_fails_alone_and_all_others_are_searched_at_once() -> None:
     search = StandIn()
-    outputs = answer(["a", None, ["b", "c"], "long", {"inputs": "d", "parameters": {"beem": 1}}], search, DEFAULTS)
+    outputs = respond(["a", None, ["b", "c"], "long", {"inputs": "d", "parameters": {"beem": 1}}], search, DEFAULTS)
     assert outputs[0] == "A"
     assert outputs[2] == ["B", "C"]
     assert [type(outputs[place]) for place in (1, 3, 4)] == [InputError] * 3
@@ -130,7 +130,7 @@ json_values = st.recursive(
 
 @given(st.lists(json_values))
 def test_any_json_gets_an_output_that_is_json_or_an_input_error(values: list[Any]) -> None:
-    outputs = answer(values, StandIn(), replace(DEFAULTS, nbest=1))
+    outputs = respond(values, StandIn(), replace(DEFAULTS, nbest=1))
     assert len(outputs) == len(values)
     for output in outputs:
         assert isinstance(output, InputError) or json.loads(json.dumps(output)) == output
@@ -149,7 +149,7 @@ def test_any_json_gets_an_output_that_is_json_or_an_input_error(values: list[Any
         ("a", None),
         (["a"], None),
         ([], None),
-        (["a", 5], None),  # these are for `answer` to refuse
+        (["a", 5], None),  # these are for `respond` to refuse
         ({"inputs": ["a", "b"], "parameters": {"beam": 99}}, None),
         ({"inputs": ["a", "b"], "parameters": {"nbest": 2}}, None),
         (None, None),

@@ -82,7 +82,7 @@ def codes(tmp_path: Path) -> Path:
     return path
 
 
-def test_pieces(codes: Path) -> None:
+def test_bpe_segments_words(codes: Path) -> None:
     bpe = Bpe(codes)
     assert bpe.apply("Müller &amp; Öl") == "Mül@@ ler &@@ a@@ m@@ p@@ ; Ö@@ l"
     assert pickle.loads(pickle.dumps(bpe)).apply("Müller") == "Mül@@ ler"  # noqa: S301  our own
@@ -96,9 +96,9 @@ def test_words_that_nobody_sends_twice_do_not_stay(codes: Path, monkeypatch: pyt
     assert len(bpe._bpe.cache) <= 11
 
 
-@pytest.mark.parametrize("pieces", ["Mül@@ ler &amp; Ö@@ l", "Mül@@ ler &amp; Ö@@ l@@"])
-def test_pieces_are_joined_also_where_a_word_never_ends(pieces: str) -> None:
-    assert join(pieces) == "Müller &amp; Öl"
+@pytest.mark.parametrize("tokens", ["Mül@@ ler &amp; Ö@@ l", "Mül@@ ler &amp; Ö@@ l@@"])
+def test_subword_tokens_are_joined_also_in_an_incomplete_word(tokens: str) -> None:
+    assert join(tokens) == "Müller &amp; Öl"
 
 
 @pytest.mark.parametrize(

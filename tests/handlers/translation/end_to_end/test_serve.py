@@ -75,7 +75,7 @@ def test_fairseqs_generation_options_reach_the_search(server: Server) -> None:
     assert len({one["text"].split(" ")[0] for one in strong}) > len({one["text"].split(" ")[0] for one in ask(nbest=4)})
     again = ask(no_repeat_ngram_size=1, min_len=30, max_len_b=40, beam=1).lower().split()
     assert len(again) > len(set(ask(min_len=30, max_len_b=40, beam=1).lower().split()))
-    assert ask(nbest=2, unnormalized=True)[0]["score"] < ask(nbest=2)[0]["score"], "not divided by its pieces"
+    assert ask(nbest=2, unnormalized=True)[0]["score"] < ask(nbest=2)[0]["score"], "not divided by its tokens"
     assert ask(unkpen=3, temperature=1.5, diversity_rate=0.1) == ANSWER
 
 
@@ -98,7 +98,7 @@ def test_a_line_a_sentence(server: Server) -> None:
         ({"inputs": "a", "parameters": {"diverse_beam_groups": 2}}, "it must be a multiple of 'diverse_beam_groups'"),
         ({"inputs": "a", "parameters": {"sampling_topk": 9}}, "'sampling_topk' is for sampling"),
         (["a", 7], "item 1 of the list is 7; it should be a text"),
-        ("Auto " * 3000, "pieces (words and parts of rare ones), and this model reads 1021 at most"),
+        ("Auto " * 3000, "subword tokens (words and parts of rare ones), and this model reads 1021 at most"),
     ],
 )
 def test_what_is_wrong_is_a_400_that_says_what_would_be_right(server: Server, value: Any, message: str) -> None:

@@ -10,12 +10,12 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.handlers.translation import sample
 from byo_container.handlers.translation.preprocessing import codes, conventions
-from byo_container.handlers.translation.preprocessing.conventions import OURS, Conventions, detect
+from byo_container.handlers.translation.preprocessing.conventions import DEFAULT, Conventions, detect
 from byo_container.handlers.translation.text import Text
 
 GERMAN = [german for german, _ in sample.pairs(400)]
 WAYS = [
-    OURS,
+    DEFAULT,
     Conventions(lowercase=True),
     Conventions(normalise=False),
     Conventions(lowercase=True, normalise=False, escape=False),
@@ -41,16 +41,16 @@ def test_a_few_left_over_signs_decide_nothing() -> None:
 
 
 def test_text_whose_letters_have_no_case_is_not_in_lower_case() -> None:
-    assert detect({"你好": 5, "世界": 3, "。": 8, "3": 1}) == OURS
-    assert detect({"你好": 5, "iPhone": 3}) == OURS
+    assert detect({"你好": 5, "世界": 3, "。": 8, "3": 1}) == DEFAULT
+    assert detect({"你好": 5, "iPhone": 3}) == DEFAULT
     assert detect({"你好": 5, "iphone": 3}).lowercase
-    assert detect({}) == OURS
+    assert detect({}) == DEFAULT
 
 
-def test_pieces_tell_what_words_do() -> None:
-    pieces = {"viel@@": 40, "er": 90, "&@@": 3, "quot@@": 3, ";": 3, "und": 20}
-    assert detect(pieces) == Conventions(lowercase=True)
-    assert not detect({**pieces, "H@@": 9}).lowercase
+def test_conventions_are_detected_from_subword_tokens() -> None:
+    tokens = {"viel@@": 40, "er": 90, "&@@": 3, "quot@@": 3, ";": 3, "und": 20}
+    assert detect(tokens) == Conventions(lowercase=True)
+    assert not detect({**tokens, "H@@": 9}).lowercase
 
 
 def test_a_dictionary(tmp_path: Path) -> None:
@@ -60,5 +60,5 @@ def test_a_dictionary(tmp_path: Path) -> None:
     assert found == {",": 12, "der": 9, "viel@@": 3}
     assert conventions.uses_bpe(found, path)
     assert not conventions.uses_bpe({"der": 90, "@@": 1, "\u2581": 1}, path)
-    with pytest.raises(JobError, match=r"dict.de.txt has pieces of SentencePiece's"):
+    with pytest.raises(JobError, match=r"dict.de.txt has subword tokens of SentencePiece"):
         conventions.uses_bpe({"\u2581der": 9}, path)

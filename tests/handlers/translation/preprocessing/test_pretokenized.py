@@ -11,9 +11,9 @@ import pytest
 from byo_container.container.failure import JobError
 from byo_container.handlers.translation import prepare as command
 from byo_container.handlers.translation import sample
-from byo_container.handlers.translation.prepare import Recipe, prepare
+from byo_container.handlers.translation.prepare import PrepareOptions, prepare
 from byo_container.handlers.translation.preprocessing import binary, conventions, corpus, prepared, pretokenized
-from byo_container.handlers.translation.preprocessing.prepared import Prepared
+from byo_container.handlers.translation.preprocessing.prepared import PreparedText
 from byo_container.handlers.translation.preprocessing.pretokenized import State
 from byo_container.handlers.translation.text import Text, unescape
 from tests.handlers.translation import iwslt14
@@ -36,7 +36,7 @@ def text(upload: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(upload, tmp_path / "text"))
 
 
-def prepare_all(folder: Path, destination: Path, recipe: Recipe = Recipe(300)) -> Prepared:  # noqa: B008
+def prepare_all(folder: Path, destination: Path, recipe: PrepareOptions = PrepareOptions(300)) -> PreparedText:  # noqa: B008
     """As `train` does, for which folders below count too."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return prepare(corpus.find(files, "de", "en", where=str(folder)), destination, recipe)
@@ -47,7 +47,7 @@ def prepare_all(folder: Path, destination: Path, recipe: Recipe = Recipe(300)) -
     [
         (PLAIN, State.PLAIN),
         (MOSES, State.TOKENISED),
-        ([line.replace("er ", "@@ er ") for line in MOSES], State.CUT),
+        ([line.replace("er ", "@@ er ") for line in MOSES], State.SEGMENTED),
         (["Hallo Welt", "Danke schön"], State.PLAIN),
         (["Il dit : « Oui ! »", "Vraiment ? Non, merci."], State.PLAIN),
         (["don't do that , please .", "it's fine , isn't it ?"], State.PLAIN),
@@ -56,11 +56,11 @@ def prepare_all(folder: Path, destination: Path, recipe: Recipe = Recipe(300)) -
         (["Das hat der Dr. , die usw. und z.B. Prof. gesagt ."], State.TOKENISED),
     ],
 )
-def test_the_state_of_text(lines: list[str], state: State) -> None:
+def test_state_of_text_is_detected(lines: list[str], state: State) -> None:
     assert pretokenized.state(lines) is state
 
 
-def test_text_that_is_cut_becomes_what_fairseq_makes_of_it(upload: Path, tmp_path: Path) -> None:
+def test_segmented_text_is_binarised_as_fairseq_does(upload: Path, tmp_path: Path) -> None:
     made = prepare_all(upload, tmp_path / "made")
     iwslt14.binarise(upload, tmp_path / "theirs")
     theirs = {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir() if "test" not in path.name}
@@ -75,7 +75,7 @@ def test_text_that_is_cut_becomes_what_fairseq_makes_of_it(upload: Path, tmp_pat
     ], "plain text to measure with"
 
 
-def test_foreign_binary_text_tells_what_ours_does(upload: Path, tmp_path: Path) -> None:
+def test_binary_text_of_fairseq_has_the_same_facts(upload: Path, tmp_path: Path) -> None:
     made = prepare_all(upload, tmp_path / "made")
     iwslt14.binarise(upload, tmp_path / "theirs")
     shutil.copy(upload / "code", tmp_path / "theirs")
@@ -87,15 +87,15 @@ def test_foreign_binary_text_tells_what_ours_does(upload: Path, tmp_path: Path) 
     assert theirs.facts["train_megabytes"] == pytest.approx(made.facts["train_megabytes"], rel=0.03)
 
 
-def test_the_command_takes_text_that_is_cut(upload: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_command_takes_segmented_text(upload: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(upload), str(tmp_path / "out"), "--source-lang", "de", "--target-lang", "en"]
     assert command.main(words) == 0
     out = capsys.readouterr().out
-    assert "train.de is cut into pieces by BPE already: it is used as it is, and" in out
+    assert "train.de is cut into subword tokens by BPE already: it is used as it is, and" in out
     assert "479 pairs to train on, 21 to measure with" in out
 
 
-def test_text_that_is_cut_needs_its_codes(text: Path, tmp_path: Path) -> None:
+def test_segmented_text_needs_its_codes(text: Path, tmp_path: Path) -> None:
     (text / "code").unlink()
     lines = (text / "train.de").read_text().splitlines()
     first = next(number for number, line in enumerate(lines, 1) if "@@ " in line)
@@ -119,23 +119,25 @@ def test_one_file_that_is_not_cut_is_refused(text: Path, tmp_path: Path, name: s
         prepare_all(text, tmp_path / "made")
 
 
-def test_validation_text_that_alone_is_cut_is_refused(text: Path, tmp_path: Path) -> None:
+def test_segmented_validation_text_beside_plain_text_is_refused(text: Path, tmp_path: Path) -> None:
     sample.write(text, 400, 0)
-    with pytest.raises(JobError, match=r"valid\.de, line \d+, is cut into pieces .*, and the training text is not"):
+    with pytest.raises(
+        JobError, match=r"valid\.de, line \d+, is cut into subword tokens .*, and the training text is not"
+    ):
         prepare_all(text, tmp_path / "made")
 
 
-def test_lower_case_cannot_be_asked_for_what_is_cut(text: Path, tmp_path: Path) -> None:
+def test_lowercase_is_refused_for_segmented_text(text: Path, tmp_path: Path) -> None:
     path = text / "train.de"
     path.write_text("\n".join(line.capitalize() for line in path.read_text().splitlines()) + "\n")
     with pytest.raises(JobError, match=r"lowercase is asked for, and .*train.de has capital letters and is cut"):
-        prepare_all(text, tmp_path / "made", Recipe(300, lowercase=True))
+        prepare_all(text, tmp_path / "made", PrepareOptions(300, lowercase=True))
 
 
 def test_sentencepiece_is_refused(text: Path, tmp_path: Path) -> None:
     path = text / "train.en"
     path.write_text("".join(f"\u2581{line}\n" for line in path.read_text().splitlines()))
-    with pytest.raises(JobError, match=r"train\.en, line 1, is cut into pieces of SentencePiece's"):
+    with pytest.raises(JobError, match=r"train\.en, line 1, is cut into subword tokens of SentencePiece"):
         prepare_all(text, tmp_path / "made")
 
 
@@ -157,17 +159,17 @@ def test_plain_validation_text_beside_tokenised_training_text(upload: Path, tmp_
         (tmp_path / f"train.{language}").write_bytes((upload / "tmp" / f"train.{language}").read_bytes())
     wanted = (tmp_path / "valid.en").read_text().lower()
     made = prepare_all(tmp_path, tmp_path / "made")
-    assert (made.folder / "valid.en").read_text() == wanted, "what the network can write"
-    figures = binary.figures(made.folder / "valid.de-en.de", conventions.read_dictionary(made.dictionary("de")))
-    assert figures
+    assert (made.folder / "valid.en").read_text() == wanted, "what the model can produce"
+    statistics = binary.statistics(made.folder / "valid.de-en.de", conventions.read_dictionary(made.dictionary("de")))
+    assert statistics
     text = Text("de", made.conventions)
     words = [text.tokenize(line) for line in (tmp_path / "valid.de").read_text().splitlines()]
-    assert figures.size == sum(len(unescape(line).encode()) + 1 for line in words), "no piece is unknown"
+    assert statistics.size == sum(len(unescape(line).encode()) + 1 for line in words), "no token is unknown"
 
 
-def test_the_format_of_older_versions_of_fairseq_has_no_figures(tmp_path: Path) -> None:
+def test_format_of_older_fairseq_has_no_statistics(tmp_path: Path) -> None:
     (tmp_path / "train.de-en.de.idx").write_bytes(b"TNTIDX\x00\x00" + bytes(40))
-    assert binary.figures(tmp_path / "train.de-en.de", {}) is None
+    assert binary.statistics(tmp_path / "train.de-en.de", {}) is None
 
 
 def test_hyphens_that_were_split_off(tmp_path: Path) -> None:

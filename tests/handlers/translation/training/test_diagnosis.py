@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from byo_container.handlers.translation.training import diagnosis, resource_usage
-from byo_container.handlers.translation.training.summary import Run, _used, _validated
-from byo_container.handlers.translation.training.throughput import Watch
+from byo_container.handlers.translation.training.summary import FinishedRun, _used, _validated
+from byo_container.handlers.translation.training.throughput import ThroughputMeter
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_overfitting(valid: list[float], train: list[float], said: str) -> None:
 def test_validations_of_an_older_checkpoint_have_no_training_loss() -> None:
     older: list[dict[str, float]] = [{"update": 1, "loss": loss} for loss in (5, 3, 4, 6)]
     assert diagnosis.overfitting(older) == "no: the validation loss ends 100.0% above its least, that of update 1"
-    assert _validated(Run(4, 0, 0, [], older))["seconds_to_the_best_checkpoint"] is None
+    assert _validated(FinishedRun(4, 0, 0, [], older))["seconds_to_the_best_checkpoint"] is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_why_nothing_was_left_to_do(limits: dict[str, float], reached: dict[str,
     given = {"max_epoch": 0, "max_update": 0, "stop_min_lr": -1.0, "patience": -1, **limits}
     cfg = SimpleNamespace(optimization=SimpleNamespace(**given), checkpoint=SimpleNamespace(**given))
     at: dict[str, Any] = {"updates": 168, "next_epoch": 2, "without_gain": 0, "learning_rate": 0.01, **reached}
-    assert diagnosis.end_reached(cfg, **at) == said
+    assert diagnosis.why_finished(cfg, **at) == said
 
 
 def test_the_best_by_the_measure_that_the_job_chose() -> None:
@@ -99,7 +99,7 @@ def test_the_best_by_the_measure_that_the_job_chose() -> None:
         {"update": 2, "seconds": 22, "loss": 4, "bleu": 30, "chrf": 50},
     ]
     for metric, seconds, since in (("loss", 11, 1), ("bleu", 22, 0)):
-        figures = _validated(Run(2, 1, 25, [], found, metric))
+        figures = _validated(FinishedRun(2, 1, 25, [], found, metric))
         assert (figures["seconds_to_the_best_checkpoint"], figures["validations_since_the_best"]) == (seconds, since)
 
 
@@ -135,8 +135,13 @@ def test_what_all_ranks_use() -> None:
     """Two hosts with two ranks each, of which the first counts the host's network."""
     shared: dict[str, Any] = {"updates": 10, "training_s": 100.0, "cores": 2.0, "cpu_s": 150.0, "waiting_s": 30.0}
     network: dict[str, Any] = {"interface": "eth0", "sent_bytes": 40_000_000, "received_bytes": 20_000_000}
-    watches = [Watch(**shared, **network), Watch(**shared), Watch(**shared, **network), Watch(**shared)]
-    assert _used(watches) == {
+    meters = [
+        ThroughputMeter(**shared, **network),
+        ThroughputMeter(**shared),
+        ThroughputMeter(**shared, **network),
+        ThroughputMeter(**shared),
+    ]
+    assert _used(meters) == {
         "cpu_utilisation": 0.75,
         "gpu_utilisation": None,
         "network_megabytes_sent": 40.0,
@@ -149,13 +154,13 @@ def test_what_all_ranks_use() -> None:
 
 
 def test_only_time_of_training_counts() -> None:
-    watch = Watch()
-    batches = watch.loaded(iter([1, 2]))
+    meter = ThroughputMeter()
+    batches = meter.loading(iter([1, 2]))
     assert next(batches) == 1
-    assert watch.loading_s == 0, "training has not begun"
-    watch.begin()
+    assert meter.loading_s == 0, "training has not begun"
+    meter.start()
     assert list(batches) == [2]
-    watch.pause()
-    assert watch.loading_s > 0
-    assert watch.cpu_s > 0
-    assert not watch.is_training
+    meter.pause()
+    assert meter.loading_s > 0
+    assert meter.cpu_s > 0
+    assert not meter.is_training

@@ -29,24 +29,24 @@ from tests.handlers.translation.support import SMALL, make_tree_below
     ],
 )
 def test_what_the_launchers_tell(environ: dict[str, str], rank: Rank) -> None:
-    assert Rank.of(environ) == rank
+    assert Rank.from_environment(environ) == rank
 
 
 def test_variables_that_contradict_each_other() -> None:
     with pytest.raises(JobError, match="contradict each other: RANK=2, WORLD_SIZE=2"):
-        Rank.of({"RANK": "2", "WORLD_SIZE": "2"})
+        Rank.from_environment({"RANK": "2", "WORLD_SIZE": "2"})
 
 
 def test_fairseq_is_told_never_to_start_ranks_itself() -> None:
-    assert "--distributed-no-spawn" in Rank().words(has_gpu=False)
-    words = Rank(1, 2, 0, 1).words(has_gpu=False)
+    assert "--distributed-no-spawn" in Rank().fairseq_arguments(has_gpu=False)
+    words = Rank(1, 2, 0, 1).fairseq_arguments(has_gpu=False)
     assert {"--distributed-no-spawn", "--distributed-backend=gloo", "--distributed-world-size=2"} <= set(words)
-    assert "--distributed-backend=nccl" in Rank(1, 2, 1, 2).words(has_gpu=True)
+    assert "--distributed-backend=nccl" in Rank(1, 2, 1, 2).fairseq_arguments(has_gpu=True)
 
 
 def test_a_rank_that_is_alone_though_it_should_not_be_is_refused() -> None:
     with pytest.raises(JobError, match="rank 0 trains with 1 ranks, and the launcher has started 2"):
-        Rank(0, 2, 0, 2).check_together()
+        Rank(0, 2, 0, 2).check_world_size()
 
 
 @pytest.mark.slow

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from byo_container.handlers.translation.training import metric_log
-from byo_container.handlers.translation.training.metric_log import Schedule
+from byo_container.handlers.translation.training.metric_log import LogSchedule
 
 
 def lines(interval: int, step_s: float, updates: int, first: int = 1) -> list[int]:
     """The updates after which there is a line, where each update takes `step_s` seconds."""
-    schedule = Schedule(interval)
+    schedule = LogSchedule(interval)
     return [update for update in range(first, first + updates) if schedule.is_due(update, 1000 + update * step_s)]
 
 
@@ -34,6 +34,6 @@ def test_a_resumed_job_tells_at_once_that_it_goes_on() -> None:
 
 
 def test_a_speed_that_was_not_measured_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    metric_log.tell(1, {"loss": 9.5, "wps": 0.0}, metric_log.TRAINING)
-    metric_log.tell(2, {"loss": 9.0, "wps": 310.0}, metric_log.TRAINING)
+    metric_log.log_metrics(1, {"loss": 9.5, "wps": 0.0}, metric_log.TRAINING)
+    metric_log.log_metrics(2, {"loss": 9.0, "wps": 310.0}, metric_log.TRAINING)
     assert capsys.readouterr().out == "update 1: train_loss=9.5;\nupdate 2: train_loss=9; words_per_second=310;\n"

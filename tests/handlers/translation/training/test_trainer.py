@@ -18,7 +18,7 @@ def dealt(rank: int, epoch: int, lengths: list[int], ranks: int = 3) -> list[Any
     import torch
     from fairseq.data.iterators import EpochBatchIterator
 
-    from byo_container.handlers.translation.training.loop import deal_alike
+    from byo_container.handlers.translation.training.trainer import balance_batches
 
     batches = [[number] * length for number, length in enumerate(lengths)]
     iterator = EpochBatchIterator(
@@ -30,7 +30,7 @@ def dealt(rank: int, epoch: int, lengths: list[int], ranks: int = 3) -> list[Any
         shard_id=rank,
         epoch=epoch,
     )
-    deal_alike(iterator)
+    balance_batches(iterator)
     return [list(batch) for batch in iterator.next_epoch_itr(shuffle=True)]
 
 
@@ -61,6 +61,6 @@ def test_the_order_is_the_epochs_own() -> None:
     ],
 )
 def test_where_a_job_resumes(updates: int, place: dict[str, int], said: str) -> None:
-    from byo_container.handlers.translation.training.loop import going_on
+    from byo_container.handlers.translation.training.trainer import resume_message
 
-    assert going_on(updates, place, "checkpoint_last.pt") == said
+    assert resume_message(updates, place, "checkpoint_last.pt") == said
