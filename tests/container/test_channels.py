@@ -53,7 +53,7 @@ def platform_pipes(base: Path, epochs: list[bytes], late_s: float = 0.1) -> Iter
 
 
 @pytest.mark.parametrize("mode", ["File", "FastFile"])
-def test_files_are_read_sorted_from_every_subfolder_hidden_ones_left_out(ml: MakeTree, mode: str) -> None:
+def test_files_are_sorted_from_all_subfolders_without_hidden_ones(ml: MakeTree, mode: str) -> None:
     files = {"b.csv": "2", "a.csv": "1", "sub/c.csv": "3", ".hidden.csv": "-", ".git/x.csv": "-", "readme.txt": "t"}
     tree = ml(channels={"training": files}, inputs={"training": {"TrainingInputMode": mode, "ContentType": "text/csv"}})
     channel = TrainingJob.read(tree.paths).channel("training")
@@ -71,7 +71,7 @@ def test_files_are_read_sorted_from_every_subfolder_hidden_ones_left_out(ml: Mak
         ({f"{n:02}.txt": "" for n in range(12)}, "*.csv", "08.txt, 09.txt, ..."),
     ],
 )
-def test_a_channel_without_the_file_says_what_it_holds(
+def test_channel_without_a_matching_file_lists_its_files(
     ml: MakeTree, files: dict[str, str], pattern: str, said: str
 ) -> None:
     tree = ml(channels={"training": files})
@@ -82,7 +82,7 @@ def test_a_channel_without_the_file_says_what_it_holds(
     assert str(tree.paths.data / "training") in str(refused.value)
 
 
-def test_a_pipe_is_awaited_closed_early_and_followed_by_the_next_epochs(ml: MakeTree) -> None:
+def test_pipe_mode_waits_for_a_fifo_for_each_epoch(ml: MakeTree) -> None:
     tree = ml(inputs={"training": {"TrainingInputMode": "Pipe"}})
     tree.paths.data.mkdir()
     channel = TrainingJob.read(tree.paths).channel("training")
@@ -98,17 +98,17 @@ def test_a_pipe_is_awaited_closed_early_and_followed_by_the_next_epochs(ml: Make
     assert seen == ["read to its end", "closed early", "read to its end"]
 
 
-def test_a_pipe_that_never_comes_is_named(tmp_path: Path) -> None:
+def test_missing_fifo_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"train_7 did not appear in 0 s; the platform should make one FIFO"):
         Channel("train", tmp_path / "train", "Pipe")._await_fifo(7, wait_s=0.1)
 
 
 @given(st.lists(st.binary()))
-def test_recordio_gives_back_what_was_wrapped(payloads: list[bytes]) -> None:
+def test_recordio_round_trips(payloads: list[bytes]) -> None:
     assert list(read_recordio(io.BytesIO(b"".join(map(record, payloads))), "x")) == payloads
 
 
-def test_recordio_comes_through_a_pipe(ml: MakeTree) -> None:
+def test_recordio_in_pipe_mode(ml: MakeTree) -> None:
     tree = ml(inputs={"training": {"TrainingInputMode": "Pipe", "RecordWrapperType": "RecordIO"}})
     tree.paths.data.mkdir()
     channel = TrainingJob.read(tree.paths).channel("training")
@@ -126,7 +126,7 @@ def test_recordio_comes_through_a_pipe(ml: MakeTree) -> None:
         (struct.pack("<II", RECORDIO_MAGIC, 1 << 29 | 4) + b"good", "record 1 does not begin as RecordIO does"),
     ],
 )
-def test_broken_recordio_is_refused_with_the_records_number(content: bytes, said: str) -> None:
+def test_broken_recordio_is_refused_with_the_number_of_the_record(content: bytes, said: str) -> None:
     with pytest.raises(JobError) as refused:
         list(read_recordio(io.BytesIO(content), "part.rec"))
     assert said in str(refused.value)

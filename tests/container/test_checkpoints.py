@@ -18,16 +18,14 @@ def numbers(checkpoints: Checkpoints) -> list[int]:
     return [number for number, _ in checkpoints.newest_first()]
 
 
-def test_the_newest_two_are_kept(checkpoints: Checkpoints) -> None:
+def test_newest_two_checkpoints_are_kept(checkpoints: Checkpoints) -> None:
     assert numbers(checkpoints) == []
     for number in (1, 2, 10, 9):
         checkpoints.save(number, lambda path, number=number: path.write_text(str(number)))  # type: ignore[misc]
     assert [(number, path.read_text()) for number, path in checkpoints.newest_first()] == [(10, "10"), (9, "9")]
 
 
-def test_one_that_cannot_be_written_leaves_the_older_ones(
-    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failed_save_leaves_the_older_checkpoints(checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints.save(1, lambda path: path.touch())
 
     def fail(path: Path) -> None:
@@ -40,7 +38,7 @@ def test_one_that_cannot_be_written_leaves_the_older_ones(
     assert [path.name for path in checkpoints.folder.iterdir()] == ["checkpoint-000001.txt"]
 
 
-def test_a_kill_while_writing_leaves_no_checkpoint(checkpoints: Checkpoints) -> None:
+def test_kill_while_saving_leaves_no_partial_checkpoint(checkpoints: Checkpoints) -> None:
     class Killed(BaseException):
         pass
 
@@ -53,7 +51,7 @@ def test_a_kill_while_writing_leaves_no_checkpoint(checkpoints: Checkpoints) -> 
     assert numbers(checkpoints) == []
 
 
-def test_other_files_are_not_looked_at(checkpoints: Checkpoints) -> None:
+def test_other_files_in_the_folder_are_ignored(checkpoints: Checkpoints) -> None:
     checkpoints.save(3, lambda path: path.touch())
     for name in ("checkpoint-x.txt", "checkpoint-000004.pt", "notes"):
         (checkpoints.folder / name).touch()

@@ -42,25 +42,25 @@ def deep(levels: int) -> None:
     raise ValueError("the bottom")
 
 
-def test_a_joberror_is_told_as_it_is() -> None:
+def test_report_of_a_joberror_is_its_message() -> None:
     assert describe(JobError("x.json: epochs is wrong")) == "x.json: epochs is wrong"
 
 
-def test_an_exception_is_told_with_its_place_in_the_users_code_not_in_a_librarys() -> None:
+def test_report_names_the_place_in_the_users_code_not_in_a_library() -> None:
     reason = describe(caught(json.loads, "{"))[:REASON_LENGTH]
     first, second = reason.splitlines()[:2]
     assert first.startswith("json.decoder.JSONDecodeError: Expecting property name")
     assert second.startswith(f"  in {__file__}, line ")
 
 
-def test_the_reason_holds_the_tail_of_a_long_traceback_and_the_file_all_of_it() -> None:
+def test_failure_reason_has_the_end_of_a_long_traceback_and_the_file_all_of_it() -> None:
     text = describe(caught(deep, 200))
     assert text.startswith(f"ValueError: the bottom\n  in {__file__}, line ")
     assert text[:REASON_LENGTH].rstrip().endswith("ValueError: the bottom")
     assert text.count("deep(levels - 1)") > 2
 
 
-def test_a_long_message_leaves_room_for_the_place() -> None:
+def test_long_message_leaves_space_for_the_place() -> None:
     def fail() -> None:
         raise ValueError("x" * 100_000 + " end")
 
@@ -74,7 +74,7 @@ def test_a_long_message_leaves_room_for_the_place() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_called_so(number: int) -> None:
+def test_full_disk_is_explained(number: int) -> None:
     text = describe(OSError(number, "No space left on device", "/opt/ml/model/x"))
     assert text.startswith("the disk is full: OSError: ")
     assert "/opt/ml/model/x" in text
@@ -84,13 +84,13 @@ def test_a_full_disk_is_called_so(number: int) -> None:
     ("error", "status"),
     [(JobError("x"), 1), (OSError("no errno"), 1), (OSError(0, "zero"), 1), (ValueError(), 1), (JobStopped(), 143)],
 )
-def test_no_exception_ends_with_status_0(tmp_path: Path, error: BaseException, status: int) -> None:
+def test_every_exception_has_a_status_other_than_0(tmp_path: Path, error: BaseException, status: int) -> None:
     assert report(tmp_path / "output/failure", error) == status
     assert (tmp_path / "output/failure").read_text().strip()
 
 
 @given(st.text(), st.integers(1, 255), st.text())
-def test_a_childs_end_is_always_told(name: str, status: int, output: str) -> None:
+def test_report_of_a_child_always_has_its_status(name: str, status: int, output: str) -> None:
     text = describe_child(name, status, output)
     assert explain_status(status) in text[:REASON_LENGTH] or len(name) > 400
 
@@ -100,7 +100,7 @@ def run_python(code: str) -> tuple[int, str]:
     return (done.returncode if done.returncode >= 0 else 128 - done.returncode), done.stderr
 
 
-def test_a_childs_chained_exception_is_told_by_its_last_link_and_its_users_frame() -> None:
+def test_chained_exception_of_a_child_is_reported_with_the_users_frame() -> None:
     code = "import json\ntry:\n    1/0\nexcept ZeroDivisionError:\n    json.loads('{')\n"
     text = describe_child("train.py", *run_python(code))
     assert text.startswith(
@@ -112,7 +112,7 @@ def test_a_childs_chained_exception_is_told_by_its_last_link_and_its_users_frame
     )
 
 
-def test_the_text_that_a_program_ends_with_is_the_reason() -> None:
+def test_last_line_of_a_program_is_the_reason() -> None:
     text = describe_child("train.py", *run_python("print('x'); raise SystemExit('no data in channel training')"))
     assert text.startswith("train.py ended with status 1: no data in channel training\n")
     handled = "import sys, traceback\ntry: 1/0\nexcept ArithmeticError: traceback.print_exc()\n"
@@ -124,7 +124,7 @@ def test_the_text_that_a_program_ends_with_is_the_reason() -> None:
     assert text.startswith("ZeroDivisionError: division by zero\n")
 
 
-def test_progress_bars_and_remarks_of_tensorflows_are_no_reason() -> None:
+def test_progress_bars_and_tensorflow_info_lines_are_not_the_reason() -> None:
     output = "1/9 [>....]\b\b\b\b2/9 [=>...]\b\b\b3/9\nI0000 00:00:1 port.cc:153] oneDNN: round-off errors may differ\n"
     text = describe_child("train.py", 139, output)
     assert text.startswith("train.py was killed by SIGSEGV (a crash in native code)\n\n")
@@ -136,7 +136,7 @@ def group_of(count: int) -> None:
     raise ExceptionGroup("tasks failed", [ValueError(f"task {number} {'x' * 100}") for number in range(count)])
 
 
-def test_the_members_of_a_group_are_named_as_far_as_there_is_room() -> None:
+def test_members_of_an_exception_group_are_listed_up_to_the_limit() -> None:
     headline = describe(caught(group_of, 20))[:REASON_LENGTH].split("\n\n")[0].splitlines()
     assert headline[0] == "ExceptionGroup: tasks failed (20 sub-exceptions)"
     assert headline[1].startswith(f"  in {__file__}, line ")
@@ -144,7 +144,7 @@ def test_the_members_of_a_group_are_named_as_far_as_there_is_room() -> None:
     assert headline[-1].startswith("  - ValueError: task 4 xxx")
 
 
-def test_of_a_script_they_are_too_and_how_many_more_there_are() -> None:
+def test_members_of_a_scripts_exception_group_are_listed_and_counted() -> None:
     code = "def f(n): raise ValueError(n)\nerrors = []\nfor n in range(30):\n try: f(n)\n except ValueError as error: "
     code += "errors.append(error)\nraise ExceptionGroup('tasks', [KeyError('a'), ExceptionGroup('inner', errors)])"
     headline = describe_child("train.py", *run_python(code)).split("\n\n")[0].splitlines()
@@ -168,7 +168,7 @@ def chain(links: int) -> None:
         raise ValueError(f"link {links}") from error
 
 
-def test_the_causes_are_named_the_first_one_too() -> None:
+def test_causes_are_listed_with_the_first_one() -> None:
     headline = [line for line in describe(caught(chain, 5)).split("\n\n")[0].splitlines() if line[0] != " "]
     assert headline == [
         "ValueError: link 5",
@@ -179,7 +179,7 @@ def test_the_causes_are_named_the_first_one_too() -> None:
     ]
 
 
-def test_a_cause_that_was_left_out_on_purpose_is_not_named() -> None:
+def test_suppressed_cause_is_not_listed() -> None:
     def fail() -> None:
         try:
             raise KeyError("a")
@@ -216,12 +216,12 @@ NOISE = {
 
 
 @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
-def test_the_exception_that_ended_a_program_is_named_whatever_its_libraries_log_after_it(noise: str) -> None:
+def test_library_output_after_the_last_exception_is_ignored(noise: str) -> None:
     text = describe_child("t.py", 1, "INFO: begin\n" + TRACEBACK + noise, EPOCHS)
     assert text.startswith(RAISED + "1\n")
 
 
-def test_messages_of_many_lines_are_whole() -> None:
+def test_multi_line_messages_are_whole() -> None:
     error = (
         "torch.AcceleratorError: CUDA error: device-side assert triggered\nCUDA kernel errors might be reported late\n"
     )
@@ -230,7 +230,7 @@ def test_messages_of_many_lines_are_whole() -> None:
     assert text.startswith(error.strip())
 
 
-def test_an_exception_that_a_program_also_prints_is_told_once() -> None:
+def test_exception_that_is_also_printed_is_reported_once() -> None:
     text = describe_child("t.py", 1, TRACEBACK, "ZeroDivisionError('division by zero')\n")
     assert text.startswith(RAISED + "1\n")
 
@@ -239,11 +239,11 @@ def test_an_exception_that_a_program_also_prints_is_told_once() -> None:
     ("lines", "told"),
     [(5, RAISED[:20]), (20, "t.py ended with status 1\nits last traceback: Ze"), (90, "t.py ended with status 1\n\n")],
 )
-def test_the_more_follows_the_less_sure_it_is(lines: int, told: str) -> None:
+def test_exception_followed_by_much_output_is_not_the_reason(lines: int, told: str) -> None:
     assert describe_child("t.py", 1, TRACEBACK + "something\n" * lines).startswith(told)
 
 
-def test_an_exception_that_a_program_reports_itself_at_its_end_counts() -> None:
+def test_exception_printed_right_before_exit_is_the_reason() -> None:
     assert describe_child("t.py", 3, TRACEBACK).startswith(RAISED + "3\n")
     logged = f"ERROR:root:it failed\n{TRACEBACK}"
     assert describe_child("t.py", 1, "a warning\n", EPOCHS + logged).startswith(RAISED + "1\n")
@@ -261,13 +261,13 @@ HANDLED = {
 
 @pytest.mark.parametrize("status", [1, 3])
 @pytest.mark.parametrize(("stderr", "stdout"), HANDLED.values(), ids=HANDLED)
-def test_one_that_it_has_handled_before_is_not_the_cause(stderr: OutputTail | str, stdout: str, status: int) -> None:
+def test_handled_exception_is_not_the_reason(stderr: OutputTail | str, stdout: str, status: int) -> None:
     text = describe_child("t.py", status, stderr, stdout)
     assert text.startswith(f"t.py ended with status {status}: {NAN}")
     assert NAN.strip() in text[:REASON_LENGTH].split("\n\n", 1)[1]
 
 
-def test_one_after_which_it_lived_on_is_not_the_cause() -> None:
+def test_exception_long_before_the_end_is_not_the_reason() -> None:
     assert describe_child("t.py", 1, OutputTail(TRACEBACK, 20), EPOCHS).startswith(RAISED + "1\n")
     assert describe_child("t.py", 1, OutputTail(TRACEBACK, 90), EPOCHS).startswith("t.py ended with status 1\n\n")
     assert describe_child("t.py", 2, OutputTail(TRACEBACK, 20), EPOCHS).startswith(
@@ -300,25 +300,25 @@ PEER = "RuntimeError: [gloo/transport/tcp/pair.cc:553] Connection closed by peer
 
 
 @pytest.mark.parametrize("said", [CHILD, TORCHRUN, PEER], ids=["subprocess", "torchrun", "another rank"])
-def test_of_a_program_that_another_has_started_the_exception_is_named(said: str) -> None:
+def test_exception_of_a_programs_child_is_reported(said: str) -> None:
     by_parent = TRACEBACK.replace("ZeroDivisionError: division by zero", said)
     noise = "E1121 20:55:01.123000 4711 torch/distributed/elastic/multiprocessing/api.py:900] failed (exitcode: 1)\n"
     assert describe_child("t.py", 1, TRACEBACK + noise + by_parent).startswith(RAISED + "1\n")
     assert describe_child("t.py", 1, EPOCHS + by_parent).startswith(said.splitlines()[0])
 
 
-def test_one_of_a_thread_is_named_where_there_is_no_other() -> None:
+def test_exception_of_a_thread_is_reported_if_there_is_no_other() -> None:
     text = describe_child("t.py", 1, f"Exception in thread Thread-1 (work):\n{TRACEBACK}")
     assert text.startswith("t.py ended with status 1\nits last traceback: ZeroDivisionError: division by zero\n")
 
 
-def test_both_ends_of_the_log_are_shown() -> None:
+def test_report_has_the_ends_of_stdout_and_stderr() -> None:
     reason = describe_child("t.py", 9, "x" * 5000 + "the end of stderr", EPOCHS)[:REASON_LENGTH]
     assert "error 0.99\n\n..." in reason
     assert "the end of stderr" in reason
 
 
-def test_an_exception_is_the_consequence_of_what_it_was_raised_from_but_not_of_what_was_handled_before() -> None:
+def test_secondary_failure_by_cause_but_not_by_context() -> None:
     code = "try: raise OSError('Connection reset by peer')\nexcept OSError as error: raise ValueError('torn')"
     assert is_secondary(describe_child("t.py", *run_python(f"{code} from error")))
     assert not is_secondary(describe_child("t.py", *run_python(code)))
@@ -337,7 +337,7 @@ def test_an_exception_is_the_consequence_of_what_it_was_raised_from_but_not_of_w
         ),
     ],
 )
-def test_a_scripts_full_disk_is_called_so(said: str, reason: str) -> None:
+def test_full_disk_of_a_script_is_explained(said: str, reason: str) -> None:
     text = describe_child("t.py", 1, TRACEBACK.replace("ZeroDivisionError: division by zero", said))
     assert text.startswith(reason)
 
@@ -345,17 +345,17 @@ def test_a_scripts_full_disk_is_called_so(said: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "said", ["ssh: Could not resolve hostname algo-2: Name or service not known", "Fatal Python error: Aborted"]
 )
-def test_what_stands_before_pages_of_other_things_is_found(said: str) -> None:
+def test_fatal_line_before_long_output_is_found(said: str) -> None:
     text = describe_child("mpirun t.py", 255, f"{said}\n" + "* not finding the required libraries\n" * 30)
     assert text.startswith(f"mpirun t.py ended with status 255: {said}")
 
 
-def test_a_shells_full_disk_is_called_so() -> None:
+def test_full_disk_of_a_shell_is_explained() -> None:
     text = describe_child("run.sh", 1, "cp: error writing '/opt/ml/model/x': No space left on device\n")
     assert text.startswith("run.sh ended with status 1: the disk is full: cp: error writing '/opt/ml/model/x'")
 
 
-def test_a_message_of_several_lines_is_kept() -> None:
+def test_message_of_several_lines_is_kept() -> None:
     text = describe_child("train.py", *run_python("raise ValueError('one\\ntwo')"))
     assert text.startswith("ValueError: one\ntwo\n  in File")
 
@@ -364,26 +364,26 @@ def test_a_message_of_several_lines_is_kept() -> None:
     ("after", "ends"),
     [("", True), ("terminate called without an active exception\n", True), ("step\n" * 9, False)],
 )
-def test_whether_an_exception_was_the_last_word(after: str, ends: bool) -> None:
+def test_ends_in_traceback(after: str, ends: bool) -> None:
     _, output = run_python("raise ValueError('torn')")
     assert ends_in_traceback(output + after) == ends
     assert not ends_in_traceback(after)
 
 
-def test_the_mark_that_pytorch_puts_before_every_line_is_taken_off() -> None:
+def test_rank_prefix_of_pytorch_is_removed() -> None:
     status, output = run_python("raise ValueError('torn')")
     marked = "".join(f"[rank3]: {line}\n" for line in output.splitlines())
     assert describe_child("train.py", status, marked) == describe_child("train.py", status, output)
 
 
-def test_a_child_that_a_signal_killed_did_not_die_of_a_traceback_it_printed_before() -> None:
+def test_signal_is_the_reason_even_after_a_traceback() -> None:
     code = "import os, traceback\ntry: 1/0\nexcept Exception: traceback.print_exc()\nos.kill(os.getpid(), 9)"
     text = describe_child("train.py", *run_python(code))
     assert text.startswith("train.py was killed by SIGKILL (often: out of memory)")
     assert "ZeroDivisionError" in text
 
 
-def test_a_child_without_a_traceback_is_told_by_its_last_line_of_error() -> None:
+def test_error_line_is_the_reason_without_a_traceback() -> None:
     output = "ERROR: first\nERROR: No matching distribution found for nothing\nnotice: a new pip\n"
     text = describe_child("pip install", 1, output)
     assert text.startswith("pip install ended with status 1: ERROR: No matching distribution found for nothing")
@@ -400,21 +400,21 @@ def test_a_child_without_a_traceback_is_told_by_its_last_line_of_error() -> None
         (128, "ended with status 128"),
     ],
 )
-def test_what_a_status_means(status: int, said: str) -> None:
+def test_explain_status(status: int, said: str) -> None:
     assert explain_status(status) == said
 
 
-def test_what_cannot_be_encoded_is_written_all_the_same(tmp_path: Path) -> None:
+def test_surrogates_are_written_escaped(tmp_path: Path) -> None:
     write_failure(tmp_path / "failure", "half a surrogate \ud800")
     assert (tmp_path / "failure").read_text() == "half a surrogate \\ud800\n"
 
 
-def test_a_failure_file_that_cannot_be_written_does_no_further_harm(tmp_path: Path) -> None:
+def test_unwritable_failure_file_is_only_logged(tmp_path: Path) -> None:
     (tmp_path / "output").write_text("a file, where a folder should be")
     assert report(tmp_path / "output/failure", ValueError("x")) == 1
 
 
-def test_an_exception_that_cannot_be_told_of_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_exception_whose_str_raises_is_named_by_its_type(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     class OddError(Exception):
         def __getattribute__(self, name: str) -> object:
             if name == "__notes__":
@@ -425,7 +425,7 @@ def test_an_exception_that_cannot_be_told_of_is_named(tmp_path: Path, capfd: pyt
     assert (
         (tmp_path / "failure")
         .read_text()
-        .startswith("test_an_exception_that_cannot_be_told_of_is_named.<locals>.OddError")
+        .startswith("test_exception_whose_str_raises_is_named_by_its_type.<locals>.OddError")
     )
 
 
@@ -433,9 +433,7 @@ def raises(error: BaseException) -> None:
     raise error
 
 
-def test_groups_that_share_their_members_are_reported_at_once(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_groups_with_shared_members_are_reported_quickly(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     group: ExceptionGroup[Exception] = ExceptionGroup("leaf", [ValueError("torn")])
     for number in range(40):
         group = ExceptionGroup(f"g{number}", [group, group])
@@ -445,7 +443,7 @@ def test_groups_that_share_their_members_are_reported_at_once(
     assert capfd.readouterr().err.endswith("ExceptionGroup: g39 (2 sub-exceptions)\n")
 
 
-def test_headers_in_a_message_do_not_hide_the_exception() -> None:
+def test_traceback_headers_in_a_message_do_not_hide_the_exception() -> None:
     script = """
 try:
     raise ValueError("x\\n" + "a Traceback (most recent call last):\\n" * 1400)
@@ -458,7 +456,7 @@ except ValueError as e:
     assert "train.py ended with status 1" in text[:REASON_LENGTH]
 
 
-def test_an_output_that_cannot_be_read_is_passed_on_with_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_output_is_reported_with_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(output: str) -> list[object]:
         raise RecursionError
 

@@ -31,24 +31,24 @@ class Declared:
 
 
 @given(JSON)
-def test_what_the_sdk_writes_as_json_comes_back_as_it_was(value: Any) -> None:
+def test_json_of_the_sdk_round_trips(value: Any) -> None:
     assert decode(json.dumps(value)) == value
     assert convert(json.dumps(value), Any) == value
 
 
 @given(st.text().filter(lambda text: text not in ("", "None")))
-def test_a_text_comes_back_from_json_as_it_was_though_it_look_like_something_else(text: str) -> None:
+def test_text_in_json_round_trips_even_if_it_looks_like_a_number(text: str) -> None:
     for kind in (str, str | None, int | str):
         assert convert(json.dumps(text), kind) == text
 
 
 @given(JSON.filter(lambda value: not isinstance(value, str)))
-def test_a_text_that_was_written_raw_stays_as_it_was(value: Any) -> None:
+def test_raw_text_is_unchanged(value: Any) -> None:
     assert convert(json.dumps(value), str) == json.dumps(value)
 
 
 @given(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
-def test_numbers_and_truths_arrive_by_every_encoding_of_the_sdk(whole: int, number: float, truth: bool) -> None:
+def test_numbers_and_booleans_in_every_encoding_of_the_sdk(whole: int, number: float, truth: bool) -> None:
     for encode in (str, json.dumps, lambda value: json.dumps(str(value)), lambda value: json.dumps(json.dumps(value))):
         assert convert(encode(whole), int) == whole
         assert convert(encode(number), float) == number
@@ -59,7 +59,7 @@ def test_numbers_and_truths_arrive_by_every_encoding_of_the_sdk(whole: int, numb
     st.text() | JSON.map(json.dumps),
     st.sampled_from([int, bool, str, list[int], Literal["a", 1], int | None, dict, Annotated[float | None, Range(0)]]),
 )
-def test_any_text_is_taken_or_refused_and_nothing_else(text: str, kind: Any) -> None:
+def test_any_text_is_converted_or_a_valueerror(text: str, kind: Any) -> None:
     with contextlib.suppress(ValueError):
         convert(text, kind)
 
@@ -95,7 +95,7 @@ def test_any_text_is_taken_or_refused_and_nothing_else(text: str, kind: Any) -> 
         ("auto", int | Literal["auto"], "auto"),
     ],
 )
-def test_converts(text: str, kind: Any, value: Any) -> None:
+def test_conversion(text: str, kind: Any, value: Any) -> None:
     converted = convert(text, kind)
     assert converted == value
     assert type(converted) is type(value)
@@ -127,14 +127,14 @@ def test_converts(text: str, kind: Any, value: Any) -> None:
         ("2000000", Annotated[int, Range(high=1234567)], "a whole number, at most 1234567"),
     ],
 )
-def test_refuses_and_says_what_would_be_right(text: str, kind: Any, expected: str) -> None:
+def test_wrong_value_is_refused_with_the_expectation(text: str, kind: Any, expected: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         convert(text, kind)
     assert str(refused.value) == expected
 
 
 @given(st.floats(allow_nan=False), st.floats(allow_nan=False), st.booleans(), st.floats(allow_nan=False))
-def test_a_range_holds_what_it_says(low: float, high: float, above: bool, number: float) -> None:
+def test_range_contains_and_describes_numbers(low: float, high: float, above: bool, number: float) -> None:
     assert (number in Range(low, high, above)) == (low <= number <= high and not (above and number == low))
     assert math.nan not in Range(low, high, above)
 
@@ -153,12 +153,12 @@ def test_hyphens_and_underscores_may_be_mixed() -> None:
 
 
 @pytest.mark.parametrize("first", ["1", "wrong"])
-def test_a_name_given_twice_is_refused(first: str) -> None:
+def test_name_given_twice_is_refused(first: str) -> None:
     with pytest.raises(JobError, match="'one_two_three' is given twice, with a hyphen and with an underscore"):
         parse(Awkward, {"one-two-three": first, "one_two_three": "2"}, "x.json")
 
 
-def test_every_fault_is_listed_at_once_with_file_key_value_and_what_would_be_right() -> None:
+def test_all_faults_are_listed_with_file_key_value_and_expectation() -> None:
     given = {"Learning-Rat": "1", "architecture": "cnn", "units": "[1, true]", "learning_rate": "0"}
     with pytest.raises(JobError) as refused:
         parse(Declared, given, "/opt/ml/input/config/hyperparameters.json")
@@ -176,6 +176,6 @@ def test_every_fault_is_listed_at_once_with_file_key_value_and_what_would_be_rig
 
 
 @pytest.mark.parametrize("name", ["sagemaker_program", "sagemaker_anything", "_tuning_objective_metric"])
-def test_the_platforms_own_are_known(name: str) -> None:
+def test_platform_hyperparameters_are_recognised(name: str) -> None:
     assert is_platforms(name)
     assert not is_platforms(name.replace("_", "-", 1))

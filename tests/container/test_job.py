@@ -45,7 +45,7 @@ def test_minimal_content_that_the_error_for_a_missing_config_file_names_is_enoug
         ({"train": {"TrainingInputMode": "File"}}, "'train': "),
     ],
 )
-def test_a_bad_channel_is_refused(ml: MakeTree, inputs: dict[str, Any], said: str) -> None:
+def test_bad_channel_is_refused(ml: MakeTree, inputs: dict[str, Any], said: str) -> None:
     tree = ml(inputs=inputs)
     with pytest.raises(JobError) as refused:
         TrainingJob.read(tree.paths)
@@ -53,7 +53,7 @@ def test_a_bad_channel_is_refused(ml: MakeTree, inputs: dict[str, Any], said: st
     assert str(tree.paths.input_data_config) in str(refused.value)
 
 
-def test_a_channel_that_the_config_does_not_name_is_refused_with_the_nearest(ml: MakeTree) -> None:
+def test_unknown_channel_is_refused_with_a_suggestion(ml: MakeTree) -> None:
     job = TrainingJob.read(ml(channels={"training": {}, "test": {}}).paths)
     with pytest.raises(JobError, match=r"called 'trainng'.* names test, training \(is 'training' meant to be it\?\)"):
         job.channel("trainng")
@@ -71,7 +71,7 @@ class Declared:
     epochs: int = 1
 
 
-def test_the_platforms_hyperparameters_never_reach_a_handler(ml: MakeTree) -> None:
+def test_platform_hyperparameters_are_not_given_to_handlers(ml: MakeTree) -> None:
     given = {
         "epochs": "3",
         "model_handler": '"my.module:Handler"',
@@ -90,7 +90,7 @@ def test_the_platforms_hyperparameters_never_reach_a_handler(ml: MakeTree) -> No
     assert job.declare(Declared).hyperparameters == Declared(3)
 
 
-def test_a_file_that_was_written_by_hand_may_hold_plain_values(ml: MakeTree) -> None:
+def test_hyperparameters_may_be_plain_values(ml: MakeTree) -> None:
     job = TrainingJob.read(ml(hyperparameters={"epochs": 3, "deep": True, "units": [1, 2], "none": None}).paths)
     assert job.hyperparameters == {"epochs": 3, "deep": True, "units": [1, 2], "none": None}
 
@@ -134,7 +134,7 @@ def test_resource_config_with_and_without_groups(
         ({"instance_groups": ["first"]}, "instance_groups is ['first']; it must be a list of objects"),
     ],
 )
-def test_a_bad_resource_config_is_refused(ml: MakeTree, change: dict[str, Any], said: str) -> None:
+def test_bad_resource_config_is_refused(ml: MakeTree, change: dict[str, Any], said: str) -> None:
     tree = ml(resources={**ONE_HOST, **change})
     with pytest.raises(JobError) as refused:
         TrainingJob.read(tree.paths)
@@ -142,7 +142,7 @@ def test_a_bad_resource_config_is_refused(ml: MakeTree, change: dict[str, Any], 
     assert str(tree.paths.resource_config) in str(refused.value)
 
 
-def test_the_tree_is_moved_by_an_environment_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sagemaker_base_dir_moves_the_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert Paths.from_environment({}).model == Path("/opt/ml/model")
     assert Paths.from_environment({"SAGEMAKER_BASE_DIR": "mine"}).failure == tmp_path / "mine/output/failure"

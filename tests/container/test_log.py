@@ -11,7 +11,7 @@ from byo_container.container import log
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_traceback_stays_on_one_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
+def test_traceback_is_logged_on_one_line(capsys: pytest.CaptureFixture[str], form: str) -> None:
     log.configure({"LOG_FORMAT": form})
     try:
         raise ValueError("two\nlines")
@@ -27,14 +27,14 @@ def test_a_traceback_stays_on_one_line(capsys: pytest.CaptureFixture[str], form:
 @pytest.mark.parametrize(
     ("level", "number"), [("10", 10), (30, 30), ("warning", 30), (" Debug ", 10), ("", 20), ("x", 20), ("²", 20)]
 )
-def test_levels_by_number_and_name(level: str | int, number: int) -> None:
+def test_log_levels_by_number_and_name(level: str | int, number: int) -> None:
     log.configure({})
     log.set_level(level)
     assert log.log.level == number
     log.set_level(logging.INFO)
 
 
-def test_what_would_end_a_line_or_act_on_a_terminal_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure({})
     log.log.warning("a\r\x1b[2Jb\u0085c\u2028d\u2029e\x00f\ud800g\ttab é \u4f60")
     err = capsys.readouterr().err

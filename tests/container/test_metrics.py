@@ -41,7 +41,7 @@ from tests.support.processes import wait_until
         ("substep 4, epoch 2: loss=1;", 2, {"loss": 1}),
     ],
 )
-def test_a_line_with_metrics(text: str, step: float | None, values: dict[str, float]) -> None:
+def test_line_with_metrics(text: str, step: float | None, values: dict[str, float]) -> None:
     found = parse(text)
     assert found is not None
     assert found.step == step
@@ -64,7 +64,7 @@ def test_a_line_with_metrics(text: str, step: float | None, values: dict[str, fl
         "{'" * 50_000,
     ],
 )
-def test_a_line_without(text: str) -> None:
+def test_line_without_metrics(text: str) -> None:
     found = parse(text)
     assert found is None or "b" not in found.values
 
@@ -78,12 +78,12 @@ def test_a_line_without(text: str) -> None:
         "{'algo-1': 8, 'algo-2': 8}",
     ],
 )
-def test_a_dictionary_that_is_not_the_trainers(text: str) -> None:
+def test_dictionary_that_is_not_of_the_trainer(text: str) -> None:
     assert parse(text) is None
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]*", fullmatch=True), st.floats(-1e30, 1e30), min_size=1))
-def test_what_is_said_is_understood(values: dict[str, float]) -> None:
+def test_our_own_lines_are_parsed(values: dict[str, float]) -> None:
     values = {name: value for name, value in values.items() if name not in metrics.STEPS}
     found = parse(metrics.line("step 12", values))
     assert (found is None) == (not values)
@@ -92,7 +92,7 @@ def test_what_is_said_is_understood(values: dict[str, float]) -> None:
         assert found.values == pytest.approx(values, rel=1e-5)
 
 
-def test_a_sagemaker_regex_reads_the_line() -> None:
+def test_sagemaker_regex_matches_the_line() -> None:
     text = metrics.line("epoch 1/2", {"loss": 0.25, "val_acc": 0.5})
     assert re.findall("val_acc=(.*?);", text) == ["0.5"]
 
@@ -119,7 +119,7 @@ WORDS = [
 
 
 @given(st.lists(st.sampled_from(WORDS)).map("".join) | st.text().filter(lambda text: "\n" not in text))
-def test_no_metric_is_overlooked(text: str) -> None:
+def test_candidates_have_every_line_with_metrics(text: str) -> None:
     """Most lines are passed over without being decoded: never one with metrics."""
     lines = f"first\n{text}\nlast=1".encode("utf-8", "replace")
     if parse(text) or metrics.HEADING.fullmatch(text.strip()):
@@ -137,7 +137,7 @@ def test_candidates_are_whole_lines_in_their_order() -> None:
 @given(st.text() | st.text(alphabet="{}[]()':, 1aej+-*").map("{'".__add__))
 @example("{'loss': 1" + "0" * 400 + "}")
 @example("{'loss': 1, []: 2}")
-def test_no_line_is_too_strange(text: str) -> None:
+def test_parse_accepts_any_line(text: str) -> None:
     parse(text)
 
 
@@ -145,7 +145,7 @@ def recorded(recorder: Recorder) -> list[tuple[str, float, float]]:
     return [(row.metric, row.step, row.value) for row in read_rows(recorder.path.read_text())]
 
 
-def test_the_recorder_writes_rows_that_are_read_again(tmp_path: Path) -> None:
+def test_rows_of_the_recorder_are_read_back(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "metrics.csv")
     recorder.note(b"hello\nstep 5: loss=0.5; lr=0.1;\nloss=0.25;\n")
     assert len(recorded(recorder)) == 3, "followers see them at once"
@@ -161,16 +161,14 @@ def test_the_recorder_writes_rows_that_are_read_again(tmp_path: Path) -> None:
     assert recorder.path.read_text().startswith("time,step,metric,value\n")
 
 
-def test_a_folder_that_cannot_be_written_to_ends_the_recording_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unwritable_folder_ends_only_the_recording(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(tmp_path / "missing" / "metrics.csv")
     recorder.note(b"loss=1;\n")
     recorder.note(b"loss=2;\n")
     assert caplog.text.count("no more metrics are recorded") == 1
 
 
-def test_lines_without_metrics_cost_no_call_each(tmp_path: Path) -> None:
+def test_lines_without_metrics_are_fast(tmp_path: Path) -> None:
     """A call for every line would hold back a program that writes a hundred thousand a second."""
     line = b"2026-01-31 12:00:00,123 INFO trainer: batch 7 of 9, lr=0.001 - 12.5 samples/s; x = y\n"
     recorder, calls = Recorder(tmp_path / "metrics.csv"), 0
@@ -188,7 +186,7 @@ def test_lines_without_metrics_cost_no_call_each(tmp_path: Path) -> None:
     assert not recorder.path.exists()
 
 
-def test_a_link_in_its_place_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_link_at_the_path_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder, elsewhere = Recorder(tmp_path / "metrics.csv"), tmp_path / "elsewhere"
     elsewhere.write_text("theirs")
     recorder.path.symlink_to(elsewhere)
@@ -198,16 +196,14 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path, caplog: pytest.LogC
     assert "cannot write" in caplog.text
 
 
-def test_a_scripts_own_fifo_does_not_hold_us_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_fifo_at_the_path_does_not_block(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(tmp_path / "metrics.csv")
     os.mkfifo(recorder.path)
     recorder.note(b"loss=1;\n")
     assert "no more metrics are recorded" in caplog.text
 
 
-def test_a_metric_with_very_many_values_keeps_every_tenth_and_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_values_of_a_metric_are_thinned_and_the_last_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "ALL_OF", 100)
     recorder = Recorder(tmp_path / "metrics.csv", Allowance(1e9, 1))
     for number in range(1, 1226):
@@ -223,11 +219,11 @@ def test_a_metric_with_very_many_values_keeps_every_tenth_and_the_last(
 
 
 @pytest.mark.parametrize(("count", "kept"), [(100, 100), (1000, 190), (10_000, 280), (100_000, 370)])
-def test_ten_times_the_values_are_not_ten_times_the_rows(count: int, kept: int) -> None:
+def test_thinning_increases_with_the_number_of_values(count: int, kept: int) -> None:
     assert sum(is_kept(number, 100) for number in range(1, count + 1)) == kept
 
 
-def test_names_without_end_are_not_all_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_number_of_metric_names_is_limited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(tmp_path / "metrics.csv", Allowance(1e9, 1))
     recorder.note(b"".join(b"loss_of_step_%d=1;\n" % number for number in range(3000)))
     recorder.note(b"loss_of_step_0=2;\nanother=1;\n")
@@ -237,9 +233,7 @@ def test_names_without_end_are_not_all_recorded(tmp_path: Path, caplog: pytest.L
     assert caplog.text.count("no new ones are recorded") == 1
 
 
-def test_a_flood_of_metrics_is_recorded_in_part_and_its_end_in_full(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_flood_of_metrics_is_recorded_in_part(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(tmp_path / "metrics.csv", Allowance(1e-9, 0))
     for number in range(10):
         recorder.note(b"step %d: loss=1;\n" % number)
@@ -249,7 +243,7 @@ def test_a_flood_of_metrics_is_recorded_in_part_and_its_end_in_full(
     assert caplog.text.count("a part of them is left out") == 1
 
 
-def test_an_allowance_comes_back_with_time() -> None:
+def test_allowance_recovers_with_time() -> None:
     allowance = Allowance(at_once_s=0.001, share=0.01)
     assert not allowance.spent()
     with allowance.spend():
@@ -271,20 +265,18 @@ def test_an_allowance_comes_back_with_time() -> None:
         "",
     ],
 )
-def test_half_rows_and_no_rows_are_left_out(text: str) -> None:
+def test_malformed_rows_are_skipped(text: str) -> None:
     assert [row.value for row in read_rows(f"{text}\n1,2,loss,3\n{text}")] == [3]
 
 
-def test_a_number_without_a_decimal_form_costs_no_other_metric(tmp_path: Path) -> None:
+def test_huge_integer_does_not_spoil_other_metrics(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "metrics.csv")
     recorder.note(b"{'loss': 1.0, 0x%s: 2, 'epoch': 1}\n" % (b"f" * 5000))
     recorder.note(b"loss=2;\n")
     assert [(name, value) for name, _, value in recorded(recorder)] == [("loss", 1), ("loss", 2)]
 
 
-def test_a_fault_of_the_recorder_ends_the_recording_and_not_the_job(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_recorder_error_ends_the_recording_not_the_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Allowance):
         def spent(self) -> bool:
             raise RecursionError("too deep")

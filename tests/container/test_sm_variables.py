@@ -57,7 +57,7 @@ def variables(tree: Tree) -> dict[str, str]:
         ({"b": 1, "a": "ä"}, '{"a":"\\u00e4","b":1}'),
     ],
 )
-def test_a_value_in_a_variable(value: Any, text: str) -> None:
+def test_text_of_a_value_in_a_variable(value: Any, text: str) -> None:
     assert to_text(value) == text
 
 
@@ -72,11 +72,11 @@ def test_a_value_in_a_variable(value: Any, text: str) -> None:
         ({"text": "two words"}, ["--text", "two words"]),
     ],
 )
-def test_hyperparameters_on_a_command_line(hyperparameters: dict[str, Any], words: list[str]) -> None:
+def test_hyperparameters_as_arguments(hyperparameters: dict[str, Any], words: list[str]) -> None:
     assert to_arguments(hyperparameters) == words
 
 
-def test_the_variables_of_a_job(ml: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_a_job(ml: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINING_JOB_NAME", "my-job")
     tree = ml(hyperparameters=GIVEN, channels={"train": {}, "my-test": {}}, resources=GROUPS)
     root = tree.root
@@ -154,7 +154,7 @@ def test_the_variables_of_a_job(ml: MakeTree, monkeypatch: pytest.MonkeyPatch) -
         assert training_env[name] == value
 
 
-def test_the_defaults_where_the_platform_says_little(ml: MakeTree) -> None:
+def test_defaults_of_a_minimal_resource_config(ml: MakeTree) -> None:
     found = variables(ml(resources={"current_host": "h", "hosts": ["h", "i"]}))
     assert found["SM_NETWORK_INTERFACE_NAME"] == "eth0"
     assert found["SM_CURRENT_INSTANCE_TYPE"] == "local"
@@ -165,12 +165,12 @@ def test_the_defaults_where_the_platform_says_little(ml: MakeTree) -> None:
     assert not [name for name in found if name.startswith("SM_MASTER")], "the launcher knows it, and nobody else"
 
 
-def test_a_hyphens_two_spellings_do_not_hide_a_hyperparameter(ml: MakeTree) -> None:
+def test_names_with_hyphen_and_underscore_do_not_collide(ml: MakeTree) -> None:
     found = variables(ml(hyperparameters={"batch-size": "1", "batch_size": "2", "a-b": "3"}))
     assert (found["SM_HP_BATCH-SIZE"], found["SM_HP_BATCH_SIZE"]) == ("1", "2")
     assert (found["SM_HP_A-B"], found["SM_HP_A_B"]) == ("3", "3")
 
 
 @pytest.mark.parametrize(("given", "level"), [("10", "10"), ('"debug"', "10"), ("what", "20")])
-def test_the_log_level_by_number_or_name(ml: MakeTree, given: str, level: str) -> None:
+def test_log_level_by_number_or_name(ml: MakeTree, given: str, level: str) -> None:
     assert variables(ml(hyperparameters={"sagemaker_container_log_level": given}))["SM_LOG_LEVEL"] == level

@@ -106,7 +106,7 @@ def caught(function: Callable[[], None]) -> Exception:
 
 
 @pytest.mark.parametrize("function", SHAPES)
-def test_a_text_tells_the_same_as_the_exception(function: Callable[[], None]) -> None:
+def test_printed_traceback_gives_the_same_as_the_exception_object(function: Callable[[], None]) -> None:
     error = caught(function)
     (printed,) = in_output("epoch 1\n" + "".join(traceback.format_exception(error)))
     raised = printed.raised.with_message(printed.after)
@@ -115,13 +115,13 @@ def test_a_text_tells_the_same_as_the_exception(function: Callable[[], None]) ->
 
 @pytest.mark.parametrize("function", SHAPES)
 @pytest.mark.parametrize("mark", ["[rank3]: ", "[1,0]<stderr>:", "\x1b[1;35m"])
-def test_what_is_put_before_every_line_is_taken_off(function: Callable[[], None], mark: str) -> None:
+def test_line_prefixes_are_removed(function: Callable[[], None], mark: str) -> None:
     text = "".join(traceback.format_exception(caught(function)))
     marked = "".join(f"{mark}{line}\n" for line in text.splitlines())
     assert in_output(marked) == in_output(text)
 
 
-def test_the_chain_has_its_links_and_its_places() -> None:
+def test_chain_has_links_and_places() -> None:
     raised = from_exception(caught(while_handling))
     assert (raised.text, raised.link) == ("ValueError: torn", "while handling")
     assert raised.cause
@@ -130,7 +130,7 @@ def test_the_chain_has_its_links_and_its_places() -> None:
     assert raised.cause.cause.place.endswith(f"{__file__}, line {caused.__code__.co_firstlineno + 2}, caused")
 
 
-def test_the_leaves_of_a_group_are_those_of_the_groups_in_it() -> None:
+def test_leaves_of_nested_groups() -> None:
     raised = from_exception(caught(group_of_a_group))
     texts = [leaf.text.splitlines()[0] for leaf in raised.leaves()]
     assert texts == [
@@ -145,7 +145,7 @@ def test_the_leaves_of_a_group_are_those_of_the_groups_in_it() -> None:
     assert raised.count_leaves() == 7
 
 
-def test_what_python_leaves_out_of_a_group_is_counted() -> None:
+def test_members_that_python_omits_are_counted() -> None:
     def many() -> None:
         raise ExceptionGroup("many", [ValueError(number) for number in range(40)])
 
@@ -154,7 +154,7 @@ def test_what_python_leaves_out_of_a_group_is_counted() -> None:
     assert printed.raised.count_leaves() == 40
 
 
-def test_a_chain_of_hundreds_is_cut() -> None:
+def test_long_chain_is_cut() -> None:
     error: Exception = ValueError("first")
     for number in range(2000):
         error, cause = ValueError(number), error
@@ -163,7 +163,7 @@ def test_a_chain_of_hundreds_is_cut() -> None:
     assert raised.text == "ValueError: 1999"
 
 
-def test_an_exception_that_is_its_own_cause_is_told_once() -> None:
+def test_cyclic_cause_is_followed_once() -> None:
     error, other = ValueError("one"), ValueError("other")
     error.__cause__, other.__cause__ = other, error
     raised = from_exception(error)
@@ -180,7 +180,7 @@ def shared(levels: int) -> ExceptionGroup[ExceptionGroup[ValueError]]:
 
 
 @pytest.mark.parametrize("levels", [3, 26, 40])
-def test_a_member_that_groups_share_is_told_once(levels: int) -> None:
+def test_shared_member_is_listed_once(levels: int) -> None:
     twice = ExceptionGroup("two", [shared(levels), shared(levels)])
     for error, count in ((shared(levels), 1), (twice, 2)):
         raised = from_exception(error)
@@ -194,7 +194,7 @@ def test_a_member_that_groups_share_is_told_once(levels: int) -> None:
     assert told.count_leaves() == 1
 
 
-def test_a_cause_may_also_be_a_member() -> None:
+def test_cause_may_also_be_a_member() -> None:
     cause = KeyError("a")
     error = ExceptionGroup("both", [cause, ValueError("b")])
     error.__cause__ = cause
@@ -203,7 +203,7 @@ def test_a_cause_may_also_be_a_member() -> None:
     assert [raised.cause.text, *(member.text for member in raised.members)] == ["KeyError: 'a'"] * 2 + ["ValueError: b"]
 
 
-def test_groups_without_end_are_cut() -> None:
+def test_deeply_nested_groups_are_cut() -> None:
     wide = from_exception(ExceptionGroup("wide", [ValueError(number) for number in range(10_000)]))
     assert (len(wide.members), wide.count_leaves()) == (MOST_MEMBERS, 10_000)
     deep: Exception = ValueError("torn")
@@ -213,12 +213,12 @@ def test_groups_without_end_are_cut() -> None:
 
 
 @pytest.mark.parametrize("function", SHAPES)
-def test_a_traceback_is_printed_as_python_does(function: Callable[[], None]) -> None:
+def test_traceback_is_formatted_as_by_python(function: Callable[[], None]) -> None:
     error = caught(function)
     assert formatted(error) == "".join(traceback.format_exception(error))
 
 
-def test_a_traceback_that_python_would_never_finish_goes_without_the_members() -> None:
+def test_traceback_that_is_too_large_for_python_has_no_members() -> None:
     def raises() -> None:
         raise shared(26)
 
@@ -230,13 +230,13 @@ def test_a_traceback_that_python_would_never_finish_goes_without_the_members() -
     assert printed.raised.text == "ExceptionGroup: g25 (2 sub-exceptions)"
 
 
-def test_tracebacks_in_messages_of_tracebacks_are_read_to_a_limit() -> None:
+def test_tracebacks_in_messages_are_read_up_to_a_depth() -> None:
     text = f'{HEADER}\n  File "t.py", line 1, in f\nValueError: x\n' + f"a {HEADER}\n" * 1400
     (printed,) = in_output(text)
     assert printed.raised.with_message(printed.after).text == "ValueError: x"
 
 
-def test_a_progress_bar_may_stand_before_a_traceback_in_its_line() -> None:
+def test_traceback_after_a_progress_bar_in_the_same_line() -> None:
     text = "\r  0%|          | 0/9 [00:00<?, ?it/s]\r 11%|#         | 1/9 [00:01<00:08,  1.0it/s]"
     text += "".join(traceback.format_exception(caught(plain)))
     (printed,) = in_output(text)
@@ -265,12 +265,12 @@ ValueError: torn
 """
 
 
-def test_colours_are_left_out() -> None:
+def test_colours_are_removed() -> None:
     (printed,) = in_output(COLOURED)
     assert printed.raised == Raised("ValueError: torn", 'File "t.py", line 3, in <module>')
 
 
-def test_the_traceback_in_a_message_is_that_of_the_cause() -> None:
+def test_traceback_in_a_message_is_the_cause() -> None:
     (printed,) = in_output(WORKER)
     of_text = printed.raised.with_message(printed.after)
     of_object = from_exception(RuntimeError(WORKER.partition("RuntimeError: ")[2]))
@@ -279,7 +279,7 @@ def test_the_traceback_in_a_message_is_that_of_the_cause() -> None:
         assert raised.cause == Raised("ValueError: torn", 'File "t.py", line 9, in __getitem__')
 
 
-def test_a_traceback_whose_beginning_was_cut_off_is_read() -> None:
+def test_traceback_without_its_header_is_read() -> None:
     text = "".join(traceback.format_exception(caught(plain))).partition("\n")[2]
     for cut in (0, 10):
         (printed,) = in_output(text[cut:])
@@ -310,7 +310,7 @@ def written(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
 
 
-def test_one_of_another_process_is_the_cause() -> None:
+def test_traceback_of_another_process_is_the_cause() -> None:
     (printed,) = in_output(written(POOL))
     assert printed.raised.text == "ValueError: torn 7"
     assert printed.raised.cause
@@ -318,13 +318,13 @@ def test_one_of_another_process_is_the_cause() -> None:
     assert printed.raised.cause.place == 'File "<string>", line 4, in work'
 
 
-def test_a_threads_is_marked() -> None:
+def test_traceback_of_a_thread_is_aside() -> None:
     of_thread, of_program = in_output(written(THREAD))
     assert (of_thread.raised.text, of_thread.aside) == ("ValueError: torn", True)
     assert (of_program.raised.text, of_program.aside) == ("KeyError: 'a'", False)
 
 
-def test_a_group_as_the_interpreter_itself_writes_it() -> None:
+def test_group_printed_by_the_interpreter() -> None:
     """Which before Python 3.13 leaves the margin out where a message has several lines."""
     code = "raise ExceptionGroup('g', [ValueError('one\\ntwo'), ExceptionGroup('h', [OSError(1, 'x')])])"
     (printed,) = in_output(written(code) + "[W1121 20:55:01 x.cpp:1] closing\n")
@@ -361,13 +361,13 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=30))
-def test_whatever_becomes_of_tracebacks_they_are_read_without_an_error(lines: list[str]) -> None:
+def test_mutated_tracebacks_raise_no_error(lines: list[str]) -> None:
     for printed in in_output("\n".join(lines)):
         raised = printed.raised.with_message(printed.after)
         assert raised.count_leaves() >= len(list(raised.leaves())) > 0
 
 
-def test_groups_in_groups_without_end_are_read_without_an_error() -> None:
+def test_endlessly_nested_groups_raise_no_error() -> None:
     text = "  + Exception Group Traceback (most recent call last):\n"
     text += "".join(f"{' ' * depth}| ExceptionGroup: g\n{' ' * depth}+-+---- 1 ----\n" for depth in range(2, 350, 2))
     assert in_output(text)[0].raised.text == "ExceptionGroup: g"

@@ -45,7 +45,7 @@ def test_one_host_works_in_test_dir_itself(template: Template, backend: Loopback
     assert (host.root, host.resources, host.shares) == (template.root, None, ())
 
 
-def test_hosts_share_channels_and_everything_but_results(template: Template) -> None:
+def test_hosts_share_channels_and_all_folders_but_results(template: Template) -> None:
     shares = [(str(share.target), share.read_only) for share in describe_hosts(template, NAMESPACES)[0].shares]
     assert shares == [("input/data", True), ("checkpoints", False), ("code", False)]
 
@@ -67,7 +67,7 @@ def test_namespaces_see_their_folders_as_opt_ml(template: Template) -> None:
     ]
 
 
-def test_loopback_has_names_that_resolve_everywhere_and_a_port_of_its_own(template: Template) -> None:
+def test_loopback_hosts_have_addresses_as_names_and_a_port(template: Template) -> None:
     hosts = describe_hosts(template, Loopback(2, 10_008))
     assert [host.name for host in hosts] == ["127.0.0.1", "127.0.0.2"]
     assert hosts[1].command.argv == ["train"]
@@ -90,7 +90,7 @@ def test_containers_get_names_limits_and_settings(template: Template) -> None:
     assert words.endswith("-e TRAINING_PEERS_WAIT --memory 1g image:tag train")
 
 
-def test_a_host_finds_its_own_configuration(template: Template) -> None:
+def test_each_host_has_its_own_resource_config(template: Template) -> None:
     for host in describe_hosts(template, Loopback(2, 10_000)):
         make_root(host, template, by_links=True)
         assert json.loads((host.root / RESOURCES).read_text())["current_host"] == host.name
@@ -114,7 +114,7 @@ def group(name: str, *hosts: str) -> dict[str, Any]:
         (["p", "q", "r", "s"], [group("a", "p", "q", "r"), group("b", "s")], {"a": ["one", "two", "three"]}),
     ],
 )
-def test_instance_groups_get_these_hosts(
+def test_instance_groups_have_the_new_hosts(
     hosts: list[str], groups: list[Mapping[str, Any]], expected: Mapping[str, list[str]]
 ) -> None:
     template = Template(Path("/"), {"hosts": hosts, "instance_groups": groups})
@@ -125,7 +125,7 @@ def test_instance_groups_get_these_hosts(
 
 
 @pytest.mark.parametrize("text", [None, "[]", "{"])
-def test_a_template_that_is_wrong_is_named(tmp_path: Path, text: str | None) -> None:
+def test_wrong_template_is_named(tmp_path: Path, text: str | None) -> None:
     (tmp_path / "input/config").mkdir(parents=True)
     if text:
         (tmp_path / RESOURCES).write_text(text)
@@ -133,7 +133,7 @@ def test_a_template_that_is_wrong_is_named(tmp_path: Path, text: str | None) -> 
         Template.read(tmp_path)
 
 
-def test_a_folder_that_is_a_link_is_shared_by_where_it_leads(template: Template, tmp_path: Path) -> None:
+def test_linked_folder_is_shared_by_its_target(template: Template, tmp_path: Path) -> None:
     (tmp_path / "code").rmdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "code").symlink_to(tmp_path / "elsewhere")

@@ -206,7 +206,7 @@ def processes_of(root: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("play", EVERYWHERE, indirect=True)
-def test_hosts_meet_and_their_results_come_home(play: Play) -> None:
+def test_hosts_join_and_their_results_are_collected(play: Play) -> None:
     play.write(MEETS)
     result = play.run()
     assert result.returncode == 0, result.stdout + result.stderr
@@ -231,7 +231,7 @@ def test_hosts_meet_and_their_results_come_home(play: Play) -> None:
 
 
 @pytest.mark.parametrize("play", EVERYWHERE, indirect=True)
-def test_a_host_that_fails_fails_the_script_which_says_why_once(play: Play) -> None:
+def test_failing_host_fails_the_script_with_one_reason(play: Play) -> None:
     play.write(HEAD + "write(model, 'half', '')\nif host == hosts[1]: sys.exit(5)\ntime.sleep(60)")
     (play.root / "output").mkdir()
     (play.root / "output/failure").write_text("of an older run")
@@ -247,7 +247,7 @@ def test_a_host_that_fails_fails_the_script_which_says_why_once(play: Play) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("play", EVERYWHERE, indirect=True)
-def test_a_stop_reaches_every_host_and_leaves_nothing(play: Play, number: signal.Signals) -> None:
+def test_stop_signal_reaches_every_host_and_leaves_nothing(play: Play, number: signal.Signals) -> None:
     saves = "def save(*_):\n    time.sleep(0.5)\n    write(model, host, 'saved')\n    sys.exit(143)\n"
     play.write(WAITS.replace("write(check", f"{saves}signal.signal(signal.SIGTERM, save)\nwrite(check"))
     process = play.start()
@@ -265,7 +265,7 @@ IGNORES = (
 
 
 @pytest.mark.parametrize("play", EVERYWHERE, indirect=True)
-def test_a_second_stop_does_not_wait(play: Play) -> None:
+def test_second_stop_signal_kills_the_hosts(play: Play) -> None:
     play.write(WAITS.replace("write(check", IGNORES))
     process = play.start()
     wait_until(play.started, "the script", 60)
@@ -278,7 +278,7 @@ def test_a_second_stop_does_not_wait(play: Play) -> None:
 
 
 @pytest.mark.parametrize("play", EVERYWHERE, indirect=True)
-def test_what_a_killed_run_leaves_the_next_one_removes(play: Play) -> None:
+def test_leftovers_of_a_killed_run_are_removed_by_the_next(play: Play) -> None:
     play.write(WAITS)
     process = play.start()
     wait_until(play.started, "the script", 60)
@@ -292,7 +292,7 @@ def test_what_a_killed_run_leaves_the_next_one_removes(play: Play) -> None:
 
 
 @pytest.mark.parametrize("play", ["namespaces"], indirect=True)
-def test_nobody_who_reads_the_logs_is_a_stop(play: Play) -> None:
+def test_closed_log_reader_stops_the_job(play: Play) -> None:
     play.write("import time\nwhile True: print('x', flush=True); time.sleep(0.05)")
     process = play.start()
     assert process.stdout
@@ -304,14 +304,14 @@ def test_nobody_who_reads_the_logs_is_a_stop(play: Play) -> None:
 
 
 @pytest.mark.parametrize("play", ["namespaces"], indirect=True)
-def test_colours_where_they_are_asked_for(play: Play) -> None:
+def test_force_color_colours_the_logs(play: Play) -> None:
     play.write("print('hello')")
     assert "\x1b" not in play.run().stdout
     assert "\x1b[33malgo-2 |\x1b[0m hello\n" in play.run(FORCE_COLOR="1").stdout
 
 
 @pytest.mark.parametrize("play", ["namespaces"], indirect=True)
-def test_hosts_have_all_that_the_platform_gives(play: Play) -> None:
+def test_hosts_have_files_and_limits_of_the_platform(play: Play) -> None:
     play.write(
         HEAD
         + "print(socket.gethostname(), socket.gethostbyname(hosts[1]), os.path.exists('/sys/class/net/eth0'), model)\n"
@@ -325,7 +325,7 @@ def test_hosts_have_all_that_the_platform_gives(play: Play) -> None:
 
 @pytest.mark.parametrize("launcher", ["mpi", "tf_config"])
 @pytest.mark.parametrize("play", ["loopback"], indirect=True)
-def test_launchers_that_cannot_share_a_network_are_refused(play: Play, launcher: str) -> None:
+def test_launchers_that_need_own_networks_are_refused_on_loopback(play: Play, launcher: str) -> None:
     play.write(HEAD, launcher=launcher)
     result = play.run()
     assert result.returncode == 1
@@ -340,7 +340,7 @@ def test_launchers_that_cannot_share_a_network_are_refused(play: Play, launcher:
         (["--local", "--memory=1g"], "--memory=1g is an option of docker's, which --local does not use"),
     ],
 )
-def test_wrong_options_are_told(options: list[str], said: str, tmp_path: Path) -> None:
+def test_wrong_options_are_refused(options: list[str], said: str, tmp_path: Path) -> None:
     environ = {**os.environ, "TEST_DIR": str(tmp_path)}
     result = subprocess.run([SCRIPT, *options], env=environ, capture_output=True, text=True)
     assert result.returncode == 2
@@ -350,7 +350,7 @@ def test_wrong_options_are_told(options: list[str], said: str, tmp_path: Path) -
 
 @pytest.mark.docker
 @pytest.mark.parametrize("play", ["containers"], indirect=True)
-def test_limits_go_to_docker(play: Play) -> None:
+def test_limits_are_passed_to_docker(play: Play) -> None:
     play.write(
         "from pathlib import Path\n"
         "for path in ('memory.max', 'memory/memory.limit_in_bytes'):\n"
@@ -362,7 +362,7 @@ def test_limits_go_to_docker(play: Play) -> None:
 
 
 @pytest.mark.docker
-def test_an_image_that_is_not_there_is_dockers_own_word(containers: Play) -> None:
+def test_missing_image_gives_the_message_of_docker(containers: Play) -> None:
     containers.write(HEAD)
     containers.options = ["localhost:1/no/such:image"]
     result = containers.run()
@@ -395,13 +395,13 @@ def test_torch_ddp(play: Play, fails: bool) -> None:
     assert (play.root / "uploaded/checkpoints/last.pt").is_file()
 
 
-def test_a_folder_that_is_none_of_a_jobs_is_told_and_stays_empty(tmp_path: Path) -> None:
+def test_folder_without_input_config_is_refused_and_unchanged(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no folder input/config; TEST_DIR must name what is to become /opt/ml"):
         train_local.make_hosts(tmp_path, backends.Loopback(1, backends.free_ports()))
     assert not list(tmp_path.iterdir())
 
 
-def test_the_report_is_named_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_path_of_the_report_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "input/config").mkdir(parents=True)
     hosts = train_local.make_hosts(tmp_path, backends.Loopback(1, backends.free_ports()))
     report = hosts[0].root / train_local.REPORT

@@ -14,7 +14,7 @@ def names_in(archive: Path) -> list[str]:
         return opened.getnames()
 
 
-def test_models_of_hosts_become_one_and_clashes_are_told(tmp_path: Path) -> None:
+def test_models_of_hosts_are_merged_and_clashes_reported(tmp_path: Path) -> None:
     write_files(tmp_path / "a", {"same": "1", "clash": "a", "only/a": "a", "kind": "a file"})
     write_files(tmp_path / "b", {"same": "1", "clash": "b", "only/b": "b", "kind/of": "a folder"})
     (tmp_path / "b/link").symlink_to("same")
@@ -29,7 +29,7 @@ def test_models_of_hosts_become_one_and_clashes_are_told(tmp_path: Path) -> None
     assert (target / "link").readlink() == Path("same")
 
 
-def test_archives_have_no_folder_in_front_and_what_is_empty_is_left_out(tmp_path: Path) -> None:
+def test_archives_have_no_leading_folder_and_empty_ones_are_omitted(tmp_path: Path) -> None:
     write_files(tmp_path / "ml", {"model/1/saved_model.pb": "x", "output/data/report.html": "x", "output/failure": "x"})
     (tmp_path / "ml/checkpoints").mkdir()
     (tmp_path / "scratch").mkdir()

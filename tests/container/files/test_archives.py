@@ -44,7 +44,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("members", BROKEN.values(), ids=BROKEN)
-def test_what_cannot_be_unpacked_is_told_in_words(tmp_path: Path, members: Any) -> None:
+def test_bad_archive_is_a_joberror(tmp_path: Path, members: Any) -> None:
     path = archive(tmp_path / "broken.tar.gz", *members)
     (tmp_path / "into").mkdir()
     with pytest.raises(JobError, match=r"broken\.tar\.gz") as raised:
@@ -53,14 +53,14 @@ def test_what_cannot_be_unpacked_is_told_in_words(tmp_path: Path, members: Any) 
     assert not isinstance(raised.value, ArchiveSizeError)
 
 
-def test_what_is_as_deep_as_it_may_be_is_unpacked(tmp_path: Path) -> None:
+def test_deepest_allowed_folder_is_unpacked(tmp_path: Path) -> None:
     name = "d/" * (archives.MOST_FOLDERS_DEEP - 1) + "x"
     (tmp_path / "into").mkdir()
     unpack(archive(tmp_path / "deep.tar.gz", member(name, b"1")), tmp_path / "into")
     assert (tmp_path / "into" / name).read_bytes() == b"1"
 
 
-def test_more_than_there_is_room_for_is_not_unpacked(tmp_path: Path) -> None:
+def test_archive_larger_than_the_limit_or_the_disk_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "large.tar.gz", member("a", bytes(1 << 20)), member("b", bytes(1 << 20)))
     (tmp_path / "into").mkdir()
     with pytest.raises(ArchiveSizeError, match="more than the 1 MB that a model may take"):
@@ -68,7 +68,7 @@ def test_more_than_there_is_room_for_is_not_unpacked(tmp_path: Path) -> None:
     unpack(path, tmp_path / "into", most_bytes=2 << 20)
 
 
-def test_many_small_files_take_whole_blocks(tmp_path: Path) -> None:
+def test_small_files_count_as_whole_blocks(tmp_path: Path) -> None:
     path = archive(tmp_path / "small.tar.gz", *(member(str(number), b"x") for number in range(300)))
     (tmp_path / "into").mkdir()
     with pytest.raises(ArchiveSizeError):
@@ -76,7 +76,7 @@ def test_many_small_files_take_whole_blocks(tmp_path: Path) -> None:
     assert len(list((tmp_path / "into").iterdir())) == 256
 
 
-def test_a_file_that_claims_to_be_larger_than_the_disk_is_not_begun(tmp_path: Path) -> None:
+def test_member_larger_than_the_disk_is_not_begun(tmp_path: Path) -> None:
     """A sparse one takes next to nothing in the archive."""
     made = tarfile.TarInfo("sparse")
     made.size = 0
@@ -89,7 +89,7 @@ def test_a_file_that_claims_to_be_larger_than_the_disk_is_not_begun(tmp_path: Pa
     assert not list((tmp_path / "into").iterdir())
 
 
-def test_a_part_of_the_disk_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_of_the_disk_is_left_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     into = tmp_path / "into"
     into.mkdir()
     usage = namedtuple("usage", "total used free")

@@ -25,12 +25,12 @@ def test_lines_are_whole() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20)))
-def test_no_byte_of_the_lines_is_lost(pieces: list[bytes]) -> None:
+def test_lines_lose_no_byte(pieces: list[bytes]) -> None:
     lines = Lines()
     assert b"".join(lines.feed(data) for data in [*pieces, b""]) == b"".join(pieces)
 
 
-def test_of_an_endless_line_the_end_is_kept() -> None:
+def test_end_of_an_endless_line_is_kept() -> None:
     lines = Lines()
     for _ in range(100):
         assert lines.feed(b"x" * 1000) == b""
@@ -55,7 +55,7 @@ def copy_all(output: Output) -> None:
         pass
 
 
-def test_a_text_listener_gets_lines_without_the_bytes_that_are_none() -> None:
+def test_on_line_gets_decoded_lines() -> None:
     heard: list[str] = []
     with child(r"import os; os.write(1, b'one\n\ntw'); os.write(1, b'o\xff\nthree')") as process:
         assert process.stdout
@@ -64,7 +64,7 @@ def test_a_text_listener_gets_lines_without_the_bytes_that_are_none() -> None:
 
 
 @pytest.mark.parametrize("whole_lines", [False, True])
-def test_everything_arrives_in_order_at_a_slow_reader(whole_lines: bool) -> None:
+def test_slow_reader_gets_everything_in_order(whole_lines: bool) -> None:
     sent = b"".join(b"line %d %s\n" % (number, b"." * (number % 97)) for number in range(40_000)) + b"half"
     code = "import sys; sys.stdout.write(''.join(f'line {n} {\".\" * (n % 97)}\\n' for n in range(40_000)) + 'half')"
     read_end, write_end = os.pipe()
@@ -96,7 +96,7 @@ def test_everything_arrives_in_order_at_a_slow_reader(whole_lines: bool) -> None
     assert waited, "while nobody reads, others are attended to"
 
 
-def test_a_reader_that_nobody_waits_for_any_more_holds_up_nobody() -> None:
+def test_reader_that_is_given_up_does_not_block() -> None:
     sent = b"x" * 999 + b"\n"
     read_end, write_end = os.pipe()
     with child(f"import os; [os.write(1, {sent!r}) for _ in range(2000)]; os.write(1, b'end')") as process:
@@ -110,7 +110,7 @@ def test_a_reader_that_nobody_waits_for_any_more_holds_up_nobody() -> None:
     assert output.tail.endswith(b"\nend")
 
 
-def test_what_others_may_write_between_ends_with_a_line() -> None:
+def test_whole_lines_are_written_in_atomic_pieces() -> None:
     """Only writes of up to PIPE_BUF bytes stay in one piece beside those of other ranks."""
     read_end, write_end = os.pipe2(os.O_DIRECT)  # each read gets what one write wrote
     with child("import os; os.write(1, b''.join(b'%d%s\\n' % (n, b'x' * 999) for n in range(20)))") as process:
@@ -123,7 +123,7 @@ def test_what_others_may_write_between_ends_with_a_line() -> None:
     assert all(piece.endswith(b"\n") and len(piece) <= select.PIPE_BUF for piece in pieces)
 
 
-def test_a_reader_that_has_gone_stops_nobody() -> None:
+def test_closed_reader_does_not_stop_the_child() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     with child("print('x' * 500_000)") as process:
@@ -135,7 +135,7 @@ def test_a_reader_that_has_gone_stops_nobody() -> None:
     assert len(output.tail) == TAIL_BYTES
 
 
-def test_half_a_line_passes_at_once(tmp_path: Path) -> None:
+def test_half_a_line_is_passed_on_at_once(tmp_path: Path) -> None:
     target = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     with child("import os, time; os.write(1, b'50%'); time.sleep(60)") as process:
         assert process.stdout

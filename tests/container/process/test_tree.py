@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from byo_container.container.process import tree
-from byo_container.container.process.tree import Process
+from byo_container.container.process.tree import Process, descendants
+from tests.support.processes import wait_until
 
 TRAIN = 1
 
@@ -41,7 +43,9 @@ PYTHON = (10, TRAIN, 10, "python")
         pytest.param([(11, TRAIN, 11, "helper")], [], [11], id="helpers of a script that has ended"),
     ],
 )
-def test_who_is_signalled(rows: Sequence[tuple[int, int, int, str]], answering: list[int], due: list[int]) -> None:
+def test_to_signal_skips_forwarders_and_children_of_programs_with_handlers(
+    rows: Sequence[tuple[int, int, int, str]], answering: list[int], due: list[int]
+) -> None:
     table = processes((TRAIN, 0, TRAIN, "train"), *rows)
     roots = [process.pid for process in table.values() if process.parent == TRAIN]
     signalled = tree.to_signal(table, roots, lambda process: process.pid in answering)
@@ -62,7 +66,7 @@ HANDLES = "import signal, time; signal.signal(15, {}); print(flush=True); time.s
     ],
     ids=["a program with a handler", "one that ignores it", "bash", "sh"],
 )
-def test_who_answers_for_its_children(command: list[str], answers: bool) -> None:
+def test_stops_its_children(command: list[str], answers: bool) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout
         process.stdout.readline()
@@ -72,9 +76,21 @@ def test_who_answers_for_its_children(command: list[str], answers: bool) -> None
     assert not tree.stops_its_children(found), "it has ended"
 
 
-def test_this_process_as_the_kernel_shows_it() -> None:
+def test_snapshot_has_this_process() -> None:
     before = tree.now_in_ticks()
     own = tree.snapshot()[os.getpid()]
     assert (own.parent, own.group, own.session) == (os.getppid(), os.getpgid(0), os.getsid(0))
     assert 0 < own.started <= before
     assert not own.is_zombie
+
+
+def test_descendants_with_parentheses_in_their_name(tmp_path: Path) -> None:
+    program = tmp_path / "a) S 1 (b"
+    program.symlink_to("/bin/sleep")
+    process = subprocess.Popen([str(program), "60"])
+    try:
+        wait_until(lambda: process.pid in set(descendants(os.getpid())), "the child to be listed")
+    finally:
+        process.kill()
+        process.wait()
+    assert process.pid not in set(descendants(os.getpid()))

@@ -97,7 +97,7 @@ def test_exit_status_of_the_program_is_kept(python: Path) -> None:
     assert run(python, str(python), "-c", "import os; os.kill(os.getpid(), 15)").returncode == 143
 
 
-def test_pip_is_run_by_the_commands_guard(tmp_path: Path) -> None:
+def test_pip_is_run_by_console_scripts(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").touch()
     command = pip.install(tmp_path)
     assert command is not None
