@@ -1,6 +1,6 @@
-"""`python -m byo_container.training.processes.run_handler package.module:Class`: a handler's `train`, in the
-process that a launcher starts for it. The exception that ends it becomes the failure file here, where it is known
-best."""
+"""`python -m byo_container.training.processes.run_handler package.module:Class`: calls a handler's `train`, in the
+process that a launcher starts for it. An exception is written to the failure file here, where all of it is known.
+"""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-from byo_container.container import log
 from byo_container.container.class_check import create_for_training
 from byo_container.container.discovery import HandlerReference, put_on_path
 from byo_container.container.failure import JobStopped, report
 from byo_container.container.handler import Handler
 from byo_container.container.job import TrainingJob, read_job
+from byo_container.container.log import configure
 from byo_container.container.paths import Paths
 
 
 def main(target: str, source: str = "the command line") -> int:
     """Trains by the handler `target`, which the setting `source` names, and returns the exit status."""
-    log.configure()
+    configure()
     paths = Paths.from_environment()
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _raise_stopped)
     try:
         put_on_path([paths.code] if paths.code.is_dir() else [])
         sys.path.append(os.getcwd())  # an image's WORKDIR; last, so that it hides nothing
         train(HandlerReference(target, source).load(), target, read_job(paths))
     except (Exception, JobStopped) as error:
-        # Several ranks on one host each have a file of their own; see training/processes/rank.py.
+        # Each rank has a file of its own; see training/processes/rank.py.
         return report(Path(os.environ.get("TRAINING_FAILURE_FILE") or paths.failure), error)
     return 0
 
 
 def train(handler_class: type[Handler], name: str, job: TrainingJob[Any]) -> None:
-    """Has a handler class, called `name` in errors, train a job: with the hyperparameters that the class declares, or
+    """Trains a job by a handler class, which errors call `name`: with the hyperparameters that the class declares, or
     with all of the job's where it declares none. Raises JobError, and whatever the training raises."""
     handler = create_for_training(handler_class, name)
     declared = getattr(handler_class, "Hyperparameters", None)
     handler.train(job.declare(declared) if declared else job)
 
 
-def _stop(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the saving short
+def _raise_stopped(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM must not interrupt the saving
     raise JobStopped("the handler had no time to say how far it came")
 
 
 def end(status: int) -> NoReturn:
     """Ends this process as Python does, with its threads and exit handlers, but without the destructors of native
-    libraries: in them PyTorch 2.13 sometimes aborts ("terminate called without an active exception") where processes
-    have trained together, and a job that is done would have failed."""
-    threading._shutdown()  # type: ignore[attr-defined]  # as Python: waits for threads, those of idle pools told to end
+    libraries. In them PyTorch 2.13 sometimes aborts after distributed training ("terminate called without an active
+    exception"), and a job that is done would fail."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python does, and ends idle pools
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+        with contextlib.suppress(OSError, ValueError):  # the other end is closed
             stream.flush()
     os._exit(status)
 

@@ -41,11 +41,11 @@ HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
         ({"sagemaker_multi_worker_mirrored_strategy_enabled": True}, "tf_config"),
     ],
 )
-def test_choose(given: dict[str, Any], chosen: str) -> None:
+def test_launcher_by_hyperparameters(given: dict[str, Any], chosen: str) -> None:
     assert choose(job(2, **given)).name == chosen
 
 
-def test_a_framework_module_starts_its_ranks_itself_unless_we_are_asked_to() -> None:
+def test_framework_module_gets_the_single_launcher() -> None:
     environ = {"SAGEMAKER_TRAINING_MODULE": "framework:main"}
     assert choose(job(2, sagemaker_mpi_enabled=True), environ) is SINGLE
     assert choose(job(2, sagemaker_pytorch_xla_multi_worker_enabled=True), environ) is SINGLE
@@ -66,7 +66,7 @@ def test_a_framework_module_starts_its_ranks_itself_unless_we_are_asked_to() -> 
         ),
     ],
 )
-def test_what_cannot_be_chosen(given: dict[str, Any], said: str) -> None:
+def test_unknown_or_unsupported_launcher_is_rejected(given: dict[str, Any], said: str) -> None:
     with pytest.raises(JobError, match=r"/opt/ml/input/config/hyperparameters.json: ") as error:
         choose(job(2, **given))
     assert said in str(error.value)
@@ -79,7 +79,7 @@ def test_smddp_is_replaced_with_a_warning(caplog: pytest.LogCaptureFixture, monk
     assert "smddp library is not in this image" in caplog.text
 
 
-def test_a_handler_on_several_hosts_needs_a_launcher_that_distributes_it() -> None:
+def test_handler_on_several_hosts_needs_a_distributing_launcher() -> None:
     reject_undistributed_handler(job(1), SINGLE, "my:Handler")
     reject_undistributed_handler(job(2, launcher="mpi"), choose(job(2, launcher="mpi")), "my:Handler")
     with pytest.raises(JobError, match=r"my:Handler was given 2 hosts and the launcher single: .* torchrun, mpi"):
@@ -97,14 +97,14 @@ def test_a_handler_on_several_hosts_needs_a_launcher_that_distributes_it() -> No
         (2, {"launcher": "single"}, "torchrun", "single"),
     ],
 )
-def test_a_handlers_own_launcher_is_the_last_word(
+def test_registered_launcher_of_a_handler_is_used_last(
     hosts: int, given: dict[str, Any], wanted: str | None, chosen: str
 ) -> None:
     asked = job(hosts, **given)
     assert choose_for_handler(asked, choose(asked), wanted).name == chosen
 
 
-def test_a_handler_that_wants_an_unknown_launcher_is_refused() -> None:
+def test_unknown_registered_launcher_is_rejected() -> None:
     with pytest.raises(JobError, match="registered with the launcher 'torchrum'; did you mean 'torchrun'"):
         choose_for_handler(job(2), SINGLE, "torchrum")
 
@@ -113,16 +113,16 @@ def test_a_handler_that_wants_an_unknown_launcher_is_refused() -> None:
     ("wanted", "members"),
     [(None, names(3)), ([], names(3)), (["gpus"], names(2)), (["cpus", "gpus"], names(3)), (["cpus"], ("algo-3",))],
 )
-def test_the_hosts_of_the_distributions_groups_train_together(wanted: Any, members: tuple[str, ...]) -> None:
+def test_hosts_of_the_instance_groups_train_together(wanted: Any, members: tuple[str, ...]) -> None:
     given = {} if wanted is None else {"sagemaker_distribution_instance_groups": wanted}
     assert team(job(3, groups=HETERO, **given)) == members
 
 
 @pytest.mark.parametrize("wanted", [["gpu"], "gpu"])
-def test_a_group_that_is_not_there_is_refused(wanted: Any) -> None:
+def test_unknown_instance_group_is_rejected(wanted: Any) -> None:
     with pytest.raises(JobError, match=r"sagemaker_distribution_instance_groups is .*known are: cpus, gpus"):
         team(job(3, groups=HETERO, sagemaker_distribution_instance_groups=wanted))
 
 
-def test_every_flag_that_asks_for_a_distribution_is_known_to_both_who_ask() -> None:
+def test_distribution_flags_agree_with_the_environment() -> None:
     assert sorted(FLAGS) == sorted([*BY_FLAG, XLA])

@@ -38,7 +38,7 @@ USES = "import tensorflow as tf\n\nstrategy = tf.distribute.ParameterServerStrat
         ({}, None),
     ],
 )
-def test_what_uses_the_strategy(tmp_path: Path, files: dict[str, str], found: tuple[str, int] | None) -> None:
+def test_reference_to_the_strategy(tmp_path: Path, files: dict[str, str], found: tuple[str, int] | None) -> None:
     write_files(tmp_path, files)
     reference = find_parameter_server(tmp_path / "train.py", tmp_path)
     assert (reference and (str(reference.path.relative_to(tmp_path)), reference.line)) == found
@@ -54,6 +54,6 @@ def test_what_uses_the_strategy(tmp_path: Path, files: dict[str, str], found: tu
         ([], ["-m", "elsewhere.train"], "train.py"),
     ],
 )
-def test_the_file_of_a_program(tmp_path: Path, files: Sequence[str], words: list[str], program: str) -> None:
+def test_program_file_by_python_arguments(tmp_path: Path, files: Sequence[str], words: list[str], program: str) -> None:
     write_files(tmp_path, dict.fromkeys(files, ""))
     assert program_of(words, tmp_path) == tmp_path / program

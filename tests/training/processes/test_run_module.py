@@ -34,7 +34,7 @@ def train(tree: Tree, target: str, **environ: str) -> Finished:
     return tree.train(SAGEMAKER_TRAINING_MODULE=target, PYTHONPATH=str(tree.root / "site"), **environ)
 
 
-def test_the_function_is_called_with_the_variables_of_a_script(ml: MakeTree) -> None:
+def test_function_is_called_with_the_variables_of_a_script(ml: MakeTree) -> None:
     given = {"epochs": "3", "sagemaker_program": '"my.py"', "sagemaker_submit_directory": '"s3://bucket/code.tar.gz"'}
     tree = ml(hyperparameters=given, channels={"train": {}})
     done = train(tree, "frameworks.keras:train")
@@ -52,7 +52,7 @@ def test_the_function_is_called_with_the_variables_of_a_script(ml: MakeTree) -> 
     assert {name: seen["env"][name] for name in expected} == expected
 
 
-def test_it_comes_before_everything_else_and_may_name_no_program(ml: MakeTree) -> None:
+def test_framework_module_goes_before_a_program(ml: MakeTree) -> None:
     code = {"train.py": "raise SystemExit('not I')"}
     tree = ml(hyperparameters={"model_handler": "news"}, code=code)
     done = train(tree, "frameworks.keras:train", SAGEMAKER_PROGRAM="")
@@ -61,7 +61,7 @@ def test_it_comes_before_everything_else_and_may_name_no_program(ml: MakeTree) -
     assert env["SM_USER_ENTRY_POINT"] == env["SM_MODULE_NAME"] == ""
 
 
-def test_it_may_lie_in_the_users_code_in_a_folder_called_like_ours(ml: MakeTree) -> None:
+def test_framework_module_may_be_in_a_package_named_like_ours(ml: MakeTree) -> None:
     tree = ml(code={"training/keras.py": FRAMEWORK, "container/__init__.py": "raise SystemExit('the wrong room')"})
     done = train(tree, "training.keras:train")
     assert done.status == 0, done.err
@@ -82,7 +82,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("target", FAULTS)
-def test_how_it_can_fail(ml: MakeTree, target: str) -> None:
+def test_missing_module_or_function_is_explained(ml: MakeTree, target: str) -> None:
     tree = ml()
     done = train(tree, target)
     status, said = FAULTS[target]

@@ -14,6 +14,15 @@ from byo_container.training.ports import Ports
 
 ENV = {"SM_HOSTS": "[]"}
 PROGRAM = Command([sys.executable, "train.py", "--lr", "1"], "train.py", ENV, Path("/opt/ml/code"))
+SINGLE_HOST = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "20001"}
+SEVERAL_HOSTS = {
+    "NCCL_SOCKET_IFNAME": "eth0",
+    "GLOO_SOCKET_IFNAME": "eth0",
+    "MASTER_ADDR": "algo-1",
+    "MASTER_PORT": "20001",
+}
+RANKS = {"TRAINING_RANKS": "/tmp/scratch", "TRAINING_PROGRAM": "train.py"}  # noqa: S108
+EVERY_HOST = {"PYTHONUNBUFFERED": "1", "SM_MASTER_ADDR": "algo-1", "SM_MASTER_PORT": "20001"}
 SIZES = [(hosts, gpus) for hosts in (1, 2, 16) for gpus in (0, 1, 8)]
 
 
@@ -40,3 +49,8 @@ def job(count: int = 1, current: int = 1, groups: dict[str, list[str]] | None = 
 
 def context(gpus: int = 0, interface: str | None = "eth0") -> HostContext:
     return HostContext(Path("/tmp/scratch"), Ports.starting_at(20_000), gpus, interface)  # noqa: S108
+
+
+def only(commands: list[Command]) -> Command:
+    (command,) = commands
+    return command
