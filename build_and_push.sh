@@ -1,15 +1,15 @@
 #!/bin/sh
 # build_and_push.sh IMAGE[:TAG] [--region REGION] [--registry HOST[:PORT]] [--file DOCKERFILE] [--no-build] [DOCKER-BUILD-OPTION…]
-# Builds an image, pushes it, and prints the URI to give to an Estimator or ModelTrainer. Without --registry it goes to
-# the ECR of your AWS account, in --region (or AWS_REGION, AWS_DEFAULT_REGION, or what `aws configure` was told); the
-# repository is made when it is not there. --file is Dockerfile.cpu unless you say so; --no-build pushes what is built.
-# Other options (--build-arg HANDLERS=none) go to `docker build`.
+# Builds an image, pushes it, and prints the URI for an Estimator or ModelTrainer. Without --registry it goes to the ECR of
+# your AWS account, in --region (or AWS_REGION, AWS_DEFAULT_REGION, or the region of `aws configure`); the repository is
+# created if needed. The default of --file is Dockerfile.cpu; --no-build pushes an image that exists already. Other options
+# (--build-arg HANDLERS=none) go to `docker build`.
 #   ./build_and_push.sh my-model --region eu-west-1 --build-arg HANDLERS=none
 #   ./build_and_push.sh my-model:v2 --registry 127.0.0.1:5000
 
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-python=$here/.venv/bin/python # which has boto3, where `make setup` was called
+python=$here/.venv/bin/python # has boto3 after `make setup`
 [ -x "$python" ] || python=python3
 
 usage() {
@@ -26,7 +26,7 @@ image=$1 registry='' region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}} file='' build
 case $image in -*) usage ;; */*) fail "IMAGE is '$image'; it must be a name without a registry, such as my-model or my-model:v2" ;; esac
 shift
 for option; do
-    # Ours are taken out of the words, what is docker's goes to the end and stays.
+    # Our options are removed from the arguments; docker's are appended and stay.
     if [ -n "${ours:-}" ]; then
         eval "$ours=\$option"
         ours=''

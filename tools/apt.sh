@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# apt_or_tell PACKAGE…: installs Debian packages where we may, else says the one command to type and ends.
+# apt_or_tell PACKAGE…: installs Debian packages where this user may; otherwise prints the command to type, and fails.
 
 apt_or_tell() {
     command="apt-get install -y --no-install-recommends $*"
@@ -15,7 +15,7 @@ apt_or_tell() {
         return 1
     fi
     echo "installing $* by apt-get"
-    # Runlevel 1: a server that is only a tool here should not start as a service of the machine.
+    # RUNLEVEL=1: a server that is only a tool here must not start as a service of this machine.
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
         $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 $command -qq >/dev/null
 }

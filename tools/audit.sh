@@ -1,6 +1,6 @@
 #!/bin/sh
-# Asks PyPI's advisory database about every version that constraints.txt pins. Fails where one has a known weakness, and
-# where the database cannot be asked.
+# Looks up every version that constraints.txt pins in PyPI's advisory database. Fails where one has a known vulnerability,
+# and where the database cannot be reached.
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv-audit

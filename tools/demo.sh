@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job, end to end: a sample of headlines, train, serve, one prediction, stop.
+# The news classifier end to end: generate a sample of headlines, train, serve, predict, stop.
 set -eu
 cd "$(dirname "$0")/.."
 port=${PORT:-$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')}
@@ -18,7 +18,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# A folder of its own: the demo must not touch what somebody has trained in local_test/test_dir.
+# A folder of its own, because local_test/test_dir may hold a model that somebody has trained.
 cp -R local_test/test_dir/input "$folder/input"
 export TEST_DIR="$folder" PORT="$port"
 

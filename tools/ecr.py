@@ -1,5 +1,5 @@
-"""Finds this account's ECR for build_and_push.sh: makes the repository when it is not there, and prints two lines, the
-registry's name and a password for `docker login`.
+"""Prepares ECR for build_and_push.sh: creates the repository if needed, and prints two lines, the registry's name and a
+password for `docker login`.
 
     python3 tools/ecr.py REPOSITORY [REGION]
 """
@@ -18,7 +18,7 @@ def main(repository: str, region: str = "") -> None:
         sys.exit("ecr.py: pushing to ECR needs boto3; `make setup` installs it, or `pip install boto3`")
     try:
         ecr = boto3.client("ecr", region_name=region or None)
-        uri = find_or_make(ecr, repository)
+        uri = find_or_create(ecr, repository)
         (token,) = ecr.get_authorization_token()["authorizationData"]
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"ecr.py: {advice(error)}")
@@ -26,24 +26,24 @@ def main(repository: str, region: str = "") -> None:
     print(base64.b64decode(token["authorizationToken"]).decode().removeprefix("AWS:"))
 
 
-def find_or_make(ecr: object, repository: str) -> str:
-    """The repository's URI."""
+def find_or_create(ecr: object, name: str) -> str:
+    """The URI of the repository, which is created if needed."""
     try:
-        (found,) = ecr.describe_repositories(repositoryNames=[repository])["repositories"]  # type: ignore[attr-defined]
+        (repository,) = ecr.describe_repositories(repositoryNames=[name])["repositories"]  # type: ignore[attr-defined]
     except ecr.exceptions.RepositoryNotFoundException:  # type: ignore[attr-defined]
-        found = ecr.create_repository(repositoryName=repository)["repository"]  # type: ignore[attr-defined]
-        print(f"made the repository {repository}", file=sys.stderr)
-    return str(found["repositoryUri"])
+        repository = ecr.create_repository(repositoryName=name)["repository"]  # type: ignore[attr-defined]
+        print(f"made the repository {name}", file=sys.stderr)
+    return str(repository["repositoryUri"])
 
 
 def advice(error: Exception) -> str:
-    """What is wrong, and what would be right."""
-    what = {
+    """The message for an error: what is wrong, and what would be right."""
+    messages = {
         "NoRegionError": "no region is known; give --region, or set AWS_REGION",
         "NoCredentialsError": "no AWS credentials are found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or call "
         "`aws configure`",
     }
-    return what.get(type(error).__name__, str(error))
+    return messages.get(type(error).__name__, str(error))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/bin/sh
 # sdk.sh [v2] [v3]
-# Installs SageMaker's Python SDK, by which the tests marked `sdk` drive our images: version 2 in .venv-sdk-v2, version 3
-# in .venv-sdk-v3, for they exclude each other, and us. What each brings is pinned in tests/end_to_end/images/sdk/.
+# Installs SageMaker's Python SDK, by which the tests marked `sdk` run our images: version 2 in .venv-sdk-v2 and version 3
+# in .venv-sdk-v3, because their requirements exclude each other, and ours. tests/end_to_end/images/sdk/ has the pins.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- v2 v3

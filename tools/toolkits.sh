@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs SageMaker's inference toolkits and their frameworks in .venv-toolkits, where tests/serving/end_to_end/toolkits/ compares
-# their answers to an inference.py with ours. It stands on .venv, whose PyTorch and NumPy it uses; what it brings is pinned
-# in tests/serving/end_to_end/toolkits/pins.txt.
+# Installs SageMaker's inference toolkits and their frameworks in .venv-toolkits, where tests/serving/end_to_end/toolkits/
+# compares their responses by an inference.py with ours. It uses the PyTorch and NumPy of .venv; what it installs is pinned in
+# tests/serving/end_to_end/toolkits/pins.txt.
 set -eu
 cd "$(dirname "$0")/.."
 pins=tests/serving/end_to_end/toolkits/pins.txt
@@ -12,7 +12,7 @@ if ! cmp -s "$pins" "$venv/installed.txt"; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$pins"
     site='import sysconfig; print(sysconfig.get_path("purelib"))'
     beside=$(.venv/bin/python -c "$site")
-    # Not as a path: .pth files there, such as that of byo-container itself, are to be read too.
+    # By addsitedir, so that .pth files there are read too, such as that of byo-container itself.
     echo "import site; site.addsitedir('$beside')" >"$("$venv/bin/python" -c "$site")/beside.pth"
     cp "$pins" "$venv/installed.txt"
 fi

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv with byo-container, the news classifier and the tools for development, all pinned.
-# EXTRAS=news,dev,torch,mpi adds what training on several hosts is tried with, and translation among them what that
-# handler needs. Where the usual index gives a PyTorch for GPUs, TORCH_INDEX names one that gives a small one for the CPU.
+# Creates .venv with byo-container, the news classifier and the development tools, all in the versions of constraints.txt.
+# EXTRAS=news,dev,torch,mpi adds what the tests of several hosts need, and `translation` what that handler needs. Where pip's
+# index has PyTorch for GPUs only, TORCH_INDEX names an index with small builds for the CPU.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/apt.sh
@@ -19,12 +19,12 @@ find_python() {
 
 make_venv() {
     "$python" -m venv --clear .venv && return
-    # Debian splits venv off Python: the module is there, and fails for want of ensurepip.
+    # Debian has venv in a package of its own: without it the module exists, and fails because ensurepip is missing.
     apt_or_tell "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" &&
         "$python" -m venv --clear .venv
 }
 
-# fairseq has a part in C++, and comes as source alone.
+# fairseq is partly in C++, and there are no wheels of it.
 need_compiler() {
     command -v g++ >/dev/null || apt_or_tell g++ && return
     echo "the extra translation needs g++, to build fairseq" >&2
@@ -42,7 +42,7 @@ case $EXTRAS in
 *torch* | *translation*) [ -z "${TORCH_INDEX:-}" ] || $install --index-url "$TORCH_INDEX" torch ;;
 esac
 $install -e ".[$EXTRAS]"
-# Keras 2, by which TensorFlow trains on several hosts. It asks for the package tensorflow, which is tensorflow-cpu here.
+# Keras 2, by which TensorFlow trains on several hosts. It requires the package tensorflow, which is tensorflow-cpu here.
 $install --no-deps tf-keras
 case $EXTRAS in
 *translation*) $install --no-deps fairseq ;;

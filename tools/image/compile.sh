@@ -1,19 +1,19 @@
 #!/bin/sh
 # compile.sh FOLDER
-# Installs alone.txt, which choose.py wrote, below FOLDER. fairseq comes as source, a part of it in C++, and asks for
-# versions that cannot be installed any more: its own dependencies are in the extra, and it comes without what it asks for.
+# Installs alone.txt, which choose.py wrote, below FOLDER. fairseq is source, partly in C++, and requires versions that can no
+# longer be installed. So it is installed without dependencies; the extra has them.
 set -eu
 cd "$(dirname "$0")"
 . ./settle.sh
 begin
-# Never empty: docker's old builder fails at a layer that adds nothing.
+# Never empty: docker's old builder fails on a layer that adds nothing.
 install -D -m 644 alone.txt "$1/usr/share/byo-container/alone.txt"
 if [ ! -s alone.txt ]; then
     settle
     exit
 fi
 packages=g++
-# A Python of the distribution has its headers in a package of its own.
+# A distribution's Python has its headers in a package of their own.
 python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
     packages="$packages python3-dev"
 apt-get update

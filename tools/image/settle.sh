@@ -1,15 +1,15 @@
 # shellcheck shell=sh
-# What makes a layer the same each time it is built. Sourced: `begin` before the work of a layer, `settle` after it.
-# Needs SOURCE_DATE_EPOCH.
+# Makes a layer the same each time it is built. To be sourced: `begin` before the work of a layer, `settle` after it. Needs
+# SOURCE_DATE_EPOCH.
 
 begin() {
-    begun=$(mktemp -p /dev/shm) # no part of the image
-    sleep 0.1                   # so that all that is written has a later time
+    begun=$(mktemp -p /dev/shm) # not a part of the image
+    sleep 0.1                   # so that everything that is written is newer
 }
 
-# The files that the work has written get one time of change, Python's are compiled, and what only tells when and how
-# it was done is emptied. A file of the base is never touched, which would bring it into our layer as a whole, and never
-# removed: docker notes the time of that.
+# All files written since `begin` get the same modification time, Python files are compiled, and logs and caches are
+# emptied. Files of the base image are never touched, which would copy them into our layer, and never removed, because docker
+# records the time of a removal.
 settle() {
     rm -rf /var/lib/apt/lists/*
     find /var/cache /var/log /var/lib/dpkg -type f -newer "$begun" \
@@ -17,8 +17,8 @@ settle() {
     written=$(mktemp -p /dev/shm)
     find / -xdev -type f -name '*.py' -newer "$begun" >"$written"
     same_time
-    # Compiled after that: a compiled file remembers when its source was changed. Files that are no Python of this
-    # version (templates, tests of compilers) are told of, and left.
+    # After that, because a compiled file stores the modification time of its source. Files that are not Python of this
+    # version (templates, tests of compilers) are reported and left.
     if [ -s "$written" ]; then
         env -u SOURCE_DATE_EPOCH python3 -m compileall -q -i "$written" >/dev/null || true
     fi

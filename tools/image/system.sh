@@ -1,7 +1,7 @@
 #!/bin/sh
 # system.sh EXTRAS
-# What an image needs of its distribution: nginx, for the extra mpi what MPI starts its ranks by, and Python where the
-# base has none.
+# Installs what an image needs of its distribution: nginx, for the extra mpi what MPI starts its ranks by, and Python where
+# the base image has none.
 set -eu
 cd "$(dirname "$0")"
 . ./settle.sh
@@ -24,9 +24,9 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "BASE_IMAGE has $(python3 --version); byo-container needs 3.11 or later" >&2
     exit 1
 fi
-# SageMaker's SDK calls it by either name.
+# SageMaker's SDK runs it by either name.
 command -v python >/dev/null || ln -s "$(command -v python3)" /usr/local/bin/python
-# ssh runs as whoever runs `train` and needs nobody else's rights. And a key that is in an image is everybody's.
+# ssh runs as the user of `train`, and needs no other rights. A host key in an image would be the same everywhere.
 for program in /usr/lib/openssh/ssh-keysign /usr/bin/ssh-agent; do
     [ ! -e $program ] || chmod u-s,g-s $program
 done
