@@ -51,7 +51,8 @@ class Checkpoints:
         """Yields the number and the file of each. A file that the platform has not copied completely may be damaged."""
         pattern = re.compile(rf"{NAME}-(\d+){re.escape(self.suffix)}")
         names = os.listdir(self.folder) if self.folder.is_dir() else []
-        numbers = sorted((int(found[1]) for found in map(pattern.fullmatch, names) if found), reverse=True)
+        matches = filter(None, map(pattern.fullmatch, names))
+        numbers = sorted((int(match[1]) for match in matches), reverse=True)
         for number in numbers:
             yield number, self._path(number)
 

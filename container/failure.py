@@ -260,8 +260,8 @@ def _late_error(errors: str, output: str) -> str:
 
 
 def _since_traceback(output: str) -> Sequence[str]:
-    found = tracebacks.in_output(output)
-    return _split(found[-1].after)[1] if found else output.splitlines()
+    printed = tracebacks.in_output(output)
+    return _split(printed[-1].after)[1] if printed else output.splitlines()
 
 
 def _vague_error(errors: str) -> str:

@@ -67,16 +67,16 @@ def line(at: str, values: Mapping[str, float]) -> str:
 
 def candidates(lines: bytes) -> list[str]:
     """The lines that may contain metrics, in their order, each cut to its last LONGEST_LINE bytes."""
-    found = sorted({place for sign in SIGNS for place in _lines_with(sign, lines)})
-    return [lines[max(start, end - LONGEST_LINE) : end].decode("utf-8", "replace") for start, end in found]
+    spans = sorted({span for sign in SIGNS for span in _lines_with(sign, lines)})
+    return [lines[max(start, end - LONGEST_LINE) : end].decode("utf-8", "replace") for start, end in spans]
 
 
 def _lines_with(sign: re.Pattern[bytes], lines: bytes) -> Iterator[tuple[int, int]]:
     """The start and the end of each line that matches `sign`."""
     at = 0
-    while found := sign.search(lines, at):
-        start = lines.rfind(b"\n", at, found.start()) + 1 or at
-        end = lines.find(b"\n", found.start())
+    while match := sign.search(lines, at):
+        start = lines.rfind(b"\n", at, match.start()) + 1 or at
+        end = lines.find(b"\n", match.start())
         at = end + 1 or len(lines)
         yield start, at - (end >= 0)
 
@@ -88,8 +88,8 @@ def parse(text: str) -> Metrics | None:
         text = re.split("[\r\b]", text)[-1]
     if text.startswith("{'"):
         return _parse_trainer(text)
-    found = OURS.findall(text) or KERAS.findall(text)
-    values = {name: float(value) for name, value in found if name.lower() not in STEPS}
+    pairs = OURS.findall(text) or KERAS.findall(text)
+    values = {name: float(value) for name, value in pairs if name.lower() not in STEPS}
     if not values:
         return None
     return Metrics(values, _step_in(text.lower()))
@@ -97,8 +97,8 @@ def parse(text: str) -> Metrics | None:
 
 def _step_in(text: str) -> float | None:
     for pattern in STEP.values():
-        if found := pattern.findall(text):
-            return float(found[-1])
+        if steps := pattern.findall(text):
+            return float(steps[-1])
     return None
 
 
@@ -249,11 +249,11 @@ class Recorder:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW
             descriptor = os.open(self.path, flags, 0o644)
             try:
-                found = os.fstat(descriptor)
-                if not stat.S_ISREG(found.st_mode):
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
                     raise OSError(errno.EINVAL, "it is no regular file")
                 # One write, so that a program that follows the file reads whole rows.
-                data = ((",".join(HEADER) + "\n" if found.st_size == 0 else "") + rows).encode()
+                data = ((",".join(HEADER) + "\n" if status.st_size == 0 else "") + rows).encode()
                 while data:
                     data = data[os.write(descriptor, data) :]
             finally:

@@ -10,8 +10,8 @@ SAVED_MODEL = "saved_model.pb"
 
 def torch_files(names: Collection[str]) -> list[str]:
     """The files that PyTorch's default model_fn would load: model.pt, or else all .pt and .pth files."""
-    found = sorted(name for name in names if name.endswith((".pt", ".pth")))
-    return ["model.pt"] if "model.pt" in found else found
+    files = sorted(name for name in names if name.endswith((".pt", ".pth")))
+    return ["model.pt"] if "model.pt" in files else files
 
 
 def is_pretrained(names: Collection[str]) -> bool:

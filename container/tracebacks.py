@@ -62,13 +62,13 @@ class Raised:
         data, is the cause; so is one in the cause's message, up to DEEPEST levels, which `depth` counts."""
         whole = [*self.text.splitlines(), *lines]
         at = next((number for number, line in enumerate(whole) if line.endswith(HEADER)), len(whole))
-        found = (
+        printed = (
             in_output("\n".join([HEADER, *whole[at + 1 :]]))
             if at < len(whole) and not self.cause and depth < DEEPEST
             else []
         )
-        if found:
-            cause = found[-1].raised.with_message(found[-1].after, depth + 1)
+        if printed:
+            cause = printed[-1].raised.with_message(printed[-1].after, depth + 1)
             return replace(self, text=_squeeze(whole[:at]), cause=cause, link=LINKS[CAUSE])
         return replace(self, text=_squeeze(whole))
 
@@ -273,9 +273,9 @@ def _read(items: Sequence[Item], at: int) -> tuple[Raised, int, list[str]]:
         after, at = _read_lines(items, at + 1)
         message = [_squeeze(message), *after]
     own = [place for place in frames if not LIBRARY.search(place)] or frames
-    found = [_member(chunk) for chunk in _chunks(members)]
-    unseen = sum(int(more[1]) for raised in found if (more := UNSEEN.match(raised.text)))
-    named = tuple(raised for raised in found if raised.text and not UNSEEN.match(raised.text))
+    raised = [_member(chunk) for chunk in _chunks(members)]
+    unseen = sum(int(more[1]) for each in raised if (more := UNSEEN.match(each.text)))
+    named = tuple(each for each in raised if each.text and not UNSEEN.match(each.text))
     return Raised(message[0] if message else "", own[-1] if own else "", members=named, unseen=unseen), at, message[1:]
 
 

@@ -152,8 +152,8 @@ def collect_uploads(hosts: Sequence[Host], root: Path, *, with_model: bool) -> N
         clashes += upload.merge({name: folder / MODEL for name, folder in roots.items()}, model)
     with tempfile.TemporaryDirectory(prefix="upload-", dir=root) as scratch:
         target = root / "uploaded"
-        found = model if with_model and not upload.is_empty(model) else None
-        clashes += upload.upload(target, found, roots, root / CHECKPOINTS, Path(scratch))
+        kept = model if with_model and not upload.is_empty(model) else None
+        clashes += upload.upload(target, kept, roots, root / CHECKPOINTS, Path(scratch))
     for clash in clashes:
         print_message(f"warning: {clash}")
     if not upload.is_empty(target):

@@ -92,10 +92,10 @@ def upload(
 
 def _everything(folder: Path) -> list[Path]:
     """All paths below a folder; links are not followed."""
-    found = []
+    paths: list[Path] = []
     for here, folders, files in os.walk(folder):
-        found += [Path(here, name) for name in (*folders, *files)]
-    return sorted(found)
+        paths += [Path(here, name) for name in (*folders, *files)]
+    return sorted(paths)
 
 
 def _copy(path: Path, place: Path) -> None:

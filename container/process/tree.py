@@ -50,12 +50,12 @@ Processes = Mapping[int, Process]
 
 def snapshot() -> dict[int, Process]:
     """All processes that /proc shows."""
-    found = {}
+    processes = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError):
-                found[int(entry)] = _parse(_read(f"/proc/{entry}/stat"))
-    return found
+                processes[int(entry)] = _parse(_read(f"/proc/{entry}/stat"))
+    return processes
 
 
 def _read(path: str) -> str:

@@ -93,14 +93,14 @@ def shadowed(names: Iterable[str] = NAMES[:2]) -> list[str]:
     program of that name, which belongs to no package, is fine."""
     faults = []
     for name in names:
-        found = shutil.which(name)
-        module = imported_module(Path(found)) if found else None
+        path = shutil.which(name)
+        module = imported_module(Path(path)) if path else None
         if module is None or module.partition(".")[0] == MODULE.decode():
             continue
         others = {entry.module for entry in metadata.entry_points(group="console_scripts", name=name)}
         if module in others:
             faults.append(
-                f"the command {name} ({found}) belongs to another package, for it runs {module}: `{name}` does not "
+                f"the command {name} ({path}) belongs to another package, for it runs {module}: `{name}` does not "
                 f"start byo-container, `byo-container {name}` does. Install that package before byo-container, or "
                 "reinstall byo-container after it (pip install --force-reinstall --no-deps)"
             )
