@@ -273,6 +273,7 @@ VALUES: list[tuple[str, str, Any, bytes, str]] = [
     ("CSVSerializer", "csv", [1, 2], b"1,2", "text/csv"),
     ("CSVSerializer", "csv", "1,2\n3,4", b"1,2\n3,4", "text/csv"),
     ("CSVSerializer", "csv", ["1,2", "3,4"], b"1,2\n3,4", "text/csv"),
+    ("CSVSerializer", "csv", ([1, 2], [3, 4]), b'"[1, 2]","[3, 4]"', "text/csv"),  # a tuple is one row
     ("CSVSerializer", "csv", np.ones((2, 2)), b"1.0,1.0\n1.0,1.0", "text/csv"),
     ("IdentitySerializer", "raw", b"\x00\xff", b"\x00\xff", "application/octet-stream"),
 ]

@@ -1,6 +1,6 @@
 """Request bodies, byte for byte as the serializers of SageMaker's Python SDK make them.
 
-Source: https://github.com/aws/sagemaker-python-sdk/blob/v2.245.0/src/sagemaker/serializers.py
+Source: https://github.com/aws/sagemaker-python-sdk/blob/v2.257.0/src/sagemaker/base_serializers.py
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv as csv_module
 import io
 import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,12 @@ def json_lines(values: Iterable[Any]) -> Payload:
     return Payload("\n".join(map(json_module.dumps, values)).encode(), "application/jsonlines")
 
 
-def csv(rows: Sequence[Any]) -> Payload:
-    """Rows of cells, or the cells of one row, as by CSVSerializer. A row that is a text is sent as it is."""
-    several = len(rows) > 0 and not isinstance(rows, str) and hasattr(rows[0], "__getitem__")
-    several = several and hasattr(rows[0], "__iter__")
+def csv(rows: Any) -> Payload:
+    """Rows, the cells of one row, a 2-D array or a data frame, as by CSVSerializer. A row that is a text is sent
+    as it is."""
+    if hasattr(rows, "to_csv"):
+        return Payload(rows.to_csv(header=False, index=False).encode(), "text/csv")
+    several = hasattr(rows, "__setitem__") and len(rows) > 0 and _is_sequence(rows[0])
     return Payload("\n".join(map(_row, rows if several else [rows])).encode(), "text/csv")
 
 
@@ -57,6 +59,10 @@ def npy(array: Any) -> Payload:
 def text(lines: str) -> Payload:
     """A text, each line of which is an input, as by StringSerializer."""
     return Payload(lines.encode(), "text/plain")
+
+
+def _is_sequence(value: Any) -> bool:
+    return hasattr(value, "__iter__") and hasattr(value, "__getitem__")
 
 
 def _row(row: Any) -> str:
