@@ -1,4 +1,4 @@
-"""HTTP headers: one look-up for all that reads them, one check for all that writes them.
+"""HTTP headers: one look-up for all code that reads them, one check for all code that writes them.
 
 https://www.rfc-editor.org/rfc/rfc9110#name-fields
 """
@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Latin-1 without control characters: what one line of a head can hold. U+0085 is a line's end to some clients.
+# Latin-1 without control characters: what one line of a head can hold. Some clients take U+0085 for a line's end.
 VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-# Not more than that it stays on its line: scripts answer with types of their own making, which toolkits pass on.
+# Checked only for staying on its line: scripts answer with types of their own invention, which the toolkits pass on.
 MEDIA_TYPE = re.compile(r"[\x20-\x7e]+")
-# These belong to the connection, or say where the answer ends: the server writes them itself. nginx obeys X-Accel-*.
+# Headers that the server writes itself: they belong to the connection, or say where the answer ends. nginx obeys
+# X-Accel-*.
 SERVERS_OWN = frozenset(
     {
         "connection",
@@ -29,19 +30,19 @@ SERVERS_OWN = frozenset(
     }
 )
 NGINX_PREFIX = "x-accel-"
-# Words of a header's name that are not spelled like This.
+# Words of header names whose capitals are not like This.
 SPELLED = {"Sagemaker": "SageMaker", "Etag": "ETag", "Md5": "MD5", "Www": "WWW", "Te": "TE"}
 
 
 @lru_cache(maxsize=256)
 def cgi_name(name: str) -> str:
-    """The name that WSGI has for a header: `HTTP_ACCEPT` for `Accept`; the two about the content go without HTTP_."""
+    """WSGI's name of a header: `HTTP_ACCEPT` for `Accept`, but `CONTENT_TYPE` and `CONTENT_LENGTH` without HTTP_."""
     upper = name.upper().replace("-", "_")
     return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
 
 
 def cgi_variables(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Headers under WSGI's names; one that is repeated becomes a list with commas."""
+    """Headers by their WSGI names. The values of a repeated header are joined with commas."""
     variables: dict[str, str] = {}
     for header, value in headers:
         name = cgi_name(header)
@@ -50,13 +51,14 @@ def cgi_variables(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def look_up(variables: Mapping[str, Any], name: str) -> str:
-    """The value of a header in WSGI's variables, whatever the case of its name; empty where there is none."""
+    """The value of a header in WSGI's variables, whatever the case of its name; empty if it was not sent."""
     value: str = variables.get(cgi_name(name), "")
     return value
 
 
 def all_of(variables: Mapping[str, Any]) -> dict[str, str]:
-    """All headers of a request, their names as SageMaker and the RFCs spell them. WSGI does not keep what was sent."""
+    """All headers of a request, with the names as SageMaker and the RFCs spell them; WSGI does not keep the client's
+    spelling."""
     return {
         spelled(name): value
         for name, value in variables.items()
@@ -65,9 +67,9 @@ def all_of(variables: Mapping[str, Any]) -> dict[str, str]:
 
 
 def from_elsewhere(header: Callable[[str], str | None]) -> bool:
-    """Whether a browser sends this for a page that is not this server's. Other clients send no Origin.
+    """Whether a browser sends this request for a page of another origin. Other clients send no Origin.
 
-    For what browsers let any page do without asking the server first (https://fetch.spec.whatwg.org/#cors-protocol).
+    Guards what browsers let any page do without a preflight request (https://fetch.spec.whatwg.org/#cors-protocol).
     """
     origin = header("Origin")
     return bool(origin) and str(origin).rpartition("://")[2].lower() != (header("Host") or "").lower()
@@ -82,14 +84,14 @@ def spelled(variable: str) -> str:
 
 @lru_cache(maxsize=256)
 def check_media_type(text: str) -> None:
-    """Raises ValueError for a Content-Type that is no text, or that would add lines to the head of an answer."""
+    """Raises ValueError for a Content-Type that is not a text, or that would add lines to the head of an answer."""
     if not isinstance(text, str) or not MEDIA_TYPE.fullmatch(text):
         raise ValueError(f"the answer's media type is {text!r}; it must be a text such as application/json")
 
 
 def check(headers: Iterable[tuple[str, str]]) -> None:
-    """Raises ValueError for a header that an answer must not have: a name that is no token, a value that would add
-    lines to the head, one that only the server may write."""
+    """Raises ValueError for a header that an answer must not have: its name is no token, its value would add lines to
+    the head, or only the server may write it."""
     for name, value in headers:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise ValueError(f"the answer's header {name!r} has no valid name: letters, digits and hyphens")

@@ -1,5 +1,5 @@
-"""An image's HEALTHCHECK: asks /ping of the server in this container. A container that trains, or runs something else,
-has no server and is taken for healthy.
+"""The HEALTHCHECK of an image: requests /ping from the server in this container. A container that trains, or runs
+something else, has no server and counts as healthy.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ TIMEOUT_S = 4
 
 def main() -> None:
     words = [Path(os.fsdecode(word)).name for word in Path("/proc/1/cmdline").read_bytes().split(b"\0")]
-    # Before process 1 is `serve` it may be an init of docker's, with what it was told as its words.
+    # Process 1 may also be docker's init, with the command among its arguments.
     serves = "serve" in words or ("byo-container" in words and "train" not in words and default_command() == "serve")
     if serves:
         ping(int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080))
 
 
 def ping(port: int) -> None:
-    """Ends with status 1, having said why, unless /ping answers 200."""
+    """Exits with status 1 and the reason on stderr unless /ping answers 200."""
     url = f"http://127.0.0.1:{port}/ping"
     try:
         urllib.request.urlopen(url, timeout=TIMEOUT_S).close()

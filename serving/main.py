@@ -1,4 +1,4 @@
-"""`serve`: starts gunicorn and nginx, watches both, ends both.
+"""`serve`: starts gunicorn and nginx, watches them, and ends them.
 
     serve            answers /ping and /invocations on port 8080 with the model in /opt/ml/model
     serve --help     this text
@@ -31,17 +31,17 @@ from byo_container.serving.metrics.prometheus import table
 from byo_container.serving.metrics.shared_table import SERVE
 from byo_container.serving.models import submitted_code
 from byo_container.serving.nginx import config as nginx
-from byo_container.serving.nginx.logs import AccessLog, Complaints
+from byo_container.serving.nginx.logs import AccessLog, NginxErrorLog
 from byo_container.serving.run_folder import RunFolder, new_run_folder
 from byo_container.serving.settings import Settings, folder_bytes
 
-# The platform sends SIGKILL 30 s after SIGTERM: requests in flight get this long, and the end the rest.
+# The platform sends SIGKILL 30 s after SIGTERM. Requests in flight may take this long, then gunicorn this long to exit.
 DRAIN_S = 22.0
 END_S = 3.0
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Serves until told to stop, and returns the exit status."""
+    """Serves until SIGTERM, and returns the exit status."""
     log.configure()
     if arguments:
         print(__doc__)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         with new_run_folder() as run, Supervisor() as supervisor:
             submitted_code.bring(paths, run.path)
             if not settings.multi_model:
-                find_for_serving(paths)  # a model that nobody can serve is told now
+                find_for_serving(paths)  # a model that cannot be served is reported now
             put_on_path(code_folders(paths))  # and so is a user's folder with the name of one of ours
             install_requirements(supervisor, paths)
             return serve(supervisor, settings, run)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 
 def serve(supervisor: Supervisor, settings: Settings, run: RunFolder) -> int:
-    """Starts both servers and waits for the end of either, or for SIGTERM."""
+    """Starts both servers and waits until either ends, or for SIGTERM."""
     if supervisor.stop_requested:
         return 0
     allow_many_files()
@@ -78,12 +78,12 @@ def serve(supervisor: Supervisor, settings: Settings, run: RunFolder) -> int:
     if front:
         await_socket(supervisor, servers[0], run.health_socket)
     if front and not supervisor.stop_requested:
-        lines, complaints = AccessLog(), Complaints()
-        servers.append(supervisor.start(nginx_command(front, settings, run, lines, complaints)))
+        access_log, error_log = AccessLog(), NginxErrorLog()
+        servers.append(supervisor.start(nginx_command(front, settings, run, access_log, error_log)))
 
         def flush() -> None:
-            lines.flush()
-            complaints.flush()
+            access_log.flush()
+            error_log.flush()
 
         supervisor.on_poll = flush
     status = watch(supervisor, servers, settings)
@@ -93,21 +93,21 @@ def serve(supervisor: Supervisor, settings: Settings, run: RunFolder) -> int:
 
 
 def await_socket(supervisor: Supervisor, gunicorn: Child, socket: Path) -> None:
-    """Waits for the socket that nginx will connect to, so that nothing is refused there. Made long before a model
+    """Waits for the socket that nginx will connect to, so that no connection is refused. It exists long before a model
     is loaded."""
     while not socket.exists() and gunicorn.status is None and not supervisor.stop_requested:
         supervisor.poll(0.01)
 
 
 def allow_many_files() -> None:
-    """A connection is a file: as many as the system lets us have, here and in the servers that we start."""
+    """Raises the limit of open files, for each connection is one, here and in the servers that we start."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def watch(supervisor: Supervisor, servers: list[Child], settings: Settings) -> int:
-    """Returns 0 when asked to stop, 1 when a server has died or no worker became ready in time. SIGHUP is for gunicorn,
-    see arbiter.py."""
+    """Returns 0 after SIGTERM, 1 when a server has ended or no worker became ready in time. SIGHUP is passed on to
+    gunicorn, see workers/arbiter.py."""
     deadline = time.monotonic() + settings.startup_timeout_s
     while not supervisor.stop_requested:
         supervisor.poll(1.0)
@@ -128,19 +128,21 @@ def watch(supervisor: Supervisor, servers: list[Child], settings: Settings) -> i
 
 
 def drain(supervisor: Supervisor, servers: list[Child]) -> None:
-    """Ends the servers from the outside in: the front takes no new request and waits for the running ones."""
+    """Ends the servers from the outside in: nginx takes no new requests and waits for the running ones, then gunicorn
+    ends. Without nginx, gunicorn does both."""
+    # SIGQUIT is nginx's graceful end, SIGTERM gunicorn's.
     for server, number in zip(reversed(servers), (signal.SIGQUIT, signal.SIGTERM)[-len(servers) :], strict=True):
         if server.status is None:
             server.signal_leader(number)
-            patience_s = DRAIN_S if server is servers[-1] else END_S
-            if not supervisor.wait([server], patience_s):
-                log.log.warning("%s has not ended in %.0f s, and is ended", server.command.name, patience_s)
+            limit_s = DRAIN_S if server is servers[-1] else END_S
+            if not supervisor.wait([server], limit_s):
+                log.log.warning("%s has not ended in %.0f s, and is ended", server.command.name, limit_s)
 
 
 def gunicorn_command(settings: Settings, run: RunFolder) -> Command:
-    """gunicorn with our configuration, on a Unix socket behind nginx, else on the port itself."""
+    """gunicorn with our configuration, which it makes from the settings in the run folder."""
     return Command(
-        # -P: not from the working directory, which may hold a folder called `serving` too.
+        # -P: not from the working directory, which may hold a folder called byo_container, too.
         [
             sys.executable,
             "-P",
@@ -156,27 +158,28 @@ def gunicorn_command(settings: Settings, run: RunFolder) -> Command:
 
 
 def thread_limits(settings: Settings) -> dict[str, str]:
-    """The workers share the cores: each framework gets its part of them, unless somebody has chosen."""
+    """Variables that limit the threads of frameworks, because the workers share the cores. What is set stays."""
     share = str(max(1, cores() // settings.workers))
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     return {name: share for name in names if name not in os.environ}
 
 
 def nginx_command(
-    front: str, settings: Settings, run: RunFolder, access_log: AccessLog, complaints: Complaints
+    front: str, settings: Settings, run: RunFolder, access_log: AccessLog, error_log: NginxErrorLog
 ) -> Command:
-    """nginx with a configuration written for this run. Its access log is passed on through our stdout."""
+    """nginx with a configuration written for this run. Its output comes to the two logs."""
     run.nginx_config.write_text(nginx.configuration(settings, run, as_root=os.geteuid() == 0))
     return Command(
         nginx.command_line(front, run.nginx_config),
         name="nginx",
         on_line=access_log.line,
-        on_error_line=complaints.line,
+        on_error_line=error_log.line,
     )
 
 
 def install_requirements(supervisor: Supervisor, paths: Paths) -> None:
-    """Installs the requirements.txt that lies beside a user's serving code. Raises JobError."""
+    """Installs the requirements.txt beside a user's serving code, if any, and checks that `serve` still works. Raises
+    JobError."""
     folders = [folder for folder in code_folders(paths) if folder != paths.model]
     command = next(filter(None, map(pip.install, folders)), None)
     if not command:

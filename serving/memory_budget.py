@@ -1,7 +1,7 @@
 """How many bytes a worker holds for its requests at the same time.
 
-A limit on one body, and one on the number of requests that wait, do not limit their product. So each large body is
-weighed while it is here, from before it is read until its reply is made, and what does not fit has to wait.
+A limit on one body and a limit on the number of waiting requests do not limit their product. So each large body takes
+its bytes from a budget, from before it is read until its reply is made, and a body that does not fit has to wait.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from gevent.lock import Semaphore
 
 from byo_container.serving.errors import RequestError
 
-# Bodies above this are weighed, and are decoded and encoded beside the event loop, which would stand still otherwise.
+# Bodies above this count, and are decoded and encoded in a thread beside the event loop, which would stand still.
 LARGE_BODY = 32 * 1024
-# How long a large request waits for others to give back what they hold, before it is told to come again. In seconds.
+# Seconds that a large request waits for others to give back what they hold, before it is refused with 503.
 PATIENCE_S = 10.0
-# What a worker holds, as multiples of the largest payload: bodies as they came; the values that decoding makes of
-# them, by codecs.weigh; the messages of conversations.
+# The budgets of a worker, as multiples of the largest payload: for bodies as they arrived, for the values that are
+# decoded from them, and for the messages of WebSockets.
 BODIES, VALUES, MESSAGES = 4, 24, 4
 
 
 class Budget:
-    """So many bytes, given out in the order in which they are asked for. What is larger than all of it has it alone.
+    """`size` bytes, granted in the order of requests. A request for more than all of it gets all of it.
 
     For the greenlets of one thread.
     """
@@ -37,8 +37,8 @@ class Budget:
         self._waiting: deque[tuple[int, Event]] = deque()
 
     def take(self, amount: int) -> int:
-        """Waits until there is room; returns what has to be given back. Raises RequestError 503 where there is none
-        in time."""
+        """Waits until there is room; returns the amount that has to be given back. Raises RequestError 503 if there is
+        none in time."""
         amount = min(amount, self.size)
         if not self._waiting and self.take_at_once(amount):
             return amount
@@ -72,7 +72,7 @@ class Budget:
             self._waiting.popleft()[1].set()
 
     def _withdraw(self, mine: tuple[int, Event]) -> None:
-        """Of a greenlet that waits no longer: it may have been granted its part in this very turn of the loop."""
+        """For a greenlet that waits no longer: its amount may have been granted in this very turn of the loop."""
         if mine[1].is_set():
             self.give(mine[0])
         else:
@@ -81,8 +81,8 @@ class Budget:
 
 
 class Share:
-    """What one request holds of a budget; small amounts are free. For `with`: all of it is given back at the end, or at
-    the end of the stream that it is kept for."""
+    """What one request holds of a budget; small amounts are free. As a context manager it gives all of it back at the
+    end, or at the end of the stream that it is kept for."""
 
     __slots__ = ("_budget", "_held", "_kept")  # one is made for each request
 
@@ -104,7 +104,7 @@ class Share:
             self._held += self._budget.take(amount)
 
     def grow(self, amount: int) -> bool:
-        """Takes what is missing to `amount`, without waiting. False where there is no room for it."""
+        """Takes what is missing to `amount`, without waiting. False if there is no room for it."""
         missing = min(amount, self._budget.size) - self._held
         if amount <= LARGE_BODY or missing <= 0:
             return True
@@ -114,30 +114,33 @@ class Share:
         return True
 
     def keep(self, amount: int) -> None:
-        """Gives back what is beyond `amount`."""
+        """Gives back all but `amount`."""
         excess = self._held - amount
         if excess > 0:
             self._held = amount
             self._budget.give(excess)
 
     def keep_until(self, on_close: Callable[[Callable[[], None]], None]) -> None:
-        """Keeps it beyond the `with`, until the function that is handed to `on_close` is called."""
+        """Keeps it beyond the `with`, until the stream calls what is passed to its `on_close`."""
         if self._held:
             self._kept = True
-            on_close(lambda: self.keep(0))
+            on_close(self._give_all)
+
+    def _give_all(self) -> None:
+        self.keep(0)
 
 
 class Budgets:
-    """Those of one worker. Who takes of `bodies` and `values` takes in this order: who holds values waits for nobody,
-    so that nobody waits for ever."""
+    """The budgets of one worker. A request takes from `bodies` first and then from `values`: one that holds values
+    waits for no other, so there is no deadlock."""
 
     def __init__(self, max_payload: int) -> None:
         self.bodies = Budget(BODIES * max_payload)
         self.values = Budget(VALUES * max_payload)
         self.messages = Budget(MESSAGES * max_payload)
         self.decoding = Semaphore()
-        """Held while a large body is decoded. Parsers keep the interpreter's lock, so two at once are no quicker; one
-        after another, the event loop has its turn between them."""
+        """Held while a large body is decoded. Parsers keep the GIL, so two at once are no quicker, and one after
+        another leaves the event loop its turn between them."""
 
 
 @cache

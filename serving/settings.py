@@ -1,6 +1,6 @@
-"""What `serve` can be told by environment variables, read and checked once.
+"""The settings of `serve`: environment variables, read and checked once.
 
-Both families of names are understood, SAGEMAKER_MODEL_SERVER_* (SageMaker's toolkits) and MODEL_SERVER_*
+Both families of names are read, SAGEMAKER_MODEL_SERVER_* (SageMaker's toolkits) and MODEL_SERVER_*
 (AWS's bring-your-own samples); docs/environment.md lists them.
 """
 
@@ -30,30 +30,30 @@ class Settings:
     startup_timeout_s: int = 600
     max_payload: int = 25 * MEGABYTE
     payload_chosen: bool = False
-    """Whether somebody has said how large a payload may be."""
+    """Whether the limit was set explicitly."""
     queue_size: int = 256
-    """How many requests may wait for a slow model, in front of the workers and in each of them."""
+    """How many requests may wait for a slow model: in front of the workers, and in each of them."""
     batch_size: int = 0
-    """0 here and below: as the handler says."""
+    """0, here and for the next two: as the handler declares."""
     batch_delay_ms: int | None = None
     batch_cost: int = 0
     autocast: str = "off"
     default_accept: str = "application/json"
     defaults: str = "auto"
-    """Whose defaults hold for what an inference.py leaves out; one of script_defaults.choose.FAMILIES, or auto."""
+    """Which framework's defaults replace functions that an inference.py leaves out: one of FAMILIES, or auto."""
     nginx: bool = True
+    """Whether nginx stands in front of the workers. `serve` sets it to False if nginx is not installed."""
     access_log: bool = True
     json_logs: bool = False
     session_s: int = 1200
     """How long a session of a stateful endpoint lasts."""
     multi_model: bool = False
     models_memory: int = 0
-    """What the workers of an endpoint of many models may use together."""
+    """Bytes that all workers of a multi-model endpoint may use together."""
     page: bool = False
-    """Whether `/` shows a page to try the model."""
+    """Whether `/` shows the test page."""
     batch_transform: str = ""
-    """The value of SAGEMAKER_BATCH when it says true in either spelling (`true` by the platform, `True` by
-    the SDK's local mode), else empty."""
+    """The value of SAGEMAKER_BATCH if it is `true` (the platform) or `True` (the SDK's local mode), else empty."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, model_bytes: int = 0) -> Settings:

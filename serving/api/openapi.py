@@ -1,6 +1,6 @@
-"""The server's own description, in OpenAPI 3.1: what it is asked at, and what it answers.
+"""The server's description of its routes, in OpenAPI 3.1.
 
-What a model takes and gives is its own affair: only the forms are described.
+Only the media types of a model's inputs and outputs are described, not their contents.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ JSON = media_types.JSON
 BINARY = {"type": "string", "format": "binary"}
 TEXT = {"type": "string"}
 NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-# Errors that any request with a body may get.
+# Statuses of errors that any request with a body may get.
 BODY_ERRORS = (400, 406, 411, 413, 415, 500, 503, 504)
 
 
-def document(many: bool) -> dict[str, Any]:
-    """For a server of one model, or of many."""
-    paths = {**COMMON, **(MANY if many else ONE)}
+def document(multi_model: bool) -> dict[str, Any]:
+    """The document of a server of one model, or of a multi-model server."""
+    paths = {**COMMON, **(MULTI_MODEL if multi_model else ONE_MODEL)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -112,7 +112,7 @@ COMMON: dict[str, Any] = {
         }
     },
 }
-ONE: dict[str, Any] = {
+ONE_MODEL: dict[str, Any] = {
     "/invocations": {"post": _invocation()},
     WEBSOCKET: {
         "get": {
@@ -121,7 +121,7 @@ ONE: dict[str, Any] = {
         }
     },
 }
-MANY: dict[str, Any] = {
+MULTI_MODEL: dict[str, Any] = {
     "/models": {
         "get": {
             "summary": "The models that are loaded, a page at a time.",

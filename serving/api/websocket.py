@@ -1,7 +1,7 @@
-"""A WebSocket over a gevent socket. Source: RFC 6455, whose frames are wsproto's business.
+"""A WebSocket over a gevent socket (RFC 6455); wsproto reads and writes the frames.
 
-Pings are answered, fragments joined, a message is held to a limit, and a client that is silent is asked whether it is
-still there. No extension is agreed to: without compression a message cannot be larger than what was sent.
+Pings are answered, fragments joined, the size of messages is limited, and a silent client is pinged. No extension is
+accepted: without compression a message cannot be larger than the bytes that were sent.
 """
 
 from __future__ import annotations
@@ -32,27 +32,26 @@ from byo_container.serving.sockets import stop_reading
 
 PATH = "/invocations-bidirectional-stream"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-# The platform's own habit: a ping every minute, and the end after five that were not answered.
-SILENCE_S, PATIENCE = 60.0, 5
-# For the other side to agree to the end.
+# As the platform does it: a ping each minute, and the end after five without an answer.
+PING_INTERVAL_S, MAX_UNANSWERED_PINGS = 60.0, 5
+# How long the other side may take to answer a close frame.
 CLOSE_S = 2.0
-RECEIVE = 64 * 1024
-# How long a message may take to come, and of how many fragments it may be: empty ones pass every limit of length.
+RECEIVE_BYTES = 64 * 1024
+# How long a message may take to arrive, and how many fragments it may have: empty ones pass any limit of length.
 MESSAGE_S, FRAGMENTS = 300.0, 65_536
-# After so many events others have their turn: a socket that always has data never waits.
-TURN = 64
+# After this many events other greenlets have their turn: a socket that always has data never waits.
+EVENTS_A_TURN = 64
 
 
 def handshake(method: str, header: Callable[[str], str]) -> bytes:
-    """The answer that opens a WebSocket. Raises RequestError where the request asks for none, or for one that is not
-    that of RFC 6455."""
-    wanted = (("Upgrade", "websocket"),)
+    """The answer that opens a WebSocket. Raises RequestError if the request does not ask for one by RFC 6455."""
+    upgrade = (("Upgrade", "websocket"),)
     if method != "GET":
         raise RequestError(405, "a WebSocket is opened by GET", (("Allow", "GET"),))
     if "websocket" not in header("Upgrade").lower() or "upgrade" not in header("Connection").lower():
-        raise RequestError(426, "this is a WebSocket: send Upgrade: websocket", wanted)
+        raise RequestError(426, "this is a WebSocket: send Upgrade: websocket", upgrade)
     if header("Sec-WebSocket-Version") != "13":
-        raise RequestError(426, "send Sec-WebSocket-Version: 13", (*wanted, ("Sec-WebSocket-Version", "13")))
+        raise RequestError(426, "send Sec-WebSocket-Version: 13", (*upgrade, ("Sec-WebSocket-Version", "13")))
     if from_elsewhere(header):
         raise RequestError(403, "a page of another origin may not open a WebSocket here")
     key = header("Sec-WebSocket-Key")
@@ -68,45 +67,45 @@ def handshake(method: str, header: Callable[[str], str]) -> bytes:
 
 @dataclass(frozen=True)
 class Received:
-    """A message, and what it holds of the budget until somebody gives it back."""
+    """A message, and its share of the memory budget, which has to be given back."""
 
     data: str | bytes
     share: Share
 
 
-class Incoming:
-    """A message on its way. Its parts are put together as they come: each would take more memory than its bytes."""
+class PartialMessage:
+    """A message that is still arriving. Its fragments are joined at once: each takes more memory than its bytes."""
 
     def __init__(self, limit: int, budget: Budget) -> None:
         self._limit = limit
         self._buffer: Any = None
-        self._length = self._weight = self._fragments = 0
-        self._until = 0.0
+        self._bytes = self._memory_bytes = self._fragments = 0
+        self._deadline = 0.0
         self.share = Share(budget)
 
     def add(self, event: Message[Any]) -> None:
-        """Raises LimitError for what goes beyond a limit."""
+        """Raises LimitError for a message that exceeds a limit."""
         data, text = event.data, isinstance(event, TextMessage)
         if self._buffer is None:
             self._buffer = io.StringIO() if text else io.BytesIO()
-            self._until = time.monotonic() + MESSAGE_S
+            self._deadline = time.monotonic() + MESSAGE_S
         self._buffer.write(data)
-        narrow = not text or data.isascii()
-        self._length += len(data) if narrow else len(data.encode())
-        self._weight += len(data) if narrow else WIDEST * len(data)
+        is_ascii = not text or data.isascii()
+        self._bytes += len(data) if is_ascii else len(data.encode())
+        self._memory_bytes += len(data) if is_ascii else WIDEST * len(data)
         self._fragments += event.frame_finished
-        if self._length > self._limit:
+        if self._bytes > self._limit:
             raise LimitError(
                 CloseReason.MESSAGE_TOO_BIG, f"a message is above the limit of {self._limit // MEGABYTE} MB"
             )
         if self._fragments > FRAGMENTS:
             raise LimitError(CloseReason.POLICY_VIOLATION, f"a message is in more than {FRAGMENTS} fragments")
-        if not self.share.grow(self._weight):
+        if not self.share.grow(self._memory_bytes):
             raise LimitError(CloseReason.TRY_AGAIN_LATER, "too many large messages are here; send it again later")
 
     def check(self) -> None:
-        """Raises LimitError for a message that takes too long to come."""
-        if self._buffer is not None and time.monotonic() > self._until:
+        """Raises LimitError for a message that takes too long to arrive."""
+        if self._buffer is not None and time.monotonic() > self._deadline:
             raise LimitError(CloseReason.POLICY_VIOLATION, f"a message has not come within {MESSAGE_S:.0f} s")
 
     def received(self) -> Received:
@@ -114,7 +113,7 @@ class Incoming:
 
 
 class LimitError(Exception):
-    """What ends a conversation: a code and a reason."""
+    """Ends the conversation, with a code and a reason for the client."""
 
     def __init__(self, code: CloseReason, reason: str) -> None:
         super().__init__(reason)
@@ -122,7 +121,7 @@ class LimitError(Exception):
 
 
 class WebSocket:
-    """An open one. Several greenlets may send; one receives."""
+    """An open WebSocket. Several greenlets may send; one receives."""
 
     def __init__(self, sock: Any, already: bytes, max_message: int, budget: Budget) -> None:
         self._sock = sock
@@ -133,8 +132,8 @@ class WebSocket:
         self.open = True
 
     def messages(self) -> Iterator[Received]:
-        """The messages as they come, until either side ends. Raises OSError where the connection is lost."""
-        incoming = Incoming(self._max_message, self._budget)
+        """The messages as they arrive, until either side closes. Raises OSError if the connection is lost."""
+        incoming = PartialMessage(self._max_message, self._budget)
         try:
             for event in self._events():
                 incoming.check()
@@ -146,7 +145,7 @@ class WebSocket:
                     incoming.add(event)
                     if event.message_finished:
                         message = incoming.received()
-                        incoming = Incoming(self._max_message, self._budget)
+                        incoming = PartialMessage(self._max_message, self._budget)
                         yield message
         except LimitError as refused:
             self.close(refused.code, str(refused))
@@ -154,54 +153,54 @@ class WebSocket:
             incoming.share.keep(0)
 
     def send(self, message: str | bytes) -> None:
-        """Sends a message; nothing after the end. Raises OSError where the connection is lost."""
-        made: Message[Any] = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
-        self._send(made)
+        """Sends a message; does nothing once the WebSocket is closed. Raises OSError if the connection is lost."""
+        event: Message[Any] = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
+        self._send(event)
 
     def close(self, code: int, reason: str | None = None) -> None:
-        """Ends the conversation from this side, or agrees to its end."""
+        """Closes from this side, or confirms the client's close."""
         self._send(CloseConnection(code, reason))
         self.open = False
 
     def hang_up(self) -> None:
-        """Reads no more from a client that does not agree to the end."""
+        """Reads no more from a client that does not confirm the close."""
         stop_reading(self._sock)
 
     def linger(self) -> None:
-        """Hears the other side out: a connection that is closed with data unread loses what was sent last."""
+        """Reads until the client closes: a connection that is closed with unread data loses what was sent last."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
             self._sock.settimeout(CLOSE_S)
             until = time.monotonic() + CLOSE_S
-            while time.monotonic() < until and self._sock.recv(RECEIVE):
+            while time.monotonic() < until and self._sock.recv(RECEIVE_BYTES):
                 gevent.sleep(0)
 
     def _send(self, event: Event) -> None:
-        with self._sending, suppress(LocalProtocolError):  # it has ended meanwhile
+        with self._sending, suppress(LocalProtocolError):  # it has been closed meanwhile
             self._sock.sendall(self._protocol.send(event))
 
     def _events(self) -> Iterator[Event | None]:
-        """What the client says; None after a minute in which it has said nothing."""
-        silences = turn = 0
-        self._sock.settimeout(SILENCE_S)
+        """What the client sends; None after each interval in which it has sent nothing."""
+        unanswered = turn = 0
+        self._sock.settimeout(PING_INTERVAL_S)
         while self.open:
             for event in self._protocol.events():
                 yield event
                 turn += 1
-                if turn % TURN == 0:
+                if turn % EVENTS_A_TURN == 0:
                     gevent.sleep(0)
             if not self.open:
                 return
             try:
-                data = self._sock.recv(RECEIVE)
+                data = self._sock.recv(RECEIVE_BYTES)
             except TimeoutError:
-                silences += 1
-                if silences > PATIENCE:
+                unanswered += 1
+                if unanswered > MAX_UNANSWERED_PINGS:
                     return
                 self._send(Ping())
                 yield None
                 continue
             if not data:
                 return
-            silences = 0
+            unanswered = 0
             self._protocol.receive_data(data)

@@ -1,6 +1,7 @@
-"""What nginx writes: its access log passed on, the answers that it makes by itself counted, its complaints told once.
+"""nginx's output: its access log is passed on, the answers that it makes without a worker are counted, and its errors
+are logged.
 
-Whoever reads our log may stop to: then lines are dropped, for nginx would wait for its log and answer nobody.
+If nobody reads our log, lines are dropped: nginx would wait until it can write its own, and answer no request.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from contextlib import suppress
 from byo_container.container.log import log
 from byo_container.serving.metrics import prometheus
 
-# In front of a line that is not for the log: the status of an answer that no worker has made.
-TALLY = "#"
+# The start of a line that holds only the status of an answer that no worker has made. See nginx.conf.template.
+STATUS_ONLY = "#"
 HELD_BYTES = 1024 * 1024
-ATOMIC_BYTES = 4096  # a pipe that is writable takes as much without waiting
-EVERY_S = 1.0
-# What nginx says when the workers' queue is full, and as root in a container without capabilities, which is no fault.
+ATOMIC_BYTES = 4096  # a pipe that is writable takes this much without waiting
+SUMMARY_S = 1.0  # how often refused requests are logged, at most
+# nginx's messages when the workers' queue is full; and as root in a container without capabilities, which is no error.
 QUEUE_FULL = "(11: Resource temporarily unavailable) while connecting to upstream"
 HARMLESS = "initgroups("
 
 
 class AccessLog:
-    """nginx's stdout, line by line."""
+    """nginx's stdout, line by line: passed on to ours."""
 
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
@@ -32,9 +33,9 @@ class AccessLog:
         self._dropped = 0
 
     def line(self, text: str) -> None:
-        if text.startswith(TALLY):
+        if text.startswith(STATUS_ONLY):
             with suppress(ValueError):
-                prometheus.count(int(text[len(TALLY) :]))
+                prometheus.count(int(text[len(STATUS_ONLY) :]))
             return
         if len(self._held) > HELD_BYTES:
             self.flush()
@@ -44,23 +45,23 @@ class AccessLog:
             self._held += text.encode() + b"\n"
 
     def flush(self) -> None:
-        """Writes what can be written without waiting. Called after every look at nginx's output."""
+        """Writes what can be written without waiting. Called after nginx's output has been read."""
         try:
             while self._held and select.select([], [self._descriptor], [], 0)[1]:
                 del self._held[: os.write(self._descriptor, self._held[:ATOMIC_BYTES])]
-        except (OSError, ValueError):  # nobody reads any more
+        except (OSError, ValueError):  # the reader has closed the pipe
             self._held.clear()
         if self._dropped and not self._held:
             log.warning("nobody read the log for a while: %d lines of the access log are lost", self._dropped)
             self._dropped = 0
 
 
-class Complaints:
-    """nginx's stderr, line by line. What comes with every refused request is told once a second."""
+class NginxErrorLog:
+    """nginx's stderr, line by line. Refused requests, a line each, are summed up once a second."""
 
     def __init__(self) -> None:
         self._refused = 0
-        self._told = 0.0
+        self._summed_up = 0.0
 
     def line(self, text: str) -> None:
         if QUEUE_FULL in text:
@@ -70,9 +71,9 @@ class Complaints:
             log.warning("nginx: %s", text)
 
     def flush(self) -> None:
-        if self._refused and time.monotonic() - self._told > EVERY_S:
+        if self._refused and time.monotonic() - self._summed_up > SUMMARY_S:
             log.warning(
-                "%d requests were refused with 503: as many wait for the workers as may (MODEL_SERVER_QUEUE_SIZE)",
+                "%d requests were refused with 503: the worker queue is full (MODEL_SERVER_QUEUE_SIZE)",
                 self._refused,
             )
-            self._refused, self._told = 0, time.monotonic()
+            self._refused, self._summed_up = 0, time.monotonic()

@@ -12,7 +12,7 @@ import threading
 
 import gevent
 
-from byo_container.container import log
+from byo_container.container.log import configure
 from byo_container.serving import devices
 from byo_container.serving.metrics import prometheus, worker_state
 from byo_container.serving.metrics.shared_table import ARBITER, FIRST_WORKER
@@ -53,7 +53,7 @@ class Hooks:
 
     def post_fork(self, server: Arbiter, worker: Worker) -> None:
         """In a new worker, before its application is made."""
-        log.configure(everything=True)
+        configure(everything=True)
         sys.setswitchinterval(0.001)  # the GIL is handed over often, so that /ping gets its turn
         prometheus.table.bind(self._run.metrics, worker.row.number)
         worker_state.enter_loading(self._settings.threads)

@@ -1,4 +1,4 @@
-"""gunicorn's log in our own form: a line each, as text or JSON."""
+"""gunicorn's log in our format: one line a message, as text or JSON."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 
 from gunicorn.glogging import Logger as GunicornLogger
 
-from byo_container.container import log
+from byo_container.container.log import configure, log
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
-    """Messages of gunicorn go where ours go."""
+    """Sends gunicorn's messages to our handlers."""
 
     def setup(self, cfg: object) -> None:
         super().setup(cfg)
-        log.configure()
+        configure()
         for name in ("gunicorn.error", "gunicorn.access"):
             logger = logging.getLogger(name)
             if logger.handlers:
-                logger.handlers[:] = log.log.handlers
+                logger.handlers[:] = log.handlers

@@ -39,8 +39,8 @@ def as_it_is(_: Any, value: Any) -> bytes:
 
 
 # A WebSocket opens here, which is no exchange of a request and an answer.
-one = schemathesis.openapi.from_dict(openapi.document(many=False)).exclude(path_regex="bidirectional")
-many = schemathesis.openapi.from_dict(openapi.document(many=True))
+one = schemathesis.openapi.from_dict(openapi.document(multi_model=False)).exclude(path_regex="bidirectional")
+many = schemathesis.openapi.from_dict(openapi.document(multi_model=True))
 
 
 @pytest.fixture(scope="module")
@@ -79,5 +79,5 @@ def test_a_server_of_many_models(case: Any, server_of_many: Server) -> None:
 
 
 def test_the_document_is_served(server_of_one: Server, server_of_many: Server) -> None:
-    assert server_of_one.get("/openapi.json").json() == openapi.document(many=False)
-    assert server_of_many.get("/openapi.json").json() == openapi.document(many=True)
+    assert server_of_one.get("/openapi.json").json() == openapi.document(multi_model=False)
+    assert server_of_many.get("/openapi.json").json() == openapi.document(multi_model=True)

@@ -106,16 +106,16 @@ def test_a_client_that_reads_slowly_is_borne_and_one_that_does_not_is_gone() -> 
     def take_slowly() -> None:
         while len(taken) < 8:
             time.sleep(0.4)  # in all longer than the time-out
-            taken.append(len(theirs.recv(direct_clients.PIECE, socket.MSG_WAITALL)))
+            taken.append(len(theirs.recv(direct_clients.PART_BYTES, socket.MSG_WAITALL)))
 
     reader = threading.Thread(target=take_slowly)
     reader.start()
-    client.sendall(bytes(8 * direct_clients.PIECE))
+    client.sendall(bytes(8 * direct_clients.PART_BYTES))
     reader.join()
-    assert sum(taken) == 8 * direct_clients.PIECE
+    assert sum(taken) == 8 * direct_clients.PART_BYTES
     client.settimeout(0.2)
     with pytest.raises(ConnectionResetError):
-        client.sendall(bytes(8 * direct_clients.PIECE))
+        client.sendall(bytes(8 * direct_clients.PART_BYTES))
     client.close()
     theirs.close()
 

@@ -58,8 +58,8 @@ def test_as_root_it_stays_root_and_as_another_it_does_not_try() -> None:
     ],
 )
 def test_the_access_log_can_be_json_or_off(values: dict[str, Any], expected: list[str]) -> None:
-    tally, *others = directives(configuration(**values), "access_log")
-    assert tally == "/dev/stdout tally if=$made_here"  # counted, never shown
+    status_only, *others = directives(configuration(**values), "access_log")
+    assert status_only == "/dev/stdout status_only if=$made_here"  # counted, never shown
     assert others == expected
 
 
