@@ -21,7 +21,7 @@ import byo_container
 from byo_container import Handler, JobError, JobStopped
 from byo_container.container import discovery
 from byo_container.testing import Answer, Endpoint, payloads, train
-from tests.serving.support.handlers.newcomers import LinearModel, pipeline
+from tests.serving.support.handlers.conventional import LinearModel, pipeline
 
 PAGE = Path(__file__).parents[2] / "docs" / "handlers.md"
 TEXT = PAGE.read_text()

@@ -70,7 +70,7 @@ def test_torch_ddp_trains_as_one_and_resumes(tmp_path: Path) -> None:
 
 @need("torch")
 @pytest.mark.parametrize("end", ["a rank exits with 3", "a rank raises", "a host dies", "a cable is pulled"])
-def test_torch_ends_on_all_hosts(tmp_path: Path, end: str) -> None:
+def test_failing_torch_rank_ends_all_hosts(tmp_path: Path, end: str) -> None:
     with ddp(tmp_path, 2, steps="1000", step_ms="200", processes_per_host="2") as hosts:
         code = hosts[2].tree.paths.code / "train.py"
         fault = {
@@ -515,7 +515,7 @@ def test_one_host_alone_has_a_parameter_server_and_a_worker_too(tmp_path: Path) 
 
 @need("tf_keras")
 @pytest.mark.timeout(300)
-def test_a_worker_that_dies_is_named(tmp_path: Path) -> None:
+def test_parameter_server_job_names_the_dead_worker(tmp_path: Path) -> None:
     code = {"train.py": PARAMETER_SERVER.replace("EPOCHS", "10000")}
     given = {"sagemaker_parameter_server_enabled": "true"}
     with make_hosts(2, tmp_path, code=code, hyperparameters=given) as hosts:

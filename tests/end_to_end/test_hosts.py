@@ -1,6 +1,6 @@
-"""Several hosts end with one honest result, whatever happens to one of them, and soon.
+"""Several hosts end soon, and with the same correct result, whatever happens to one of them.
 
-The ways of starting a script that need no framework; those of frameworks are tested beside it.
+Launchers that need no framework; test_frameworks has the others.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def test_all_succeed_and_end_together(start: Start) -> None:
         ("os.kill(os.getpid(), 9)", 137, "train.py was killed by SIGKILL (often: out of memory)"),
     ],
 )
-def test_one_failure_ends_all_and_is_named_everywhere(
+def test_failure_of_one_host_ends_all_and_every_host_names_it(
     start: Start, launcher: str, fault: str, status: int, said: str
 ) -> None:
     hosts = start(2, FAILS_ON_2.format(fault))
@@ -117,7 +117,7 @@ def test_a_host_that_dies_is_named(start: Start, number: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_pulled_cable_is_named(start: Start, number: int) -> None:
+def test_lost_network_is_named(start: Start, number: int) -> None:
     hosts = start(3, WAITS)
     hosts[number].cut()
     statuses, took = end(hosts)
@@ -138,7 +138,7 @@ def test_sigterm_on_one_host_lets_all_save(start: Start) -> None:
     assert took < AT_MOST_S
 
 
-def test_sigterm_ends_a_script_that_knows_of_none_on_all_hosts(start: Start) -> None:
+def test_sigterm_ends_scripts_without_stop_handling_on_all_hosts(start: Start) -> None:
     hosts = start(2, WAITS)
     hosts[2].terminate()
     statuses, took = end(hosts)
@@ -163,7 +163,7 @@ def test_a_late_host_is_waited_for(start: Start) -> None:
     assert "waiting for algo-1" in hosts[2].log
 
 
-def test_nothing_is_left_running(start: Start) -> None:
+def test_no_process_is_left_on_any_host(start: Start) -> None:
     script = HEAD + "import subprocess\nsubprocess.Popen(['sleep', '60'], start_new_session=True)\nready()\n"
     hosts = start(2, script + "time.sleep(1)\nsys.exit(3)")
     pids = {host.name: set(descendants(host.process_1)) for host in hosts.all}

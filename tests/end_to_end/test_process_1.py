@@ -1,6 +1,6 @@
-"""`train` as process 1 of a container, and as an ordinary process: signals arrive, zombies and orphans do not stay.
+"""`train` as process 1 of a container, and as an ordinary process: it handles signals, reaps zombies and ends orphans.
 
-A process 1 is made by unshare, which needs root (or user namespaces) but no container.
+`unshare` makes a process 1; it needs root (or user namespaces) but no container.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def test_a_handler_that_asks_for_the_stop_and_finishes_has_finished(ml: MakeTree
     assert (tree.paths.model / "handler.json").is_file()
 
 
-def test_a_handler_that_knows_of_no_stop_is_ended_by_it(ml: MakeTree, stop: Stop) -> None:
+def test_handler_without_stop_handling_is_ended_by_sigterm(ml: MakeTree, stop: Stop) -> None:
     done = stop(handler(ml, "ready.touch()\ntime.sleep(60)"))
     assert done.status == 143
     assert done.reason.startswith("stopped by SIGTERM before it had finished")
@@ -143,13 +143,13 @@ def test_a_script_that_saves_and_ends_gives_the_status(ml: MakeTree, stop: Stop,
     assert (done.failure is None) == (status == 0)
 
 
-def test_a_script_that_knows_of_no_stop_is_ended_by_it(ml: MakeTree, stop: Stop) -> None:
+def test_script_without_stop_handling_is_ended_by_sigterm(ml: MakeTree, stop: Stop) -> None:
     done = stop(ml(code={"train.py": SCRIPT + WAITS}))
     assert done.status == 143
     assert done.reason.startswith("train.py was killed by SIGTERM")
 
 
-def test_a_scripts_own_children_are_told_as_well(ml: MakeTree, stop: Stop) -> None:
+def test_children_of_a_script_get_sigterm(ml: MakeTree, stop: Stop) -> None:
     code = {
         "worker.py": SCRIPT + SAVES.format(0, "worker", 0) + WAITS,
         "train.py": SCRIPT
@@ -172,7 +172,7 @@ def test_a_shell_script_does_not_cost_its_program_the_time_to_save(ml: MakeTree,
     assert (tree.paths.model / "saved").read_text() == "late\n"
 
 
-def test_a_script_that_does_not_end_is_killed_when_its_time_is_up(ml: MakeTree, stop: Stop) -> None:
+def test_script_that_ignores_sigterm_is_killed_after_the_stop_timeout(ml: MakeTree, stop: Stop) -> None:
     code = SCRIPT + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '60'])\n" + WAITS
     done = stop(ml(code={"train.py": code}), TRAINING_STOP_TIMEOUT="0.5")
     assert done.status == 137

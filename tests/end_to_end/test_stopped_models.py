@@ -1,4 +1,4 @@
-"""A job that was stopped leaves a model that `serve` answers with, as one does that has finished."""
+"""A job that was stopped leaves a model that `serve` can load, as a finished job does."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize("kind", ["handler", "script"])
-def test_of_the_users_own_code(ml: MakeTree, start: Start, tmp_path: Path, kind: str) -> None:
+def test_stopped_model_of_a_users_handler_is_served(ml: MakeTree, start: Start, tmp_path: Path, kind: str) -> None:
     if kind == "handler":
         tree = ml(hyperparameters={"model_handler": "mine:Mine"}, code={"mine.py": HANDLER.replace("SAVES", SAVES)})
     else:
@@ -89,7 +89,7 @@ def test_a_job_that_left_nothing_is_not_made_to_look_like_a_model(ml: MakeTree) 
 
 
 @pytest.mark.slow
-def test_of_the_news_handler(ml: MakeTree, start: Start, tmp_path: Path) -> None:
+def test_stopped_model_of_the_news_handler_is_served(ml: MakeTree, start: Start, tmp_path: Path) -> None:
     settings = {"model_handler": "news", "epochs": "1000", "vocabulary_size": "4096"}
     tree = ml(hyperparameters=settings, channels={"training": {}})
     headlines.write(tree.paths.data / "training/newsCorpora.csv", rows=400)

@@ -1,4 +1,4 @@
-"""What several hosts on one machine are, as data."""
+"""Several hosts on one machine, described as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running hosts to their ends."""
+"""Runs hosts until all have ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ print([(each.host.name, each.status) for each in ended])
 """
 
 
-def test_hosts_that_do_not_know_of_a_failure_are_stopped() -> None:
+def test_other_hosts_are_stopped_after_a_failure() -> None:
     """As when one container of two does not start."""
     done = subprocess.run([sys.executable, "-c", ONE_FAILS], capture_output=True, text=True, timeout=20)
     assert done.stdout == "b | b\n[('b', 9), ('a', 143)]\n", done.stderr

@@ -1,4 +1,4 @@
-"""Logs of several hosts as one."""
+"""Merges the logs of several hosts."""
 
 from __future__ import annotations
 

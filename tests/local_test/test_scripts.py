@@ -1,4 +1,4 @@
-"""The platform played on one machine: the three scripts, on processes."""
+"""The three scripts that play the platform on one machine, with processes in place of containers."""
 
 from __future__ import annotations
 

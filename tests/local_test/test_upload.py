@@ -1,4 +1,4 @@
-"""What SageMaker would upload."""
+"""The archives that SageMaker would upload."""
 
 from __future__ import annotations
 

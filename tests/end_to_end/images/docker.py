@@ -1,4 +1,4 @@
-"""What tests of images share: the docker command, builds, and containers that do not stay."""
+"""The docker command, builds, and containers that are removed, for tests of images."""
 
 from __future__ import annotations
 

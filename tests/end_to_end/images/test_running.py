@@ -1,4 +1,4 @@
-"""Images as the platform, and as careful people, run them."""
+"""Images run as the platform runs them, and with restricted rights."""
 
 from __future__ import annotations
 

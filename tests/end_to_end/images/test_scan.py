@@ -1,4 +1,4 @@
-"""What an image must not hold, and that it is the same each time it is built."""
+"""What an image must not contain, and that builds are reproducible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def image(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_image"))
 
 
-def test_nobody_gets_more_rights_by_what_we_add(image: str) -> None:
+def test_image_has_no_setuid_or_world_writable_files(image: str) -> None:
     assert files(image, "-perm", "/6000") <= files(BASE, "-perm", "/6000")
     ours = files(image, "!", "-type", "l", "-perm", "/0002") - files(BASE, "!", "-type", "l", "-perm", "/0002")
     assert not ours

@@ -1,4 +1,4 @@
-"""One worker a graphics processor, by its index; written so that it is tested without one."""
+"""One worker per GPU, by the index of the GPU; needs none."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(("told", "found"), [("0,1", ["0", "1"]), (" 2 , 5", ["2", "5"]), ("", []), ("-1", [])])
-def test_what_is_visible_is_what_may_be_used(told: str, found: list[str]) -> None:
+def test_visible_devices_follow_cuda_visible_devices(told: str, found: list[str]) -> None:
     assert devices.visible({"CUDA_VISIBLE_DEVICES": told}) == found
 
 
-def test_without_a_driver_there_is_none() -> None:
+def test_no_devices_without_a_driver() -> None:
     assert devices.visible({}) == [str(number) for number in range(count_gpus())]
 
 
-def test_as_many_workers_as_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_worker_per_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
     monkeypatch.setattr(devices, "memory_bytes", lambda: 64 << 30)
     assert devices.default_workers(0) == 3
@@ -54,7 +54,7 @@ def seen(server: Server) -> list[str]:
     return sorted(device for pid, device in found.items() if pid in server.workers())
 
 
-def test_each_worker_has_a_device_also_who_comes_back_or_takes_over(start: Start) -> None:
+def test_every_worker_has_a_device_after_replacement_and_rolling_restart(start: Start) -> None:
     server = start(MODEL_SERVER_WORKERS="2", CUDA_VISIBLE_DEVICES="3,7").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
     assert seen(server) == ["3", "7"]
@@ -76,7 +76,7 @@ def test_a_new_worker_gets_the_device_with_the_fewest_workers(
     assert least_used(used, devices) == chosen
 
 
-def test_who_replaces_a_worker_that_hangs_gets_its_device(start: Start) -> None:
+def test_replacement_of_a_hanging_worker_gets_its_device(start: Start) -> None:
     """Also where the one that hangs is not the oldest."""
     server = start(MODEL_SERVER_WORKERS="2", CUDA_VISIBLE_DEVICES="0,1", MODEL_SERVER_TIMEOUT="1").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
@@ -91,7 +91,7 @@ def test_who_replaces_a_worker_that_hangs_gets_its_device(start: Start) -> None:
     assert seen(server) == ["0", "1"]
 
 
-def test_without_pytorch_there_is_nothing_to_switch_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_autocast_without_pytorch_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert isinstance(devices.inference_mode("bfloat16"), nullcontext)
 
@@ -126,6 +126,6 @@ def test_a_handler_of_pytorch_is_served_so(start: Start, root: Path, autocast: s
     assert server.ask([1.0, 2.0]) == [dtype, False]
 
 
-def test_a_kind_of_autocast_that_is_not_known_is_told() -> None:
+def test_unknown_autocast_is_an_error() -> None:
     with pytest.raises(JobError, match="bfloat16"):
         Settings.from_environment({"MODEL_SERVER_AUTOCAST": "int4"})

@@ -1,6 +1,6 @@
-"""A fuzzer over the codecs: whatever bytes a client sends, it gets values or is told what it did wrong.
+"""A fuzzer for the codecs: any bytes are either decoded or rejected with an explanation.
 
-In `make test` for some seconds; longer on demand:
+Runs for some seconds in `make test`, longer on demand:
 
     FUZZ_EXAMPLES=1000000 python -m pytest tests/serving/end_to_end/test_fuzz.py --timeout 0
 """
@@ -146,7 +146,7 @@ def test_what_was_read_can_be_written_in_order_and_number(name: str, data: st.Da
 
 @fuzz
 @given(data=st.data())
-def test_arrays_are_written_in_every_form_or_it_is_told(data: st.DataObject) -> None:
+def test_arrays_are_written_in_every_media_type_or_rejected(data: st.DataObject) -> None:
     found = decoded(data.draw(broken_bodies(SEEDS[NPY])), NPY)
     if found is None:
         return
@@ -224,7 +224,7 @@ def test_outputs_are_written_or_refused_in_words(outputs: list[Any], many: bool,
 
 @fuzz
 @given(part=st.text() | st.binary() | st.integers() | st.dictionaries(st.text(), st.none()))
-def test_parts_of_a_stream_are_events_of_their_own(part: Any) -> None:
+def test_every_part_of_a_stream_is_one_event(part: Any) -> None:
     sent = stream_parts.event(part)
     assert sent.endswith(b"\n\n")
     assert all(line.startswith(b"data: ") for line in sent[:-2].split(b"\n"))

@@ -1,4 +1,4 @@
-"""One inference.py behind the running `serve`: what its clients and its log see."""
+"""An inference.py behind a running `serve`: responses and log."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_script_sets_status_type_and_headers(served: Server) -> None:
 
 
 @pytest.mark.parametrize("header", ["Content-Length", "Transfer-Encoding", "X-Accel-Redirect", "X Y"])
-def test_a_header_that_belongs_to_the_connection_is_told_at_once(served: Server, header: str) -> None:
+def test_hop_by_hop_header_from_a_script_is_an_error(served: Server, header: str) -> None:
     answer = served.post(json={header: "100"}, timeout=20)
     assert answer.status_code == 500
     assert answer.json()["message"].startswith("the model failed on this request")
@@ -93,7 +93,7 @@ def test_what_a_script_refuses_is_a_line_of_the_log(served: Server, wish: str, s
     assert answer.headers["X-Request-Id"] in logged
 
 
-def test_an_interrupt_in_a_script_is_a_fault_of_one_request(served: Server) -> None:
+def test_keyboard_interrupt_in_a_script_fails_one_request(served: Server) -> None:
     assert served.post(json="exit").status_code == 500
     assert served.post(json=1).json()["accept"] == "application/json"
 

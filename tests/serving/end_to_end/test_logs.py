@@ -1,4 +1,4 @@
-"""A line an event, as text or as JSON, and an access log that can be switched off."""
+"""One line per event, as text or as JSON, and an access log that can be switched off."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_access_log_can_be_switched_off(start: Start, switch: str, nginx: st
     assert found == (["/invocations", "/nowhere"] if switch == "on" else [])
 
 
-def test_pings_that_are_well_are_not_worth_a_line(start: Start) -> None:
+def test_healthy_pings_are_not_logged(start: Start) -> None:
     server = start().ready()
     before = server.log().count("/ping")
     for _ in range(5):

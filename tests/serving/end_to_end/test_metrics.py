@@ -1,4 +1,4 @@
-"""GET /metrics: what all workers, and nginx by itself, have answered."""
+"""GET /metrics counts the requests of all workers, and those that nginx answers itself."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_requests_are_counted_over_all_workers(start: Start, switch: str) -> Non
     assert found["byo_batch_inputs_sum"] == 63
 
 
-def test_every_worker_says_that_it_has_a_model(start: Start) -> None:
+def test_gauge_of_workers_ready(start: Start) -> None:
     server = start(MODEL_SERVER_WORKERS="3").ready()
     server.until(lambda: measured(server)["byo_workers_ready"] == 3, "three workers are ready")
     found = measured(server)
     assert [value for name, value in found.items() if name.startswith("byo_models_loaded")] == [1, 1, 1]
 
 
-def test_buckets_say_how_long_it_took(start: Start) -> None:
+def test_histogram_buckets(start: Start) -> None:
     server = start().ready()
     server.ask({"sleep": 0.3})
     found = measured(server)
@@ -57,7 +57,7 @@ def test_buckets_say_how_long_it_took(start: Start) -> None:
     assert 0.3 <= found["byo_request_seconds_sum"] < 5
 
 
-def test_what_was_counted_survives_its_worker(start: Start) -> None:
+def test_counters_survive_their_worker(start: Start) -> None:
     server = start().ready()
     for n in range(5):
         server.ask(n)
@@ -71,7 +71,7 @@ def test_what_was_counted_survives_its_worker(start: Start) -> None:
     assert [name for name in found if str(killed) in name] == []
 
 
-def test_it_is_answered_while_every_worker_computes(start: Start) -> None:
+def test_metrics_are_answered_while_every_worker_computes(start: Start) -> None:
     server = start().ready()
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(server.post, json={"sleep": 1.0}) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Endpoints of many models: loaded, listed, invoked and removed while several workers serve them."""
+"""Multi-model endpoints: models are loaded, listed, invoked and unloaded while several workers serve them."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ NAMES = ["a b", "a/b", "a%2Fb", "..", "a/..", "/etc/passwd", "ü€", "?x=1", "#
 NAMES += ["\n", "a//b", "//", ".", "models", "NaN", "'\"<>&;", "a/../..", "x" * 8000]
 
 
-def test_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
+def test_model_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
     for number, name in enumerate(NAMES):
         load_model(server, put(root, name, str(number)))
@@ -169,7 +169,7 @@ def test_names_are_opaque(serve: Callable[..., Server], root: Path) -> None:
     assert server.send(b"GET /models/%FF HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 404")
 
 
-def test_pages(serve: Callable[..., Server], root: Path) -> None:
+def test_list_models_is_paged(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
     names = [f"m{number:03}" for number in range(105)]
     with ThreadPoolExecutor(4) as pool:
@@ -206,7 +206,7 @@ def test_pages(serve: Callable[..., Server], root: Path) -> None:
         ({"model_name": "a", "url": "{root}/models/long.tar.gz"}, "cannot be unpacked"),
     ],
 )
-def test_what_cannot_be_loaded_is_told_and_leaves_nothing(shared: Server, wanted: Any, words: str) -> None:
+def test_failed_load_is_explained_and_leaves_nothing(shared: Server, wanted: Any, words: str) -> None:
     if isinstance(wanted, dict):
         wanted = {key: value.replace("{root}", str(shared.root)) for key, value in wanted.items()}
     assert words in load_model(shared, wanted, 400)["message"]
@@ -214,13 +214,13 @@ def test_what_cannot_be_loaded_is_told_and_leaves_nothing(shared: Server, wanted
     assert left(shared) == []
 
 
-def test_an_archive_without_room_is_told_and_leaves_nothing(shared: Server) -> None:
+def test_archive_that_does_not_fit_is_507_and_leaves_nothing(shared: Server) -> None:
     wanted = {"model_name": "a", "url": str(shared.root / "models" / "bomb.tar.gz")}
     assert "more than the 100 MB" in load_model(shared, wanted, 507)["message"]
     assert left(shared) == []
 
 
-def test_an_error_that_cannot_say_what_it_is_is_told_all_the_same(shared: Server) -> None:
+def test_error_whose_str_fails_is_reported(shared: Server) -> None:
     code = shared.root / "models" / "unspeakable" / "code"
     code.mkdir(parents=True)
     script = "class E(Exception):\n    def __str__(self): raise ValueError\ndef model_fn(model_dir): raise E()\n"
@@ -272,7 +272,7 @@ def _special(name: str, kind: bytes) -> tarfile.TarInfo:
     return member
 
 
-def test_an_archive_is_unpacked_and_removed_with_its_model(serve: Callable[..., Server], root: Path) -> None:
+def test_archive_is_unpacked_on_load_and_removed_on_unload(serve: Callable[..., Server], root: Path) -> None:
     server = serve()
     wanted = put(root, "packed")
     archive = root / "models" / "packed.tar.gz"
@@ -285,7 +285,7 @@ def test_an_archive_is_unpacked_and_removed_with_its_model(serve: Callable[..., 
     invoke(server, "packed", status=404)
 
 
-def test_loading_one_stalls_no_other(serve: Callable[..., Server], root: Path) -> None:
+def test_loading_a_model_does_not_block_others(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
     load_model(server, put(root, "quick"))
     slow, quick = put(root, "slow", LOAD_S=2), put(root, "another")
@@ -302,7 +302,7 @@ def test_loading_one_stalls_no_other(serve: Callable[..., Server], root: Path) -
     invoke(server, "slow")
 
 
-def test_a_computation_of_one_stalls_no_other(serve: Callable[..., Server], root: Path) -> None:
+def test_predict_of_a_model_does_not_block_others(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1)
     load_model(server, put(root, "a"))
     load_model(server, put(root, "b"))
@@ -314,7 +314,7 @@ def test_a_computation_of_one_stalls_no_other(serve: Callable[..., Server], root
         slow.result()
 
 
-def test_memory_is_free_in_all_workers_when_a_removal_answers(serve: Callable[..., Server], root: Path) -> None:
+def test_unload_frees_memory_in_all_workers_before_it_answers(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
     load_model(server, put(root, "large", MB=200))
     in_all_workers(server, "large")
@@ -323,7 +323,7 @@ def test_memory_is_free_in_all_workers_when_a_removal_answers(serve: Callable[..
     assert all(resident(pid) < 150 for pid in server.workers())
 
 
-def test_a_removal_waits_for_the_models_requests(serve: Callable[..., Server], root: Path) -> None:
+def test_unload_waits_for_requests_in_flight(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
     load_model(server, put(root, "a"))
     with ThreadPoolExecutor(1) as pool:
@@ -334,7 +334,7 @@ def test_a_removal_waits_for_the_models_requests(serve: Callable[..., Server], r
     invoke(server, "a", status=404)
 
 
-def test_a_worker_that_comes_back_has_the_same_models(serve: Callable[..., Server], root: Path) -> None:
+def test_replaced_worker_has_the_same_models(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
     for name in "abc":
         load_model(server, put(root, name))
@@ -349,7 +349,7 @@ def test_a_worker_that_comes_back_has_the_same_models(serve: Callable[..., Serve
     load_model(server, {"model_name": "a", "url": str(root / "models" / "a" / "model")})
 
 
-def test_the_model_used_longest_ago_gives_its_memory_to_a_new_one(serve: Callable[..., Server], root: Path) -> None:
+def test_least_recently_used_model_is_evicted_for_a_new_one(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1, MODEL_SERVER_MODELS_MEMORY_IN_MB="400")
     for name in "abcdef":
         wanted = put(root, name, MB=100)
@@ -368,7 +368,7 @@ def test_the_model_used_longest_ago_gives_its_memory_to_a_new_one(serve: Callabl
     assert len(server.get("/models").json()["models"]) == 6
 
 
-def test_a_model_that_cannot_be_loaded_is_not_there(serve: Callable[..., Server], root: Path) -> None:
+def test_model_that_failed_to_load_is_not_listed(serve: Callable[..., Server], root: Path) -> None:
     server = serve(2)
     empty = root / "models" / "empty" / "model"
     empty.mkdir(parents=True)
@@ -381,7 +381,7 @@ def test_a_model_that_cannot_be_loaded_is_not_there(serve: Callable[..., Server]
 
 
 @pytest.mark.slow
-def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root: Path) -> None:
+def test_concurrent_load_invoke_unload_stay_consistent(serve: Callable[..., Server], root: Path) -> None:
     """Loads, removals and requests for the same few models from all sides, while workers are killed."""
     server = serve(2)
     wanted = [put(root, name) for name in "abcd"]
@@ -439,9 +439,7 @@ def test_everything_at_once_ends_in_one_truth(serve: Callable[..., Server], root
             load_model(server, one)
 
 
-def test_a_request_that_makes_room_while_its_model_is_removed_brings_it_not_back(
-    serve: Callable[..., Server], root: Path
-) -> None:
+def test_eviction_during_unload_does_not_resurrect_the_model(serve: Callable[..., Server], root: Path) -> None:
     server = serve(1, MODEL_SERVER_MODELS_MEMORY_IN_MB="210")
     wanted = {name: put(root, name, MB=100) for name in "ab"}  # there is room for one
     for one in wanted.values():
@@ -461,7 +459,7 @@ def test_a_request_that_makes_room_while_its_model_is_removed_brings_it_not_back
 
 
 @pytest.mark.slow
-def test_a_version_that_was_removed_never_answers_again(serve: Callable[..., Server], root: Path) -> None:
+def test_unloaded_version_never_answers_again(serve: Callable[..., Server], root: Path) -> None:
     """Two workers without room for all models, and clients that ask for them while their versions change."""
     server = serve(2, MODEL_SERVER_MODELS_MEMORY_IN_MB="400")
     stop = threading.Event()

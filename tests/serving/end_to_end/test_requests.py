@@ -1,4 +1,4 @@
-"""What clients send and what they get, through nginx and gunicorn, and through gunicorn alone."""
+"""Requests and responses, through nginx and gunicorn, and through gunicorn alone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_ping_is_200_and_empty(server: Server, method: str) -> None:
         (saved(np.arange(3)), NPY, NPY, saved(np.arange(3)), None),
     ],
 )
-def test_answers_by_content_type_and_accept(
+def test_response_by_content_type_and_accept(
     server: Server, body: bytes, content_type: str, accept: str, expected: bytes, answer_type: str | None
 ) -> None:
     answer = server.post(data=body, headers={"Content-Type": content_type, "Accept": accept})
@@ -121,7 +121,7 @@ def test_errors_are_json_that_a_client_can_act_on(
         (b"GET /ping HTTP/9.9\r\n\r\n", (400, 505)),
     ],
 )
-def test_broken_http_is_refused_in_json_too(server: Server, data: bytes, status: int | tuple[int, ...]) -> None:
+def test_malformed_http_is_rejected_in_json(server: Server, data: bytes, status: int | tuple[int, ...]) -> None:
     found, body = parse(server.send(data))
     assert found in (status if isinstance(status, tuple) else (status,))
     assert body["code"] == found
@@ -129,7 +129,7 @@ def test_broken_http_is_refused_in_json_too(server: Server, data: bytes, status:
 
 
 @pytest.mark.parametrize("lines", [["Content-Length: 9"], ["Transfer-Encoding: chunked"]])
-def test_a_body_that_is_cut_off_is_never_predicted(server: Server, lines: list[str]) -> None:
+def test_truncated_body_is_never_predicted(server: Server, lines: list[str]) -> None:
     """Such a client is gone, or half: nginx says nothing, gunicorn 400."""
     received = server.send(head(*lines) + b"4\r\n[1]", half_close=True)
     assert received == b"" or parse(received)[0] == 400
@@ -142,7 +142,7 @@ def test_chunked_bodies(server: Server) -> None:
     assert refused.status_code == 413
 
 
-def test_a_body_of_just_the_limit_is_taken(server: Server) -> None:
+def test_body_of_exactly_the_limit_is_accepted(server: Server) -> None:
     assert server.post(data=b"1" + b" " * (MEGABYTE - 1)).json() == 1
 
 
@@ -188,12 +188,12 @@ def test_a_fault_is_in_the_log_with_its_request_id_and_traceback(server: Server)
     assert "toy.py" in line
 
 
-def test_one_bad_record_of_several_is_named(server: Server) -> None:
+def test_error_names_the_bad_record(server: Server) -> None:
     answer = server.post(data=b'1\n{"refuse": "no"}\n', headers={"Content-Type": "application/jsonlines"})
     assert (answer.status_code, answer.json()["message"]) == (400, "record 2: no")
 
 
-def test_connections_are_kept(server: Server) -> None:
+def test_connections_are_kept_alive(server: Server) -> None:
     with requests.Session() as session:
         for n in range(20):
             assert session.post(server.url + "/invocations", json=n, timeout=10).json() == n
@@ -202,7 +202,7 @@ def test_connections_are_kept(server: Server) -> None:
             assert session.get(server.url + "/ping", timeout=10).status_code == 200
 
 
-def test_answers_go_to_those_who_asked(server: Server) -> None:
+def test_responses_are_not_mixed_up_in_batches(server: Server) -> None:
     """Requests of many connections share calls of predict; one that fails must not harm or shift the others."""
 
     def ask(n: int) -> bool:
@@ -214,7 +214,7 @@ def test_answers_go_to_those_who_asked(server: Server) -> None:
         assert all(pool.map(ask, range(300)))
 
 
-def test_requests_that_wait_run_together(server: Server) -> None:
+def test_waiting_requests_are_batched(server: Server) -> None:
     with ThreadPoolExecutor(20) as pool:
         busy = [pool.submit(server.ask, {"sleep": 0.5}) for _ in range(4)]
         time.sleep(0.2)
@@ -241,7 +241,7 @@ def test_ping_is_answered_while_every_worker_computes(server: Server) -> None:
         assert time.monotonic() - began < 1.0  # benchmarks/ping_under_load.py has the figures
 
 
-def test_a_client_that_goes_away_harms_nobody(server: Server) -> None:
+def test_disconnected_clients_do_not_harm_others(server: Server) -> None:
     for _ in range(4):
         with pytest.raises(requests.Timeout):
             server.post(json={"sleep": 0.4}, timeout=0.1)
@@ -250,7 +250,7 @@ def test_a_client_that_goes_away_harms_nobody(server: Server) -> None:
 
 
 @pytest.mark.parametrize("half", [head("Content-Length: 10"), b"POST /invoc"])
-def test_a_client_that_is_slow_holds_up_nobody(server: Server, half: bytes) -> None:
+def test_slow_client_does_not_block_others(server: Server, half: bytes) -> None:
     with ThreadPoolExecutor(8) as pool:
         slow = [pool.submit(server.send, half, timeout_s=1.0) for _ in range(8)]
         assert server.ask(1) == 1

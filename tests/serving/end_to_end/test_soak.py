@@ -14,7 +14,7 @@ SECONDS = int(os.environ.get("SOAK_SECONDS", "40"))
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
-def test_nothing_is_lost_that_no_fault_accounts_for_and_memory_is_flat() -> None:
+def test_soak_loses_only_requests_of_injected_faults_and_memory_stays_flat() -> None:
     command = [sys.executable, "-m", "benchmarks.soak", "--seconds", str(SECONDS)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
     assert done.returncode == 0, done.stdout + done.stderr

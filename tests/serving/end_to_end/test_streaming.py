@@ -1,4 +1,4 @@
-"""Answers that come part by part, through nginx and through gunicorn alone."""
+"""Streamed responses, through nginx and through gunicorn alone."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def stream(server: Server, value: Any, accept: str = "") -> requests.Response:
         ({"plain": 1}, "text/event-stream", b'data: {"plain":1}\n\n', "text/event-stream"),
     ],
 )
-def test_parts_by_their_kind(server: Server, value: Any, accept: str, expected: bytes, kind: str) -> None:
+def test_media_types_of_streams(server: Server, value: Any, accept: str, expected: bytes, kind: str) -> None:
     answer = stream(server, value, accept)
     assert (answer.content, answer.headers["Content-Type"]) == (expected, kind)
 
 
-def test_each_part_comes_when_it_is_there(server: Server) -> None:
+def test_parts_are_sent_as_they_are_produced(server: Server) -> None:
     began = time.monotonic()
     answer = stream(server, {"count": 4, "pause": 0.3})
     times = [time.monotonic() - began for _ in answer.iter_content(1024)]
@@ -66,7 +66,7 @@ def test_each_part_comes_when_it_is_there(server: Server) -> None:
     assert all(later - sooner > 0.15 for sooner, later in itertools.pairwise(times))
 
 
-def test_streams_and_others_take_turns(server: Server) -> None:
+def test_streams_and_plain_requests_take_turns(server: Server) -> None:
     with ThreadPoolExecutor(4) as pool:
         slow = [pool.submit(lambda: stream(server, {"count": 10, "pause": 0.1}).content) for _ in range(3)]
         time.sleep(0.3)
@@ -83,7 +83,7 @@ def test_streams_and_others_take_turns(server: Server) -> None:
         (b'{"count": 2}\n', b'"0 1 "\n'),  # a line for a line, also where there is one
     ],
 )
-def test_records_of_which_each_streams_are_put_together(server: Server, body: bytes, expected: bytes) -> None:
+def test_streams_of_several_records_are_joined(server: Server, body: bytes, expected: bytes) -> None:
     answer = server.post(
         data=body, headers={"Content-Type": "application/jsonlines", "Accept": "application/jsonlines"}
     )
@@ -91,13 +91,13 @@ def test_records_of_which_each_streams_are_put_together(server: Server, body: by
 
 
 @pytest.mark.parametrize(("value", "status"), [({"count": 3, "fail": 0}, 500), ({"count": 3, "refuse": 0}, 400)])
-def test_an_error_before_the_first_part_is_one_of_the_request(server: Server, value: Any, status: int) -> None:
+def test_error_before_the_first_part_sets_the_status(server: Server, value: Any, status: int) -> None:
     answer = server.post(json=value)
     assert answer.status_code == status
     assert answer.json()["code"] == status
 
 
-def test_a_client_that_does_not_read_has_little_computed_ahead(server: Server, notes: Callable[[], list[str]]) -> None:
+def test_backpressure_of_a_client_that_does_not_read(server: Server, notes: Callable[[], list[str]]) -> None:
     body = b'{"count": 1000000, "size": 100000}'
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -110,7 +110,7 @@ def test_a_client_that_does_not_read_has_little_computed_ahead(server: Server, n
     server.until(lambda: notes()[-1:] == ["end"], "the computation has ended", timeout_s=5)
 
 
-def test_an_error_in_mid_stream_can_be_told_from_the_end(server: Server) -> None:
+def test_error_in_mid_stream_differs_from_a_normal_end(server: Server) -> None:
     answer = stream(server, {"count": 9, "fail": 3})
     received: list[bytes] = []
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
@@ -119,7 +119,7 @@ def test_an_error_in_mid_stream_can_be_told_from_the_end(server: Server) -> None
     assert server.ask(1) == 1
 
 
-def test_a_client_that_goes_away_stops_the_computation(server: Server, notes: Callable[[], list[str]]) -> None:
+def test_disconnected_client_stops_the_stream(server: Server, notes: Callable[[], list[str]]) -> None:
     body = json.dumps({"count": 1000, "pause": 0.05}).encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -129,7 +129,7 @@ def test_a_client_that_goes_away_stops_the_computation(server: Server, notes: Ca
     assert len(notes()) < 100
 
 
-def test_a_client_that_knows_no_chunks_gets_the_parts_until_the_end(server: Server) -> None:
+def test_http_1_0_client_gets_the_stream_without_chunks(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         body = b'{"count": 3}'
         client.sendall(b"POST /invocations HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -169,7 +169,9 @@ def output_fn(prediction, accept):
         ),
     ],
 )
-def test_functions_that_yield(start: Start, root: Path, script: str, expected: bytes, kind: str) -> None:
+def test_script_functions_that_yield_are_streamed(
+    start: Start, root: Path, script: str, expected: bytes, kind: str
+) -> None:
     (root / "code" / "inference.py").write_text(script)
     server = start(root, MODEL_HANDLER="").ready()
     answer = server.post(data=b"2", headers={"Content-Type": "application/json"}, stream=True)

@@ -1,4 +1,4 @@
-"""The page to try a model, in a real browser without a screen."""
+"""The test page, in a headless browser."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def server(start_for_module: Start) -> Server:
     return start_for_module(handler=TALKER, MODEL_SERVER_PAGE="on").ready()
 
 
-def test_the_page_is_off_unless_asked_for(start: Start) -> None:
+def test_page_is_off_by_default(start: Start) -> None:
     server = start().ready()
     for path in ("/", "/page/page.js", "/page/about.json"):
         assert server.status(path) == 404
 
 
-def test_plain_files_that_nothing_foreign_gets_into(server: Server) -> None:
+def test_page_is_static_files_that_load_nothing_from_elsewhere(server: Server) -> None:
     for path, kind in (("/", "text/html"), ("/page/page.css", "text/css"), ("/page/page.js", "text/javascript")):
         answer = server.get(path)
         assert answer.status_code == 200
@@ -71,7 +71,7 @@ def test_plain_files_that_nothing_foreign_gets_into(server: Server) -> None:
 
 
 @needs_chromium
-def test_it_shows_the_model_and_its_answers(server: Server, page: Page) -> None:
+def test_page_shows_the_model_and_its_predictions(server: Server, page: Page) -> None:
     page.goto(server.url)
     about = page.locator("#about")
     about.get_by_text("talker:Talker").wait_for()
@@ -88,7 +88,7 @@ def test_it_shows_the_model_and_its_answers(server: Server, page: Page) -> None:
 
 
 @needs_chromium
-def test_an_answer_in_parts_is_shown_as_it_comes(server: Server, page: Page) -> None:
+def test_page_shows_a_stream_as_it_arrives(server: Server, page: Page) -> None:
     page.goto(server.url)
     page.locator("#about").get_by_text("talker:Talker").wait_for()
     page.get_by_label("Payload").fill('{"count": 20, "pause": 0.1}')
@@ -100,7 +100,7 @@ def test_an_answer_in_parts_is_shown_as_it_comes(server: Server, page: Page) -> 
 
 
 @needs_chromium
-def test_what_others_ask_is_plotted(server: Server, page: Page) -> None:
+def test_page_plots_requests_of_others(server: Server, page: Page) -> None:
     page.goto(server.url)
     page.get_by_text("1 worker is ready").wait_for()
     empty = page.locator("#throughput").screenshot()
@@ -112,7 +112,7 @@ def test_what_others_ask_is_plotted(server: Server, page: Page) -> None:
 
 
 @needs_chromium
-def test_many_models_are_there_to_choose(start: Start, root: Path, page: Page) -> None:
+def test_page_offers_all_models(start: Start, root: Path, page: Page) -> None:
     name = "a/b <i>"
     code = root / "models" / "x" / "model" / "code"
     code.mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_many_models_are_there_to_choose(start: Start, root: Path, page: Page) -
 
 
 @needs_chromium
-def test_a_server_that_has_gone_is_told(start: Start, page: Page) -> None:
+def test_page_reports_a_lost_server(start: Start, page: Page) -> None:
     server = start(MODEL_SERVER_PAGE="on").ready()
     page.goto(server.url)
     page.get_by_text("1 worker is ready").wait_for()

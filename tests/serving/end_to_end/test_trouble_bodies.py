@@ -1,4 +1,4 @@
-"""Bodies that are small to send and large to hold: nobody else waits for them, and the worker's memory has a bound."""
+"""Bodies that are small to send and large to hold: other clients do not wait, and the worker's memory stays bounded."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_sixteen_gzip_bombs_at_once(server: Server, bomb: str) -> None:
 
 
 @pytest.mark.slow
-def test_many_large_uploads_wait_outside_of_the_worker(server: Server) -> None:
+def test_large_uploads_do_not_fill_the_workers_memory(server: Server) -> None:
     """What is beyond the budget is told so, or waits where it does not take the worker's memory."""
     seen, longest, memory = attacked(server, [b'"' + b"x" * (24 * MEGABYTE) + b'"'] * 24)
     assert set(seen) <= {200, 503, 0}
@@ -99,7 +99,7 @@ def test_many_large_uploads_wait_outside_of_the_worker(server: Server) -> None:
     assert server.post(data=b'"' + b"x" * (24 * MEGABYTE) + b'"').status_code == 200  # all was given back
 
 
-def test_streams_give_back_what_they_hold(start: Start) -> None:
+def test_streams_release_their_share_of_the_body_budget(start: Start) -> None:
     """Room for four bodies of 1 MB: ten streams that are left, and ten that are read to their end."""
     server = start(handler=TALKER, SAGEMAKER_MAX_PAYLOAD_IN_MB="1").ready()
     padding = "x" * (MEGABYTE - 1000)
@@ -113,7 +113,7 @@ def test_streams_give_back_what_they_hold(start: Start) -> None:
     assert answers == [400] * 10
 
 
-def test_large_bodies_wait_for_each_other(start: Start) -> None:
+def test_large_bodies_share_a_memory_budget(start: Start) -> None:
     server = start(SAGEMAKER_MAX_PAYLOAD_IN_MB="1").ready()
     body = {"sleep": 0.1, "padding": "x" * (MEGABYTE - 1000)}
     with ThreadPoolExecutor(12) as pool:
@@ -121,7 +121,7 @@ def test_large_bodies_wait_for_each_other(start: Start) -> None:
     assert answers == [200] * 12
 
 
-def test_ten_charsets_of_quadratic_time(server: Server) -> None:
+def test_charsets_of_quadratic_time_do_not_block_the_worker(server: Server) -> None:
     body = b"a-9b" * (64 * 1024)
     headers = {"Content-Type": "text/plain; charset=punycode"}
     with ThreadPoolExecutor(12) as pool:
@@ -130,12 +130,12 @@ def test_ten_charsets_of_quadratic_time(server: Server) -> None:
     assert server.ask(["x" * 100_000]) == ["x" * 100_000]  # decoded beside the event loop
 
 
-def test_a_body_that_is_no_gzip_leaves_no_traceback(server: Server) -> None:
+def test_invalid_gzip_leaves_no_traceback(server: Server) -> None:
     assert server.post(data=b"no gzip", headers={"Content-Encoding": "gzip"}).status_code == 400
     assert "Traceback" not in server.log()
 
 
-def test_an_array_without_data_that_claims_to_be_large(server: Server) -> None:
+def test_npy_header_with_a_huge_shape_is_rejected(server: Server) -> None:
     numpy = pytest.importorskip("numpy")
     header = numpy.lib.format.header_data_from_array_1_0(numpy.zeros((1, 0)))
     text = repr(header | {"shape": (20_000_000, 0)}).encode() + b"\n"
@@ -145,7 +145,7 @@ def test_an_array_without_data_that_claims_to_be_large(server: Server) -> None:
     assert "no data" in answer.json()["message"]
 
 
-def test_what_loads_a_model_is_small(start: Start) -> None:
+def test_load_model_request_is_limited_in_size_and_origin(start: Start) -> None:
     server = start(SAGEMAKER_MULTI_MODEL="true", MODEL_SERVER_NGINX="off").ready()
     answer = server.post("/models", data=b'{"model_name": "' + b"x" * 100_000 + b'", "url": "/opt/ml/models/x"}')
     assert answer.status_code == 413

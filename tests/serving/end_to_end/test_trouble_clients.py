@@ -1,4 +1,4 @@
-"""Clients that mean ill, or are broken: each is told so, and nobody else feels it."""
+"""Malicious and broken clients: each gets an error, and other clients notice nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_five_hundred_slow_loris(server: Server, beginning: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_a_slow_loris_is_shown_the_door(start: Start) -> None:
+def test_slow_loris_connection_is_closed_after_the_header_timeout(start: Start) -> None:
     """nginx gives up on headers after 20 s, however often another byte comes."""
     server = start().ready()
     began = time.monotonic()
@@ -86,7 +86,7 @@ def endless(server: Server, opening: bytes, piece: bytes) -> tuple[bytes, int]:
     return received, sent
 
 
-def test_an_endless_body_is_refused_and_cut_off(server: Server) -> None:
+def test_endless_body_is_rejected_and_the_connection_closed(server: Server) -> None:
     piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
     received, sent = endless(server, head("Transfer-Encoding: chunked"), piece)
     # gunicorn alone closes with much unread, and the kernel may throw away the answer with it.
@@ -95,7 +95,7 @@ def test_an_endless_body_is_refused_and_cut_off(server: Server) -> None:
     assert server.ask(1) == 1
 
 
-def test_a_body_of_more_than_was_said_is_another_request(server: Server) -> None:
+def test_bytes_beyond_content_length_are_the_next_request(server: Server) -> None:
     received = server.send(
         head("Content-Length: 1").replace(b"Connection: close\r\n", b"") + b"1" + b" " * 5, timeout_s=2
     )
@@ -103,7 +103,7 @@ def test_a_body_of_more_than_was_said_is_another_request(server: Server) -> None
     assert server.ask(1) == 1
 
 
-def test_for_nginx_a_client_that_closes_its_side_has_left(start: Start) -> None:
+def test_half_closed_client_is_disconnected_by_nginx(start: Start) -> None:
     server = start().ready()
     body = b'{"sleep": 1}'
     assert server.send(head(f"Content-Length: {len(body)}") + body, half_close=True) == b""
@@ -111,20 +111,20 @@ def test_for_nginx_a_client_that_closes_its_side_has_left(start: Start) -> None:
     assert server.ask(1) == 1
 
 
-def test_headers_without_end_are_refused(server: Server) -> None:
+def test_endless_headers_are_rejected(server: Server) -> None:
     received, sent = endless(server, b"GET /ping HTTP/1.1\r\nHost: x\r\n", b"X-A: " + b"a" * 4000 + b"\r\n")
     assert received == b"" or parse(received)[0] in (400, 431)
     assert sent < 20 * MEGABYTE  # the sockets' own buffers hold some
 
 
-def test_gzip_is_read(server: Server) -> None:
+def test_gzip_body_is_decompressed(server: Server) -> None:
     body = gzip.compress(json.dumps(["x"] * 1000).encode())
     answer = server.post(data=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
     assert answer.json() == ["x"] * 1000
 
 
 @pytest.mark.parametrize(("times", "status"), [(1, 413), (2, 400)])
-def test_a_gzip_bomb_is_refused(server: Server, times: int, status: int) -> None:
+def test_gzip_bomb_is_rejected(server: Server, times: int, status: int) -> None:
     """200 kB that would become 200 MB; packed twice, its contents are no JSON."""
     body = b" " * 200 * MEGABYTE
     for _ in range(times):
@@ -146,7 +146,7 @@ def test_a_gzip_bomb_is_refused(server: Server, times: int, status: int) -> None
         (b"1", "identity", 200),
     ],
 )
-def test_gzip_that_is_broken_or_not_supported(server: Server, body: bytes, coding: str, status: int) -> None:
+def test_broken_or_unsupported_content_encoding(server: Server, body: bytes, coding: str, status: int) -> None:
     answer = server.post(data=body, headers={"Content-Encoding": coding})
     assert answer.status_code == status, answer.text
     assert server.ask(1) == 1
@@ -183,7 +183,7 @@ def test_json_at_its_limits(server: Server, body: bytes, status: int | tuple[int
     assert server.ask(1) == 1
 
 
-def test_a_prediction_that_is_too_deep_says_so(server: Server) -> None:
+def test_prediction_nested_too_deeply_is_an_error(server: Server) -> None:
     answer = server.post(json={"deep": 300})
     assert answer.status_code == 500
     assert "254" in answer.json()["message"]
@@ -206,7 +206,7 @@ def test_a_prediction_that_is_too_deep_says_so(server: Server) -> None:
         head("Transfer-Encoding: chunked") + b"ffffffffffffffffff\r\n1\r\n0\r\n\r\n",
     ],
 )
-def test_smuggling_is_refused(server: Server, data: bytes) -> None:
+def test_request_smuggling_is_rejected(server: Server, data: bytes) -> None:
     """One answer at most, an error, and the connection closed: nothing behind it is taken for a request."""
     received = server.send(data + b"GET /execution-parameters HTTP/1.1\r\nHost: x\r\n\r\n", timeout_s=1.5)
     assert b"MaxPayloadInMB" not in received
@@ -225,7 +225,7 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_requests_without_a_pause_on_one_connection_keep_nobody_waiting(start: Start) -> None:
+def test_busy_pipelining_client_does_not_starve_others(start: Start) -> None:
     server = start(MODEL_SERVER_NGINX="off", MODEL_SERVER_ACCESS_LOG="off").ready()
     ping = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
     answered = 0
@@ -266,7 +266,7 @@ def test_requests_without_a_pause_on_one_connection_keep_nobody_waiting(start: S
         (["X A: b"], 400),
     ],
 )
-def test_headers_that_are_doubled_or_odd(server: Server, lines: list[str], status: int) -> None:
+def test_duplicate_and_unusual_headers(server: Server, lines: list[str], status: int) -> None:
     length = [] if any("Length" in line for line in lines) else ["Content-Length: 1"]
     received = server.send(head(*lines, *length) + b"1")
     found = int(received.split()[1])
@@ -274,7 +274,7 @@ def test_headers_that_are_doubled_or_odd(server: Server, lines: list[str], statu
     assert server.ask(1) == 1
 
 
-def test_a_client_cannot_say_how_long_it_has_waited(server: Server) -> None:
+def test_x_request_start_from_a_client_is_ignored(server: Server) -> None:
     received = server.send(head("Content-Length: 1", "X-Request-Start: 1") + b"1")
     assert received.startswith(b"HTTP/1.1 200")
     with ThreadPoolExecutor(4) as pool:

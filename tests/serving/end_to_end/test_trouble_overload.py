@@ -1,4 +1,4 @@
-"""More load than the server can carry: a queue that is bounded, a quick 503 beyond it, and no work for nobody."""
+"""More load than the server can carry: a bounded queue, a quick 503 beyond it, and no work for clients that left."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def at_a_rate(server: Server, each: float, rate: float, seconds: float) -> list[
 
 
 @pytest.mark.parametrize("switch", ["on", "off"])
-def test_twice_the_capacity_costs_no_throughput_and_the_rest_is_refused_at_once(
+def test_at_twice_the_capacity_throughput_stays_and_excess_gets_503_at_once(
     start: Start, root: Path, switch: str
 ) -> None:
     environ = {"MODEL_SERVER_WORKERS": "2"} if switch == "on" else {"MODEL_SERVER_NGINX": "off"}
@@ -88,7 +88,7 @@ def test_twice_the_capacity_costs_no_throughput_and_the_rest_is_refused_at_once(
     assert ask(server, 0.0).status == 200
 
 
-def test_the_log_tells_of_refusals_without_a_line_for_each(start: Start, root: Path) -> None:
+def test_rejections_are_summed_up_in_the_log(start: Start, root: Path) -> None:
     server = start_slow(start, root, MODEL_SERVER_QUEUE_SIZE="2", MODEL_SERVER_ACCESS_LOG="off")
     with ThreadPoolExecutor(40) as pool:
         statuses = [answer.status for answer in pool.map(lambda _: ask(server, 0.3), range(40))]
@@ -97,7 +97,7 @@ def test_the_log_tells_of_refusals_without_a_line_for_each(start: Start, root: P
     assert len([line for line in server.log().splitlines() if "refused" in line or "upstream" in line]) < 5
 
 
-def test_who_has_given_up_is_not_computed_for(start: Start, root: Path) -> None:
+def test_requests_of_disconnected_clients_are_not_computed(start: Start, root: Path) -> None:
     server = start_slow(start, root)
     before = measured(server)["byo_batch_inputs_count"]
 
@@ -112,7 +112,7 @@ def test_who_has_given_up_is_not_computed_for(start: Start, root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_slow_model_is_not_queued_for_beyond_its_time_out(start: Start, root: Path) -> None:
+def test_requests_are_rejected_when_the_queue_exceeds_the_timeout(start: Start, root: Path) -> None:
     """What cannot be answered in time is refused at once, however long the queue may be."""
     server = start_slow(start, root, MODEL_SERVER_TIMEOUT="2")
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""A system that gives out: a disk that is full, a log that nobody reads, a process that was killed outright."""
+"""A system that fails: a full disk, a log that nobody reads, a server that is killed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def fill(folder: Path) -> Path:
     return folder / "filler"
 
 
-def test_a_full_disk_costs_large_requests_only(start: Start, tmp_path: Path, mount: Callable[..., None]) -> None:
+def test_full_disk_fails_only_requests_that_nginx_buffers(
+    start: Start, tmp_path: Path, mount: Callable[..., None]
+) -> None:
     mount(folder := tmp_path / "small", "size=3m")
     server = start(TMPDIR=str(folder), MODEL_SERVER_WORKERS="2").ready()
     assert server.post(data=LARGE).status_code == 200
@@ -49,7 +51,7 @@ def test_a_full_disk_costs_large_requests_only(start: Start, tmp_path: Path, mou
     server.close()
 
 
-def test_a_disk_that_is_full_from_the_start_is_told(start: Start, tmp_path: Path, mount: Callable[..., None]) -> None:
+def test_full_disk_at_startup_is_reported(start: Start, tmp_path: Path, mount: Callable[..., None]) -> None:
     mount(folder := tmp_path / "small", "size=8k")
     (folder / "filler").write_bytes(bytes(4096))
     server = start(TMPDIR=str(folder))
@@ -58,7 +60,7 @@ def test_a_disk_that_is_full_from_the_start_is_told(start: Start, tmp_path: Path
     server.close()
 
 
-def test_a_log_that_nobody_reads_keeps_nobody_waiting(start: Start, tmp_path: Path) -> None:
+def test_blocked_stdout_does_not_block_requests(start: Start, tmp_path: Path) -> None:
     """stdout is a pipe that is never emptied; errors go elsewhere."""
     script = 'exec "$@" 2>"$0" | sleep 1000'
     server = start(prefix=["sh", "-c", script, str(tmp_path / "errors")]).ready()
@@ -73,7 +75,7 @@ def test_a_log_that_nobody_reads_keeps_nobody_waiting(start: Start, tmp_path: Pa
     assert "Traceback" not in errors.read_text()
 
 
-def test_lines_that_were_lost_are_told_of(tmp_path: Path) -> None:
+def test_lost_log_lines_are_counted(tmp_path: Path) -> None:
     """The reader of the access log alone, with a pipe that is emptied late."""
     script = """
 import os, time
@@ -103,7 +105,7 @@ assert seen.endswith(b"x\\n")
     assert re.search(r"\d+ lines of the access log are lost", done.stderr)
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(start: Start, tmp_path: Path) -> None:
+def test_run_folder_of_a_killed_server_is_removed_by_the_next(start: Start, tmp_path: Path) -> None:
     (folder := tmp_path / "tmp").mkdir()
     (folder / "byo-serve-not-ours").mkdir()
     first = start(make_root(tmp_path / "1"), TMPDIR=str(folder))

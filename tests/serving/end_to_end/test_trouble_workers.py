@@ -1,4 +1,4 @@
-"""Workers that die, hang, leak or are told to exit, under load: what is lost is only what they had."""
+"""Workers that die, hang, leak or exit under load lose only the requests they were working on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def both_ready(server: Server, times: int = 2) -> Server:
     return server
 
 
-def test_workers_killed_under_load_cost_only_what_they_had(start: Start) -> None:
+def test_killed_workers_lose_only_their_requests_in_flight(start: Start) -> None:
     server = both_ready(start(MODEL_SERVER_WORKERS="2").ready())
     with steady_load(server, {"sleep": 0.03}) as seen:
         for times in (3, 4, 5):
@@ -73,7 +73,7 @@ class Model:
 """
 
 
-def test_a_load_that_always_ends_its_process_is_tried_now_and_then_until_the_time_is_up(start: Start) -> None:
+def test_crashing_load_is_retried_with_backoff_until_the_startup_timeout(start: Start) -> None:
     server = start(MODEL_HANDLER="ends:Model", SAGEMAKER_STARTUP_TIMEOUT="6")
     (server.root / "code/ends.py").write_text(ENDS.format("os._exit(3)"))
     assert server.ended() == 1
@@ -83,7 +83,7 @@ def test_a_load_that_always_ends_its_process_is_tried_now_and_then_until_the_tim
 
 
 @pytest.mark.parametrize("failure", ["os._exit(4)", "raise ValueError('not yet')"])
-def test_a_load_that_fails_at_first_is_tried_again_while_the_others_serve(start: Start, failure: str) -> None:
+def test_failed_load_is_retried_while_other_workers_serve(start: Start, failure: str) -> None:
     server = start(MODEL_HANDLER="ends:Model", MODEL_SERVER_WORKERS="2")
     ends = f"""
         try: os.mkdir(os.environ["SAGEMAKER_BASE_DIR"] + "/first")
@@ -127,7 +127,7 @@ def test_a_worker_that_cannot_be_set_up_ends_a_server_that_was_never_ready(start
     assert server.processes() == {}
 
 
-def test_exit_is_an_error_of_its_request_only(start: Start) -> None:
+def test_sys_exit_in_predict_fails_only_its_request(start: Start) -> None:
     server = start().ready()
     worker = server.workers()
     with steady_load(server, 1, clients=2) as seen:
@@ -136,7 +136,7 @@ def test_exit_is_an_error_of_its_request_only(start: Start) -> None:
     assert server.workers() == worker
 
 
-def test_one_that_hangs_is_504_and_all_others_are_answered(start: Start) -> None:
+def test_hanging_request_is_504_and_others_are_answered(start: Start) -> None:
     """By the same worker, the only one: by another thread of it, and then by who takes its place."""
     server = start(MODEL_SERVER_TIMEOUT="2").ready()
     (worker,) = server.workers()
@@ -192,7 +192,7 @@ def test_a_model_that_leaks_until_the_limit_is_replaced(start: Start) -> None:
         server.close()
 
 
-def test_no_memory_is_an_error_of_its_request_only(start: Start) -> None:
+def test_memory_error_in_predict_fails_only_its_request(start: Start) -> None:
     server = start(prefix=["prlimit", f"--as={3 << 30}"]).ready()
     assert server.post(json={"leak": 4096}).status_code == 500
     assert "MemoryError" in server.log()
@@ -200,7 +200,7 @@ def test_no_memory_is_an_error_of_its_request_only(start: Start) -> None:
 
 
 @pytest.mark.parametrize("where", ["import", "model_fn", "predict_fn"])
-def test_one_of_many_models_that_ends_its_process_leaves_the_others(start: Start, root: Path, where: str) -> None:
+def test_multi_model_crash_of_one_model_leaves_the_others(start: Start, root: Path, where: str) -> None:
     """At import, while it is loaded, and when it is asked."""
     for name in ("good", "bad"):
         (code := root / "models" / name / "code").mkdir(parents=True)

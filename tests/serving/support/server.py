@@ -144,7 +144,7 @@ class Server:
 
     def close(self) -> None:
         """Kills everything that carries the mark, whatever state it is in. An end in good order takes a second, and is
-        what test_end shows."""
+        what test_shutdown shows."""
         while pids := self.processes():
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""`train` that is killed outright: what it has started may save, and ends; whichever of its two processes it was."""
+"""SIGKILL of either process of `train`: the processes of the job may save, and end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def end(process: subprocess.Popen[str], pids: list[int]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["the guardian", "the supervisor"])
-def test_nothing_lives_on(ml: MakeTree, number: int) -> None:
+def test_no_process_survives_a_killed_train(ml: MakeTree, number: int) -> None:
     tree = ml(code=FILES)
     process, pids = start(tree, READY, SAGEMAKER_PROGRAM="run.sh", TRAINING_STOP_TIMEOUT="5")
     assert len(pids) >= 6
@@ -65,7 +65,7 @@ def test_nothing_lives_on(ml: MakeTree, number: int) -> None:
         assert tree.failure == f"{died}, and what it had started was stopped\n"
 
 
-def test_a_direct_child_is_told_once_and_killed_if_it_does_not_end(ml: MakeTree) -> None:
+def test_direct_child_gets_sigterm_once_and_then_sigkill(ml: MakeTree) -> None:
     tree = ml(code={"train.py": IGNORES})
     process, pids = start(tree, ("deaf",), TRAINING_STOP_TIMEOUT="1")
     os.kill(pids[1], signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_a_direct_child_is_told_once_and_killed_if_it_does_not_end(ml: MakeTree)
     assert process.returncode == 137
 
 
-def test_the_reason_that_was_known_before_stays(ml: MakeTree) -> None:
+def test_failure_file_of_the_script_is_kept(ml: MakeTree) -> None:
     code = 'import os\nopen(os.environ["SM_OUTPUT_DIR"] + "/failure", "w").write("mine")\n' + IGNORES
     tree = ml(code={"train.py": code})
     process, pids = start(tree, ("deaf",), TRAINING_STOP_TIMEOUT="0")
@@ -88,7 +88,7 @@ RANK = SAVES.replace("sys.argv[1]", "os.environ.get('RANK') or os.environ['OMPI_
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["the guardian", "the supervisor"])
 @pytest.mark.parametrize("launcher", ["torchrun", "mpi"])
-def test_ranks_save_and_end(ml: MakeTree, launcher: str, number: int) -> None:
+def test_ranks_save_and_end_when_train_is_killed(ml: MakeTree, launcher: str, number: int) -> None:
     if launcher == "torchrun":
         pytest.importorskip("torch")
     if launcher == "mpi" and not shutil.which("mpirun"):

@@ -1,4 +1,4 @@
-"""What the processes of a script find around them: an address to meet at, and devices."""
+"""The environment of a script's processes: the master address and port, and devices."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ if os.environ["RANK"] == "0":
 
 
 @with_torch
-def test_a_process_group_of_one_can_be_made_without_a_launcher(ml: MakeTree) -> None:
+def test_process_group_of_one_without_a_launcher(ml: MakeTree) -> None:
     done = ml(code={"train.py": MEET}).train()
     assert done.status == 0, done.err
 
 
 @pytest.mark.parametrize(("given", "warnings"), [({}, 0), ({"sagemaker_s3_output": "s3://bucket/out"}, 1)])
-def test_intermediate_output_that_nobody_copies_is_told(given: dict[str, Any], warnings: int) -> None:
+def test_intermediate_output_is_warned_about(given: dict[str, Any], warnings: int) -> None:
     found = notices.about_intermediate_output(job(**given))
     assert len(found) == warnings
     assert all("/opt/ml/output/intermediate is lost" in text and "/opt/ml/checkpoints" in text for text in found)
 
 
-def test_a_host_that_is_alone_takes_another_port_where_its_own_is_taken() -> None:
+def test_single_host_takes_another_master_port_if_the_usual_one_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         other = free_port(taken)

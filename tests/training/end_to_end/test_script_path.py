@@ -166,7 +166,7 @@ print(json.dumps({name: not callable(getattr(job, name)) and job[name] for name 
 
 
 @without_toolkits
-def test_outside_a_job_the_stand_in_says_what_is_missing(tmp_path: Path) -> None:
+def test_toolkit_stand_in_outside_a_job_says_what_is_missing(tmp_path: Path) -> None:
     code = """
 from sagemaker_training.environment import Environment
 for arguments in ({}, {"hyperparameters": {"a": 1}}):
@@ -191,7 +191,9 @@ for arguments in ({}, {"hyperparameters": {"a": 1}}):
     ],
     ids=["package", "folder", "broken", "none"],
 )
-def test_a_real_package_wins_wherever_it_is_installed(tmp_path: Path, files: dict[str, str], found: str) -> None:
+def test_installed_toolkit_takes_precedence_over_the_stand_in(
+    tmp_path: Path, files: dict[str, str], found: str
+) -> None:
     for name, text in files.items():
         path = tmp_path / "site" / name
         path.parent.mkdir(parents=True, exist_ok=True)

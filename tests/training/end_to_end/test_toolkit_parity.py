@@ -99,7 +99,7 @@ def test_the_same_commands(ml: MakeTree, case: dict[str, Any]) -> None:
     assert found["pip"] == expected["pip"]
 
 
-def test_the_table_says_something() -> None:
+def test_facts_cover_every_variable() -> None:
     assert len(CASES) > 20
     assert len(CASES[0]["facts"]["variables"]) > 25
     assert len(CASES[0]["facts"]["training_env"]) > 30

@@ -1,4 +1,4 @@
-"""`train` from beginning to end: what it makes, and how it tells what was wrong."""
+"""`train` from beginning to end: what it writes, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def handler(body: str) -> dict[str, str]:
 SAVES = "(job.model_dir / 'model.json').write_text(json.dumps([job.hyperparameters.epochs, job.hyperparameters.name]))"
 
 
-def test_a_handler_trains_and_is_remembered(ml: MakeTree) -> None:
+def test_handler_trains_and_the_manifest_names_it(ml: MakeTree) -> None:
     given = {"epochs": '"3"', "name": '"7"', "sagemaker_region": '"eu"', "_tuning_objective_metric": "loss", **MINE}
     tree = ml(hyperparameters=given, code=handler(SAVES))
     write_files(tree.paths.output, {"failure": "of an older run"})
@@ -148,9 +148,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("change", "said"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
-def test_bad_input_is_told_in_one_sentence_without_a_traceback(
-    ml: MakeTree, change: dict[str, Any], said: list[str]
-) -> None:
+def test_bad_input_is_one_sentence_without_a_traceback(ml: MakeTree, change: dict[str, Any], said: list[str]) -> None:
     done = ml(**{"hyperparameters": MINE, "code": handler("pass"), **change}).train()
     assert done.status == 1
     for words in said:
@@ -159,7 +157,7 @@ def test_bad_input_is_told_in_one_sentence_without_a_traceback(
     assert "Traceback" not in done.reason + done.err
 
 
-def test_torn_config_is_told_by_line_and_column(ml: MakeTree) -> None:
+def test_invalid_json_in_config_is_reported_by_line_and_column(ml: MakeTree) -> None:
     tree = ml()
     tree.paths.resource_config.write_text('{\n"hosts": [')
     done = tree.train()
@@ -167,7 +165,7 @@ def test_torn_config_is_told_by_line_and_column(ml: MakeTree) -> None:
     assert done.reason.startswith(f"{tree.paths.resource_config}, line 2, column 11: not valid JSON")
 
 
-def test_missing_config_is_told(ml: MakeTree) -> None:
+def test_missing_config_is_reported(ml: MakeTree) -> None:
     tree = ml()
     tree.paths.hyperparameters.unlink()
     assert tree.train().reason.startswith(f"{tree.paths.hyperparameters} is missing")
@@ -217,7 +215,7 @@ f(99)
 """
 
 
-def test_a_reason_is_1024_characters_with_what_and_where_first_and_the_end_of_the_traceback(ml: MakeTree) -> None:
+def test_failure_reason_has_1024_characters_message_first_then_the_end_of_the_traceback(ml: MakeTree) -> None:
     tree = ml(
         hyperparameters=MINE, code=handler("def f(n):\n    if n: f(n - 1)\n    raise ValueError('x' * 5000)\nf(99)")
     )
@@ -302,14 +300,14 @@ def test_a_folder_that_cannot_be_written_is_told_before_training(ml: MakeTree, f
         assert said in done.reason
 
 
-def test_a_folder_in_place_of_a_file_that_we_write_is_told(ml: MakeTree) -> None:
+def test_folder_in_place_of_an_output_file_is_reported(ml: MakeTree) -> None:
     tree = ml(hyperparameters=MINE, code=handler("print('trained')"))
     tree.paths.metrics.mkdir(parents=True)
     done = tree.train()
     assert f"{tree.paths.metrics}, of an older run, cannot be removed: Is a directory; remove it" in done.reason
 
 
-def test_a_read_only_mount_is_told(ml: MakeTree, mount: Callable[..., None]) -> None:
+def test_read_only_mount_is_reported(ml: MakeTree, mount: Callable[..., None]) -> None:
     tree = ml(hyperparameters=MINE, code=handler("print('trained')"))
     mount(tree.paths.model, "ro")
     done = tree.train()
@@ -318,7 +316,7 @@ def test_a_read_only_mount_is_told(ml: MakeTree, mount: Callable[..., None]) -> 
 
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="prlimit is not installed")
-def test_no_place_for_temporary_files_is_told(ml: MakeTree) -> None:
+def test_missing_temp_folder_is_reported(ml: MakeTree) -> None:
     done = ml(hyperparameters=MINE, code=handler("print('trained')")).train(before=("prlimit", "--fsize=0"))
     assert done.status == 1
     assert "there is no folder to write temporary files to (No usable temporary directory found in [" in done.err
@@ -333,7 +331,7 @@ write_atomically(job.model_dir / 'model.json', 'new' * 100_000)
 """
 
 
-def test_a_full_disk_is_told_and_the_old_model_stays(ml: MakeTree, mount: Callable[..., None]) -> None:
+def test_full_disk_is_reported_and_the_old_model_stays(ml: MakeTree, mount: Callable[..., None]) -> None:
     tree = ml(hyperparameters=MINE, code=handler(SAVES_TOO_MUCH))
     mount(tree.paths.model, "size=64k")
     write_files(tree.paths.model, {"model.json": "old"})
@@ -389,7 +387,7 @@ def test_code_that_cannot_be_copied_fails_no_job_that_has_finished(ml: MakeTree,
     )
 
 
-def test_nobody_reading_the_output_does_not_end_the_training(ml: MakeTree) -> None:
+def test_closed_stdout_does_not_end_the_training(ml: MakeTree) -> None:
     tree = ml(hyperparameters=MINE, code=handler("for _ in range(20_000): print('x' * 100)\n" + SAVES))
     process = tree.start()
     assert process.stdout
@@ -399,7 +397,7 @@ def test_nobody_reading_the_output_does_not_end_the_training(ml: MakeTree) -> No
     process.communicate()
 
 
-def test_nobody_reading_the_log_does_not_hide_the_failure(ml: MakeTree) -> None:
+def test_closed_stderr_does_not_hide_the_failure(ml: MakeTree) -> None:
     tree = ml(code={"train.py": ""})
     tree.paths.report.mkdir(parents=True)  # no older report to be removed: the error is in `train` itself
     process = tree.start()
@@ -426,7 +424,7 @@ if os.environ["SM_HPS"] != "{}":
 """
 
 
-def test_folders_without_end_hide_no_reason_and_fail_no_job(ml: MakeTree) -> None:
+def test_deeply_nested_folders_hide_no_reason_and_fail_no_job(ml: MakeTree) -> None:
     tree = ml(hyperparameters={"epochs": "1"}, code={"train.py": NESTS, "inference.py": ""})
     try:
         failed = tree.train()
@@ -441,7 +439,7 @@ def test_folders_without_end_hide_no_reason_and_fail_no_job(ml: MakeTree) -> Non
         subprocess.run(["rm", "-rf", tree.paths.model, tree.paths.code], check=True)  # noqa: S607
 
 
-def test_what_goes_wrong_after_a_failure_does_not_take_its_place(
+def test_later_error_does_not_replace_the_failure_reason(
     ml: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(*_: object) -> None:

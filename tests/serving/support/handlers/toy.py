@@ -1,4 +1,4 @@
-"""A handler whose inputs say what is to happen. Copied into the code folder of a server under test."""
+"""A handler that does what its input says. Copied into the code folder of a server under test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How it ends: drained by SIGTERM, and with a non-zero status when a server dies for good. Nothing is left."""
+"""How `serve` ends: it drains requests on SIGTERM, exits with a non-zero status when nginx or gunicorn dies, and leaves
+no process behind."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def in_flight(pool: ThreadPoolExecutor, server: Server, seconds: float) -> Futur
 
 
 @pytest.mark.parametrize("switch", ["on", "off"])
-def test_sigterm_answers_what_is_in_flight_and_refuses_the_rest(start: Start, switch: str) -> None:
+def test_sigterm_drains_requests_in_flight_and_rejects_new_ones(start: Start, switch: str) -> None:
     server = start(MODEL_SERVER_NGINX=switch).ready()
     with ThreadPoolExecutor(2) as pool:
         running = in_flight(pool, server, 2.0)
@@ -75,14 +76,14 @@ def test_a_prediction_that_does_not_end_is_cut_off_within_30_s(start: Start) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_can_be_ended_while_the_model_loads(start: Start, number: int) -> None:
+def test_sigterm_while_the_model_loads(start: Start, number: int) -> None:
     server = start(TOY_LOAD_S="60").ready(503)
     os.kill(server.process.pid, number)
     assert server.ended() == 0
     assert server.processes() == {}
 
 
-def test_it_can_be_ended_at_any_moment_of_the_start(start: Start, tmp_path: Path) -> None:
+def test_sigterm_at_any_moment_of_the_startup(start: Start, tmp_path: Path) -> None:
     for number, delay in enumerate((0.05, 0.15, 0.25, 0.35, 0.45)):
         root = tmp_path / str(number)
         (root / "model").mkdir(parents=True)
@@ -96,7 +97,7 @@ def test_it_can_be_ended_at_any_moment_of_the_start(start: Start, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["gunicorn", "nginx"])
-def test_a_server_that_dies_ends_serve_and_the_other(start: Start, name: str) -> None:
+def test_death_of_nginx_or_gunicorn_ends_serve(start: Start, name: str) -> None:
     server = start(MODEL_SERVER_WORKERS="2").ready()
     os.kill(server.child(name), signal.SIGKILL)
     assert server.ended() == 1
@@ -122,7 +123,7 @@ def test_an_nginx_worker_that_dies_is_replaced(start: Start) -> None:
     assert server.ask(1) == 1
 
 
-def test_a_killed_worker_comes_back_and_the_other_loses_nothing(start: Start) -> None:
+def test_killed_worker_is_replaced_and_the_other_loses_no_request(start: Start) -> None:
     server = start(MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both workers are ready")
     with ThreadPoolExecutor(8) as pool:
@@ -161,7 +162,7 @@ def test_a_new_worker_takes_no_request_that_it_cannot_answer_at_once(start: Star
     assert slowest < 1.2
 
 
-def test_a_worker_that_comes_back_gets_its_share(start: Start) -> None:
+def test_replaced_worker_gets_its_share_of_requests(start: Start) -> None:
     """Also while nginx has connections enough to the other one, all of them in use."""
     server = start(MODEL_SERVER_WORKERS="2").ready()
     stop = threading.Event()
@@ -188,7 +189,7 @@ def test_a_worker_that_comes_back_gets_its_share(start: Start) -> None:
 
 
 @pytest.mark.parametrize("switch", ["on", "off"])
-def test_a_crash_in_native_code_costs_its_own_requests_only(start: Start, switch: str) -> None:
+def test_segfault_fails_only_the_requests_of_its_worker(start: Start, switch: str) -> None:
     server = start(MODEL_SERVER_WORKERS="2", MODEL_SERVER_NGINX=switch).ready()
     with contextlib.suppress(requests.ConnectionError):  # by gunicorn alone there is nobody left to answer
         assert server.post(json={"segfault": 1}).status_code == 503
@@ -197,7 +198,7 @@ def test_a_crash_in_native_code_costs_its_own_requests_only(start: Start, switch
     server.until(lambda: "SIGSEGV" in server.log(), "the log tells of it")
 
 
-def test_a_prediction_that_hangs_is_504_and_its_worker_replaced(start: Start) -> None:
+def test_hanging_prediction_is_504_and_its_worker_is_replaced(start: Start) -> None:
     server = start(MODEL_SERVER_TIMEOUT="1", MODEL_SERVER_WORKERS="2").ready()
     before = server.until(lambda: pids if len(pids := server.workers()) == 2 else None, "there are two workers")
     answer = server.post(json={"sleep": 100})

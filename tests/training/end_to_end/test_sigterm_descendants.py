@@ -1,4 +1,4 @@
-"""SIGTERM reaches all that a script has started, in whatever group or session, once, with time to save."""
+"""SIGTERM reaches every descendant of `train` once, in whatever process group or session, and leaves time to save."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def stop(ml: MakeTree, shell: str, names: list[str], **environ: str) -> tuple[Fi
     return tree.finish(process, timeout_s=60), tree
 
 
-def test_all_get_it_once_and_have_time_to_save_and_to_say_so(ml: MakeTree) -> None:
+def test_sigterm_reaches_every_descendant_once_with_time_to_save(ml: MakeTree) -> None:
     done, tree = stop(ml, "\n".join([*BESIDE, "wait"]), NAMES)
     assert {path.name: path.read_text() for path in tree.paths.model.iterdir()} == dict.fromkeys(NAMES, "SIGTERM")
     assert sorted(line for line in done.out.splitlines() if "saves" in line) == sorted(f"{n} saves" for n in NAMES)
@@ -58,14 +58,14 @@ def test_all_get_it_once_and_have_time_to_save_and_to_say_so(ml: MakeTree) -> No
     assert done.status == 143
 
 
-def test_a_shell_that_timeout_takes_the_place_of(ml: MakeTree) -> None:
+def test_sigterm_through_exec_timeout(ml: MakeTree) -> None:
     done, tree = stop(ml, 'exec timeout 1000 "$PYTHON" save.py only', ["only"])
     assert (tree.paths.model / "only").read_text() == "SIGTERM"
     assert "only saves\n" in done.out
     assert done.status == 143
 
 
-def test_a_session_that_ignores_it_is_killed_when_the_time_is_up(ml: MakeTree) -> None:
+def test_session_that_ignores_sigterm_is_killed_after_the_stop_timeout(ml: MakeTree) -> None:
     shell = f"setsid \"$PYTHON\" -c '{IGNORES}' & wait"
     done, _ = stop(ml, shell, ["deaf"], TRAINING_STOP_TIMEOUT="0.5")
     assert "still runs after 0 s: SIGKILL" in done.err

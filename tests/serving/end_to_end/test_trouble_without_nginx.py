@@ -1,4 +1,4 @@
-"""Clients without nginx in between: what it would have borne for the workers, they bear themselves."""
+"""Misbehaving clients where gunicorn listens itself: the workers handle what nginx would have handled for them."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def alone(start_for_module: Start) -> Server:
 
 
 @pytest.mark.parametrize("beginning", [b"", head("X-A: b")[:-4]])
-def test_two_thousand_idle_connections_keep_nobody_waiting(alone: Server, beginning: bytes) -> None:
+def test_two_thousand_idle_connections_do_not_block_requests(alone: Server, beginning: bytes) -> None:
     with connections(alone, 2000, beginning):
         assert alone.get("/ping", timeout=20).status_code == 200
         assert alone.ask([1], timeout=20) == [1]
 
 
-def test_where_no_more_files_may_be_open_the_longest_idle_go(start: Start) -> None:
+def test_at_the_file_limit_the_longest_idle_connections_are_closed(start: Start) -> None:
     server = start(prefix=["prlimit", "--nofile=256:256"], MODEL_SERVER_NGINX="off").ready()
     with connections(server, 400, b"POST /invoc") as clients:
         assert server.get("/ping", timeout=20).status_code == 200
@@ -71,7 +71,7 @@ def test_where_no_more_files_may_be_open_the_longest_idle_go(start: Start) -> No
         ([], 400),
     ],
 )
-def test_what_nginx_would_refuse_is_refused(alone: Server, lines: list[str], status: int) -> None:
+def test_gunicorn_alone_rejects_what_nginx_would(alone: Server, lines: list[str], status: int) -> None:
     chunked = any("chunked" in line for line in lines)
     body = b"1\r\n1\r\n0\r\n\r\n" if chunked else b"1"
     lines = ["POST /invocations HTTP/1.1", *lines, "Connection: close", *([] if chunked else ["Content-Length: 1"])]
@@ -80,14 +80,14 @@ def test_what_nginx_would_refuse_is_refused(alone: Server, lines: list[str], sta
     assert status == 200 or parse(received)[1]["message"]
 
 
-def test_a_body_that_is_too_large_is_not_asked_for(alone: Server) -> None:
+def test_no_100_continue_for_a_body_that_is_too_large(alone: Server) -> None:
     received = alone.send(head("Content-Length: 2000000", "Expect: 100-continue"))
     assert parse(received)[0] == 413
     assert b"100 Continue" not in received
     assert alone.send(head("Content-Length: 1", "Expect: 100-continue") + b"1").startswith(b"HTTP/1.1 100 Continue")
 
 
-def test_the_id_of_a_request_is_our_own(alone: Server) -> None:
+def test_request_id_of_a_client_is_replaced(alone: Server) -> None:
     forged = "mine%0A2026-01-01T00:00:00Z_ERROR"
     answer = alone.post(json={"raise": "a fault"}, headers={"X-Request-Id": forged})
     assert answer.status_code == 500
@@ -97,7 +97,7 @@ def test_the_id_of_a_request_is_our_own(alone: Server) -> None:
     assert forged not in alone.log()
 
 
-def test_a_client_that_reads_slowly_is_borne_and_one_that_does_not_is_gone() -> None:
+def test_slow_reader_is_served_and_stalled_reader_is_disconnected() -> None:
     ours, theirs = socket.socketpair()
     client = direct_clients.Client(ours.family, ours.type, ours.proto, fileno=ours.detach())
     client.settimeout(2.0)
@@ -121,7 +121,7 @@ def test_a_client_that_reads_slowly_is_borne_and_one_that_does_not_is_gone() -> 
 
 
 @pytest.mark.slow
-def test_a_body_that_stops_on_the_way_is_408(alone: Server) -> None:
+def test_stalled_body_is_408(alone: Server) -> None:
     received = alone.send(head("Content-Length: 9") + b"[1,", timeout_s=direct_clients.PATIENCE_S + 40)
     assert parse(received)[0] == 408
 
@@ -138,7 +138,7 @@ def test_a_handler_that_ignores_sigterm_and_leaves_threads_ends_soon(start: Star
     assert server.processes() == {}
 
 
-def test_a_copy_of_a_worker_counts_nothing_and_holds_no_connection(start: Start) -> None:
+def test_forked_copy_of_a_worker_counts_nothing_and_holds_no_connection(start: Start) -> None:
     """What a handler that calls os.fork() makes."""
     server = start(MODEL_HANDLER="lost:Model", MODEL_SERVER_NGINX="off")
     (server.root / "code/lost.py").write_text(LOST)
@@ -168,7 +168,7 @@ def running(pid: int) -> bool:
     return False
 
 
-def test_answers_of_clients_that_have_left_are_not_computed(start: Start, root: Path) -> None:
+def test_gunicorn_alone_does_not_compute_for_disconnected_clients(start: Start, root: Path) -> None:
     code = (
         "import time\nclass Slow:\n    batch_size = 1\n    def load(self, model_dir): pass\n"
         "    def predict(self, model, inputs):\n        time.sleep(inputs[0])\n        return inputs\n"
@@ -187,7 +187,7 @@ def test_answers_of_clients_that_have_left_are_not_computed(start: Start, root: 
     server.until(lambda: measured(server).get('byo_requests_total{status="499"}', 0) >= 6, "they are counted")
 
 
-def test_what_a_model_raises_beside_predict_is_answered(start: Start, root: Path) -> None:
+def test_system_exit_in_cost_is_answered(start: Start, root: Path) -> None:
     """`cost` runs in the event loop, where SystemExit would end the connection's greenlet without an answer."""
     code = (
         "class Exits:\n    def load(self, model_dir): return 1\n    def cost(self, value): raise SystemExit(0)\n"

@@ -1,5 +1,5 @@
-"""Handlers as people write them at first, around models in the shape of scikit-learn's, ONNX Runtime's and Hugging
-Face's. Copied into the code folder of a server under test."""
+"""Handlers as most people write their first one, around models with the interfaces of scikit-learn, ONNX Runtime and
+Hugging Face. Copied into the code folder of a server under test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From `serve` to the first answer: models that load, load slowly or not at all, and settings that are wrong."""
+"""From the start of `serve` to the first answer: models that load, load slowly or fail to load, and wrong settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def predict_fn(data, model):
 """
 
 
-def test_from_the_first_connection_on_there_is_503_and_then_200(start: Start) -> None:
+def test_ping_is_503_from_the_first_connection_and_then_200(start: Start) -> None:
     """Never a 502, a 500 or a connection that is closed without an answer."""
     server = start(TOY_LOAD_S="1")
     seen: list[int] = []
@@ -47,14 +47,14 @@ def test_from_the_first_connection_on_there_is_503_and_then_200(start: Start) ->
     assert seen.index(200) == len(seen) - 1
 
 
-def test_invocations_are_told_to_try_again_while_the_model_loads(start: Start) -> None:
+def test_invocations_get_503_with_retry_after_while_the_model_loads(start: Start) -> None:
     server = start(TOY_LOAD_S="3").ready(503)
     server.until(lambda: "still being loaded" in server.post(json=1).text, "the worker answers by itself")
     answer = server.post(json=1)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
 
-def test_a_model_is_loaded_once_a_worker_and_never_for_a_request(start: Start, tmp_path: Path) -> None:
+def test_model_is_loaded_once_per_worker_and_never_for_a_request(start: Start, tmp_path: Path) -> None:
     loads = tmp_path / "loads"
     server = start(MODEL_SERVER_WORKERS="2", TOY_LOADS=str(loads)).ready()
     for n in range(30):
@@ -65,7 +65,7 @@ def test_a_model_is_loaded_once_a_worker_and_never_for_a_request(start: Start, t
 
 
 @pytest.mark.parametrize("reason", ["the weights are torn", "exit"])
-def test_a_model_that_cannot_be_loaded_is_500_and_in_the_log(start: Start, reason: str) -> None:
+def test_failed_load_is_500_and_logged(start: Start, reason: str) -> None:
     server = start(TOY_LOAD_ERROR=reason, MODEL_SERVER_WORKERS="2").ready(500)
     for _ in range(5):
         assert server.get("/ping").content == b""
@@ -134,7 +134,7 @@ def test_a_model_that_never_gets_ready_ends_serve(start: Start) -> None:
 
 
 @pytest.mark.parametrize("switch", ["on", "off"])
-def test_a_port_in_use_is_told_and_ends_serve(start: Start, switch: str) -> None:
+def test_port_in_use_ends_serve_with_a_message(start: Start, switch: str) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))  # noqa: S104
         taken.listen()
@@ -155,7 +155,7 @@ def test_a_port_in_use_is_told_and_ends_serve(start: Start, switch: str) -> None
         ({"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "image/png"}, "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
     ],
 )
-def test_what_is_wrong_is_told_at_start(start: Start, environ: dict[str, str], words: str) -> None:
+def test_wrong_settings_end_serve_with_a_message(start: Start, environ: dict[str, str], words: str) -> None:
     server = start(**environ)
     server.until(lambda: server.process.poll() is not None or server.status() == 500, "it ends, or says 500")
     assert server.process.poll() in (None, 1)
@@ -185,7 +185,7 @@ def test_a_working_directory_with_our_names_changes_nothing(start: Start, tmp_pa
     assert start(cwd=tmp_path / "here").ready().ask([1]) == [1]
 
 
-def test_arguments_are_refused_with_help() -> None:
+def test_command_line_arguments_are_rejected_with_help() -> None:
     serve = Path(sys.executable).with_name("serve")
     for argument, status in (("--help", 0), ("now", 2)):
         done = subprocess.run([serve, argument], capture_output=True, text=True, timeout=30, check=False)
@@ -236,7 +236,7 @@ def test_the_requirements_beside_an_inference_py_are_installed(start: Start, roo
     assert server.ask([1, 2]) == [3, 6]
 
 
-def test_requirements_that_break_the_server_are_told(start: Start, root: Path, tmp_path: Path) -> None:
+def test_requirements_that_break_the_server_are_explained(start: Start, root: Path, tmp_path: Path) -> None:
     """As sagemaker-containers does, which asks for a Flask of 2019."""
     with zipfile.ZipFile(root / "code/flask-1.1.1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("flask.py", "raise ImportError('no part of this century')\n")

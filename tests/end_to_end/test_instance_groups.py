@@ -1,4 +1,4 @@
-"""A cluster of two instance groups, one of which trains: what its hosts are told is true, and can be used."""
+"""A cluster of two instance groups, one of which trains: its hosts learn of each other, and of nobody else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ with open(env["SM_OUTPUT_DATA_DIR"] + "/seen", "w") as stream:
 GROUPS = {"cpus": ["algo-1"], "gpus": ["algo-2", "algo-3"]}
 
 
-def test_the_hosts_of_one_group_find_each_other(tmp_path: Path) -> None:
+def test_hosts_of_one_instance_group_find_each_other(tmp_path: Path) -> None:
     given = {"sagemaker_distribution_instance_groups": '["gpus"]', "launcher": "single"}
     groups = [{"instance_group_name": name, "instance_type": "ml", "hosts": hosts} for name, hosts in GROUPS.items()]
     with make_hosts(3, tmp_path, code={"train.py": SCRIPT}, hyperparameters=given) as hosts:

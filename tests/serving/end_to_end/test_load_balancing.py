@@ -1,4 +1,4 @@
-"""How requests find a worker that is free."""
+"""Requests go to a worker that is free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.serving.support.server import Start
 
 
-def test_a_slow_request_does_not_wait_behind_another_while_a_worker_is_free(start: Start) -> None:
+def test_request_goes_to_a_free_worker_not_behind_a_slow_one(start: Start) -> None:
     server = start(MODEL_SERVER_WORKERS="2").ready()
     with ThreadPoolExecutor(2) as pool:
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""Hosts that find each other, or do not."""
+"""The rendezvous of several hosts, and how it fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.tree import TRAIN
 CODE = {"train.py": "print('trained')"}
 
 
-def test_a_host_that_never_comes_is_named(tmp_path: Path) -> None:
+def test_rendezvous_timeout_names_the_missing_host(tmp_path: Path) -> None:
     with make_hosts(3, tmp_path, code=CODE) as hosts:
         hosts.start({3: 60}, TRAINING_PEERS_WAIT="2")
         for host in hosts.all[:2]:
@@ -28,7 +28,7 @@ def waits(host: Host) -> bool:
     return "waiting for algo-" in host.log
 
 
-def test_sigterm_ends_the_waiting(tmp_path: Path) -> None:
+def test_sigterm_ends_the_rendezvous(tmp_path: Path) -> None:
     with make_hosts(2, tmp_path, code=CODE) as hosts:
         for host in hosts.all:
             other = 3 - int(host.name[-1])
@@ -62,7 +62,7 @@ def test_a_requirement_that_fails_on_one_host_ends_the_others(tmp_path: Path) ->
             assert host.failure.startswith("algo-2: pip install -r requirements.txt"), host.log
 
 
-def test_the_hosts_of_another_job_are_refused(tmp_path: Path) -> None:
+def test_hosts_of_another_job_are_rejected(tmp_path: Path) -> None:
     with make_hosts(2, tmp_path, code=CODE) as hosts:
         hosts[1].start(TRAINING_JOB_NAME="mine", TRAINING_PEERS_PORT="7000", TRAINING_PEERS_WAIT="4")
         hosts[2].start(TRAINING_JOB_NAME="yours", TRAINING_PEERS_PORT="7000", TRAINING_PEERS_WAIT="4")
@@ -75,7 +75,7 @@ def test_the_hosts_of_another_job_are_refused(tmp_path: Path) -> None:
         assert "mine" not in hosts[2].log
 
 
-def test_hosts_with_different_hyperparameters_are_not_of_one_job(tmp_path: Path) -> None:
+def test_hosts_with_different_hyperparameters_are_rejected(tmp_path: Path) -> None:
     with make_hosts(2, tmp_path, code=CODE) as hosts:
         hosts[2].tree.paths.hyperparameters.write_text('{"lr": "2"}')
         hosts.start(TRAINING_PEERS_WAIT="3")
@@ -84,7 +84,7 @@ def test_hosts_with_different_hyperparameters_are_not_of_one_job(tmp_path: Path)
         assert "trained" not in hosts[1].log
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_port_in_use_is_reported(tmp_path: Path) -> None:
     with make_hosts(2, tmp_path, code=CODE) as hosts:
         occupy = "python3 -m http.server 7000 & sleep 1; exec $0"
         hosts[1].start("sh", "-c", occupy, str(TRAIN), TRAINING_PEERS_PORT="7000")
@@ -93,7 +93,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         assert "cannot listen on port 7000 for the other hosts: Address already in use" in hosts[1].failure
 
 
-def test_an_interface_that_is_not_there_is_replaced(tmp_path: Path) -> None:
+def test_missing_network_interface_is_replaced(tmp_path: Path) -> None:
     code = {"train.py": "import os; print('by', os.environ['GLOO_SOCKET_IFNAME'])"}
     with make_hosts(2, tmp_path, interface="ethwe", code=code) as hosts:
         hosts.start()
@@ -101,7 +101,7 @@ def test_an_interface_that_is_not_there_is_replaced(tmp_path: Path) -> None:
         assert "by eth0" in hosts[2].log
 
 
-def test_a_handler_that_nothing_distributes_is_refused(tmp_path: Path) -> None:
+def test_handler_without_a_launcher_is_rejected_on_several_hosts(tmp_path: Path) -> None:
     code = {"mine.py": "class Mine:\n    def train(self, job): print('trained')"}
     with make_hosts(2, tmp_path, code=code, hyperparameters={"model_handler": "mine:Mine"}) as hosts:
         hosts.start()

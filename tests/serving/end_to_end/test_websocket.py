@@ -1,4 +1,4 @@
-"""WebSockets: messages answered in order, pings, fragments, limits and ends by their codes."""
+"""WebSockets: the order of messages, pings, fragments, limits and close codes."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_messages_are_answered_in_their_order(connect: Connect) -> None:
     assert [client.next().data for _ in range(20)] == [str(number) for number in range(20)]  # type: ignore[attr-defined]
 
 
-def test_a_conversation_remembers(connect: Connect) -> None:
+def test_state_of_a_websocket_session(connect: Connect) -> None:
     first, second = connect(), connect()
     assert json.loads(first.ask("seen")) == {"seen": 1}
     assert json.loads(first.ask("seen")) == {"seen": 2}
     assert json.loads(second.ask("seen")) == {"seen": 1}
 
 
-def test_an_answer_may_be_many_messages(connect: Connect) -> None:
+def test_generator_sends_many_messages(connect: Connect) -> None:
     client = connect()
     assert [client.ask("count"), client.next().data, client.next().data] == ["0", "1", "2"]  # type: ignore[attr-defined]
 
@@ -99,7 +99,7 @@ def test_pings_are_answered_while_many_messages_wait(connect: Connect) -> None:
     assert Pong(b"there?") in seen  # a hundred parts come before the first of the others is answered
 
 
-def test_messages_beyond_those_that_may_wait_are_answered_too(connect: Connect) -> None:
+def test_more_messages_than_the_queue_holds_are_all_answered(connect: Connect) -> None:
     client = connect()
     client.send(TextMessage("count"))
     for number in range(1500):
@@ -110,7 +110,7 @@ def test_messages_beyond_those_that_may_wait_are_answered_too(connect: Connect) 
 
 @pytest.mark.parametrize("nginx", ["on", "off"])
 @pytest.mark.parametrize("piece", ["pong", "ping", "fragment", "message"])
-def test_a_client_that_never_pauses_keeps_nobody_waiting(start: Start, nginx: str, piece: str) -> None:
+def test_flooding_websocket_client_does_not_starve_others(start: Start, nginx: str, piece: str) -> None:
     """On a server of its own, which would go on for half a minute with what it has got."""
     server = start(handler=TALKER, MODEL_SERVER_NGINX=nginx).ready()
     client = WebSocketClient(server)
@@ -142,7 +142,7 @@ def test_a_client_that_never_pauses_keeps_nobody_waiting(start: Start, nginx: st
             client.socket.shutdown(socket.SHUT_RDWR)
 
 
-def test_large_messages_have_a_budget_together(connect: Connect) -> None:
+def test_large_messages_share_a_memory_budget(connect: Connect) -> None:
     """A payload of this server is 1 MB, and there is room for four of them."""
     part = frame(2, b"x" * (MEGABYTE - 1000), fin=False)
     clients = [connect() for _ in range(8)]
@@ -166,7 +166,7 @@ def test_large_messages_have_a_budget_together(connect: Connect) -> None:
         assert time.monotonic() < deadline, answer
 
 
-def test_a_worker_holds_so_many_conversations(server: Server, connect: Connect) -> None:
+def test_limit_of_websockets_per_worker(server: Server, connect: Connect) -> None:
     clients = [connect() for _ in range(200)]
     with contextlib.ExitStack() as stack:
         for _ in range(100):
@@ -180,7 +180,7 @@ def test_a_worker_holds_so_many_conversations(server: Server, connect: Connect) 
     assert server.ask(1) == 1
 
 
-def test_fragments_are_joined_with_pings_between_them(connect: Connect) -> None:
+def test_fragments_with_pings_between_them_are_joined(connect: Connect) -> None:
     client = connect()
     client.send(TextMessage("hel", message_finished=False))
     client.send(Ping(b"1"))
@@ -225,7 +225,7 @@ def frame(opcode: int, payload: bytes, fin: bool = True, masked: bool = True, le
         (frame(2, b"", fin=False) + frame(0, b"", fin=False) * 66_000, 1008),
     ],
 )
-def test_an_end_says_why(connect: Connect, data: bytes, code: int) -> None:
+def test_close_codes(connect: Connect, data: bytes, code: int) -> None:
     client = connect()
     with contextlib.suppress(ConnectionError):  # it may be refused before all of it is sent
         client.socket.sendall(data)
@@ -236,7 +236,7 @@ def test_an_end_says_why(connect: Connect, data: bytes, code: int) -> None:
     assert connect().ask("still there") == "still there"
 
 
-def test_errors_are_messages(connect: Connect) -> None:
+def test_errors_are_sent_as_messages(connect: Connect) -> None:
     client = connect()
     refused = json.loads(client.ask("refuse"))
     assert (refused["code"], refused["message"]) == (400, "say something else")
@@ -272,18 +272,18 @@ OPENING = {
 
 
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://127.0.0.1:1"])
-def test_a_page_of_another_origin_is_refused(server: Server, origin: str) -> None:
+def test_foreign_origin_is_rejected(server: Server, origin: str) -> None:
     assert server.get(PATH, headers=OPENING | {"Origin": origin}).status_code == 403
 
 
-def test_a_page_of_this_server_is_not(server: Server) -> None:
+def test_same_origin_is_accepted(server: Server) -> None:
     host = f"127.0.0.1:{server.port}"
     lines = [f"{name}: {value}\r\n" for name, value in {**OPENING, "Host": host, "Origin": f"http://{host}"}.items()]
     received = server.send(f"GET {PATH} HTTP/1.1\r\n{''.join(lines)}\r\n".encode(), timeout_s=2)
     assert received.startswith(b"HTTP/1.1 101")
 
 
-def test_a_client_that_goes_away_stops_the_computation(server: Server, connect: Connect) -> None:
+def test_disconnected_client_stops_the_computation(server: Server, connect: Connect) -> None:
     notes = server.root / "notes"
     notes.unlink(missing_ok=True)
     client = connect()
@@ -309,13 +309,13 @@ def test_a_client_that_goes_away_stops_the_computation(server: Server, connect: 
         ),
     ],
 )
-def test_what_is_no_opening_is_told(server: Server, head: dict[str, str], status: int) -> None:
+def test_invalid_handshake_is_rejected(server: Server, head: dict[str, str], status: int) -> None:
     answer = server.get(PATH, headers=head)
     assert (answer.status_code, answer.json()["code"]) == (status, status)
     assert server.post(PATH, data=b"x").status_code == 405
 
 
-def test_many_at_once(connect: Connect) -> None:
+def test_many_websockets_at_once(connect: Connect) -> None:
     clients = [connect() for _ in range(50)]
     for number, client in enumerate(clients):
         client.send(TextMessage(str(number)))
@@ -323,7 +323,7 @@ def test_many_at_once(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("nginx", ["on", "off"])
-def test_handlers_without_a_word_for_it_predict(start: Start, nginx: str) -> None:
+def test_handler_without_converse_predicts(start: Start, nginx: str) -> None:
     client = WebSocketClient(start(MODEL_SERVER_NGINX=nginx).ready())
     assert json.loads(client.ask('{"a": [1]}')) == {"a": [1]}
     assert json.loads(client.ask("{"))["code"] == 400
@@ -331,7 +331,7 @@ def test_handlers_without_a_word_for_it_predict(start: Start, nginx: str) -> Non
 
 
 @pytest.mark.parametrize("nginx", ["on", "off"])
-def test_the_end_of_the_server_is_told(start: Start, nginx: str) -> None:
+def test_sigterm_closes_websockets_with_1001(start: Start, nginx: str) -> None:
     server = start(MODEL_SERVER_NGINX=nginx).ready()
     client = WebSocketClient(server)
     assert client.ask("1") == "1"
@@ -345,7 +345,7 @@ def test_the_end_of_the_server_is_told(start: Start, nginx: str) -> None:
     assert time.monotonic() - began < 8
 
 
-def test_many_models_have_no_conversations(start: Start, root: Path) -> None:
+def test_multi_model_has_no_websocket(start: Start, root: Path) -> None:
     (root / "models").mkdir()
     server = start(root, SAGEMAKER_MULTI_MODEL="true").ready()
     client = WebSocketClient(server)

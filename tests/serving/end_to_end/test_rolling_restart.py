@@ -1,4 +1,4 @@
-"""SIGHUP: a new model, worker by worker, without an error and without a pause."""
+"""SIGHUP replaces the workers one by one, with a new model, without an error and without a pause."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def version(answer: requests.Response) -> object:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_new_model_takes_over_under_load_without_an_error(start: Start, root: Path, workers: str) -> None:
+def test_rolling_restart_under_load_has_no_error(start: Start, root: Path, workers: str) -> None:
     (root / "model/version").write_text("old")
     server = start(root, MODEL_SERVER_WORKERS=workers, TOY_LOAD_S="1").ready()
     before = server.until(lambda: w if len(w := server.workers()) == int(workers) else None, "all workers are there")
@@ -45,7 +45,7 @@ def test_a_new_model_takes_over_under_load_without_an_error(start: Start, root: 
     assert not {*server.workers()} & {*before}
 
 
-def test_no_request_fails_and_none_waits_for_the_model(start: Start, root: Path) -> None:
+def test_no_request_waits_for_the_model_during_a_rolling_restart(start: Start, root: Path) -> None:
     (root / "model/version").write_text("old")
     server = start(root, TOY_LOAD_S="2").ready()
     slowest = 0.0
@@ -57,7 +57,7 @@ def test_no_request_fails_and_none_waits_for_the_model(start: Start, root: Path)
     assert slowest < 1.5
 
 
-def test_a_model_that_cannot_be_loaded_leaves_the_old_one(start: Start, root: Path) -> None:
+def test_broken_model_stops_the_rolling_restart(start: Start, root: Path) -> None:
     (root / "model/version").write_text("old")
     server = start(root, MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
@@ -94,7 +94,7 @@ class Mine:
 
 
 @pytest.mark.slow
-def test_no_broken_model_stops_the_workers_that_serve(start: Start, root: Path) -> None:
+def test_old_workers_serve_on_whatever_is_broken_in_the_new_model(start: Start, root: Path) -> None:
     good = {"model/handler.json": '{"handler": "mine:Mine"}', "model/code/mine.py": MINE}
 
     def write(files: dict[str, str]) -> None:
@@ -125,7 +125,7 @@ def test_no_broken_model_stops_the_workers_that_serve(start: Start, root: Path) 
     assert server.log().count("was not loaded within 10 s") == 1
 
 
-def test_a_worker_that_dies_while_the_model_is_broken_leaves_the_others(start: Start, root: Path) -> None:
+def test_worker_that_dies_while_the_new_model_is_broken_leaves_the_others(start: Start, root: Path) -> None:
     (root / "model/handler.json").write_text('{"handler": "toy:Toy"}')
     server = start(root, MODEL_HANDLER="", MODEL_SERVER_WORKERS="2").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")
@@ -141,7 +141,7 @@ def test_a_worker_that_dies_while_the_model_is_broken_leaves_the_others(start: S
 
 
 @pytest.mark.slow
-def test_a_second_one_in_the_middle_starts_over(start: Start, root: Path) -> None:
+def test_sighup_during_a_rolling_restart_starts_it_over(start: Start, root: Path) -> None:
     (root / "model/version").write_text("1")
     server = start(root, MODEL_SERVER_WORKERS="2", TOY_LOAD_S="0.5").ready()
     server.until(lambda: server.log().count("the model is loaded") == 2, "both are ready")

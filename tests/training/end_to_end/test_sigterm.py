@@ -1,4 +1,4 @@
-"""SIGTERM at the awkward moments: before training, while pip installs, while a FIFO is awaited, at the end."""
+"""SIGTERM at every stage of a job: before training, while pip installs, while a FIFO is opened, at the end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def stop_when(tree: Tree, ready: Callable[[], object], **environ: str) -> Finish
     return tree.finish(process, timeout_s=30)
 
 
-def test_while_pip_installs(ml: MakeTree) -> None:
+def test_sigterm_while_pip_installs(ml: MakeTree) -> None:
     tree = ml(code=NEVER)
     began = time.monotonic()
     done = stop_when(tree, slow_package(tree, "").exists, PIP_NO_INDEX="1")
@@ -55,7 +55,7 @@ def test_while_pip_installs(ml: MakeTree) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_before_training_begins(ml: MakeTree, tmp_path: Path) -> None:
+def test_sigterm_before_training_begins(ml: MakeTree, tmp_path: Path) -> None:
     # nvidia-smi is asked before anything is started: one that hangs holds the job there.
     driver, ready = tmp_path / "bin/nvidia-smi", tmp_path / "ready"
     write_files(driver.parent, {driver.name: f"#!/bin/sh\ntouch {ready}\nexec sleep 60\n"})
@@ -75,7 +75,7 @@ class Mine:
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["not there yet", "without a writer"])
-def test_while_a_fifo_is_awaited(ml: MakeTree, there: bool) -> None:
+def test_sigterm_while_a_fifo_is_opened(ml: MakeTree, there: bool) -> None:
     tree = ml(
         hyperparameters={"model_handler": "mine:Mine"},
         inputs={"training": {"TrainingInputMode": "Pipe"}},
@@ -89,7 +89,7 @@ def test_while_a_fifo_is_awaited(ml: MakeTree, there: bool) -> None:
     assert done.reason.startswith("stopped by SIGTERM before it had finished")
 
 
-def test_after_training_has_finished_while_its_code_is_kept(ml: MakeTree) -> None:
+def test_sigterm_after_training_while_the_code_is_copied(ml: MakeTree) -> None:
     # A script that ends well the moment it is told to: SIGTERM has come, and the job is done all the same.
     code = {
         "train.py": "import os, signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(0))\n"
@@ -107,7 +107,7 @@ def test_after_training_has_finished_while_its_code_is_kept(ml: MakeTree) -> Non
     assert len(list((tree.paths.model / "code/data").iterdir())) == 2000
 
 
-def test_who_would_save_is_told_though_nobody_reads_the_log(ml: MakeTree) -> None:
+def test_sigterm_reaches_the_handler_while_the_log_is_blocked(ml: MakeTree) -> None:
     """A log driver that is stuck keeps the output of `train` waiting, and must not keep SIGTERM."""
     code = """
         import os, signal, sys
@@ -134,7 +134,7 @@ def test_who_would_save_is_told_though_nobody_reads_the_log(ml: MakeTree) -> Non
     os.close(write_end)
 
 
-def test_while_what_the_script_has_left_behind_is_ended(ml: MakeTree) -> None:
+def test_sigterm_while_leftover_processes_are_ended(ml: MakeTree) -> None:
     # The daemon is told to end when the script has ended well; SIGTERM that comes then has nothing to stop.
     daemon = "import signal, time\n{}\nsignal.signal(15, told)\nopen('{}', 'w')\ntime.sleep(60)\n"
     told = "def told(*_):\n    open('{}', 'w')\n    time.sleep(1)\n    raise SystemExit"
@@ -150,7 +150,7 @@ def test_while_what_the_script_has_left_behind_is_ended(ml: MakeTree) -> None:
     assert (done.status, done.failure) == (0, None), done.err
 
 
-def test_a_script_that_ends_with_143_itself_was_not_killed(ml: MakeTree) -> None:
+def test_exit_status_143_of_a_script_is_not_a_signal(ml: MakeTree) -> None:
     code = "import os, signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(143))\n"
     code += "open(os.environ['SM_OUTPUT_DATA_DIR'] + '/ready', 'w')\ntime.sleep(60)\n"
     tree = ml(code={"train.py": code})
@@ -175,7 +175,7 @@ class Mine:
 """
 
 
-def test_a_second_time_while_a_handler_saves(ml: MakeTree) -> None:
+def test_second_sigterm_while_a_handler_saves(ml: MakeTree) -> None:
     tree = ml(hyperparameters={"model_handler": "mine:Mine"}, code={"mine.py": SAVES})
     process = tree.start()
     wait_until((tree.paths.output_data / "ready").exists, "the handler to be ready")

@@ -1,4 +1,4 @@
-"""In a container that may do little: a read-only root but for one folder, any user, no capabilities."""
+"""`serve` in a restricted container: a read-only file system with one writable folder, any user, no capabilities."""
 
 from __future__ import annotations
 

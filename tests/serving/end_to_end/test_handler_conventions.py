@@ -1,4 +1,5 @@
-"""Handlers as people write them at first, asked as SageMaker's SDK, TF Serving's and Hugging Face's clients do."""
+"""Handlers in the style of common frameworks, and requests as the clients of SageMaker's SDK,
+TF Serving and Hugging Face send them."""
 
 from __future__ import annotations
 
@@ -24,11 +25,11 @@ JSON, CSV, NPY, LINES = "application/json", "text/csv", "application/x-npy", "ap
 
 
 def asked_of(handler: str) -> Any:
-    """A fixture: a server of one of the handlers in newcomers.py."""
+    """A fixture: a server of one of the handlers in conventional.py."""
 
     @pytest.fixture(scope="module", name=handler.lower())
     def server(start_for_module: Start) -> Server:
-        return start_for_module(handler=f"newcomers:{handler}", MODEL_SERVER_NGINX="off").ready()
+        return start_for_module(handler=f"conventional:{handler}", MODEL_SERVER_NGINX="off").ready()
 
     return server
 
@@ -115,7 +116,7 @@ def test_transformers(pipeline: Server, body: Any, expected: Any) -> None:
     assert predict(pipeline, body) == (expected or [GOOD | {"score": 1.0}, BAD | {"score": 1.0}])
 
 
-def test_the_only_input_may_be_answered_in_parts(pipeline: Server) -> None:
+def test_single_input_may_be_streamed(pipeline: Server) -> None:
     answer = pipeline.post(json={"inputs": "stream"})
     assert (answer.text, answer.headers["Transfer-Encoding"]) == ("one two three ", "chunked")
 
@@ -130,7 +131,7 @@ def test_the_only_input_may_be_answered_in_parts(pipeline: Server) -> None:
         ({"inputs": [[1, 2]], "parameters": {"top_k": 2}}, "takes no parameters"),
     ],
 )
-def test_a_body_of_another_form_is_told(sklearn: Server, body: Any, words: str) -> None:
+def test_body_of_the_wrong_shape_is_400(sklearn: Server, body: Any, words: str) -> None:
     answer = sklearn.post(json=body)
     assert answer.status_code == 400
     assert words in answer.json()["message"]
@@ -154,7 +155,7 @@ def answer_of(handler: str, model_dir: Path, body: bytes, kind: str) -> Any:
     return json.loads(model.respond(request, engine_for(model)).body)
 
 
-def test_a_server_does_not_start_with_another_word_for_it(start: Start, root: Path) -> None:
+def test_model_is_not_loaded_when_batched_is_not_true(start: Start, root: Path) -> None:
     code = "class Shout:\n    batched = 1\n    def load(self, d): pass\n    def predict(self, m, i): return i\n"
     (root / "code" / "shout.py").write_text(code)
     server = start(root, handler="shout:Shout", MODEL_SERVER_NGINX="off").ready(500)
@@ -174,28 +175,28 @@ def test_a_server_does_not_start_with_another_word_for_it(start: Start, root: Pa
         ("two", "returned 2 outputs for 1 input; it must return a list with one output for the one input, in the same"),
     ],
 )
-def test_predict_that_returns_no_list_is_told_in_the_log(mistaken: Server, kind: str, words: str) -> None:
+def test_predict_that_returns_no_list_is_explained_in_the_log(mistaken: Server, kind: str, words: str) -> None:
     answer = mistaken.post(json=kind)
     assert answer.status_code == 500
     request_id = answer.headers["X-Request-Id"]
     assert request_id in answer.json()["message"]
     (line,) = [line for line in mistaken.log().splitlines() if f"request {request_id} failed" in line]
-    assert f"predict of newcomers:Mistaken {words}" in line
+    assert f"predict of conventional:Mistaken {words}" in line
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("tuple", "tuple"), ("deque", "deque"), ("array", 0)])
-def test_other_collections_do(mistaken: Server, kind: str, expected: Any) -> None:
+def test_predict_may_return_other_collections(mistaken: Server, kind: str, expected: Any) -> None:
     assert mistaken.ask(kind) == expected
 
 
-def test_a_large_answer_is_written_beside_the_event_loop(mistaken: Server) -> None:
+def test_large_response_is_encoded_in_a_thread(mistaken: Server) -> None:
     """Whatever the size of the request was."""
     assert mistaken.ask({"large": 10})[0] == "in the loop"
     assert mistaken.ask({"large": 100_000})[0] == "beside it"
     assert mistaken.ask({"large": 10, "more": "x" * 100_000})[0] == "in the loop"
 
 
-def test_a_stream_whose_head_is_refused_is_closed(mistaken: Server) -> None:
+def test_stream_with_a_rejected_media_type_is_closed(mistaken: Server) -> None:
     before = mistaken.ask("closed")
     assert mistaken.post(json={"type": "a/b\r\nX: y"}).status_code == 500
     assert mistaken.ask("closed") == before + 1

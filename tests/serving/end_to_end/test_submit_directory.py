@@ -110,7 +110,7 @@ def bring(paths: Paths, source: str, **environ: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("source", ["", "/opt/ml/model/code", "file:///nowhere", "code"])
-def test_folders_and_what_is_not_there_are_left_alone(paths: Paths, source: str) -> None:
+def test_submit_directory_that_is_a_folder_or_missing_is_ignored(paths: Paths, source: str) -> None:
     assert bring(paths, source)[submitted_code.VARIABLE] == source
 
 
@@ -137,7 +137,7 @@ def test_the_code_is_found_where_it_was_unpacked(paths: Paths) -> None:
         ("s3://code", "it must be one such as s3://bucket/job/sourcedir.tar.gz"),
     ],
 )
-def test_other_addresses_are_refused(paths: Paths, source: str, words: str) -> None:
+def test_unsupported_url_schemes_are_rejected(paths: Paths, source: str, words: str) -> None:
     with pytest.raises(JobError) as caught:
         bring(paths, source)
     assert words in str(caught.value)
