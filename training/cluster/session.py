@@ -42,8 +42,8 @@ INTERVAL_S = 0.25
 
 
 class ClusterSession:
-    """This host's side of the session that all hosts of a job have together. On a single host nobody is on the other
-    side: its ranks are watched and stopped all the same. Used in this order:
+    """This host's side of the multi-host session. On a single host there is nobody to talk to, but its ranks are
+    watched and stopped all the same. Used in this order:
 
         payloads = session.rendezvous({}, supervisor)  # all hosts are ready; None where it will never come to that
         result = session.leave(HostResult(0))          # all hosts have ended
@@ -94,7 +94,7 @@ class ClusterSession:
             self._watch(peer)
 
     def rendezvous(self, payload: Payload, supervisor: Supervisor) -> dict[str, Payload] | None:
-        """Waits until all hosts are ready to start. Gives the payload of each, None where one has failed before.
+        """Waits until all hosts are ready to start. Returns the payload of each, None if one has failed before.
         Raises JobStopped."""
         self._handle(events.LocalReady(payload))
         supervisor.interval_s = RENDEZVOUS_INTERVAL_S
@@ -110,7 +110,7 @@ class ClusterSession:
         self._handle(events.LocalServicesOnly())
 
     def leave(self, result: HostResult) -> JobResult:
-        """Tells the other hosts how this one ended, waits until the result of the job is known to all, and gives it."""
+        """Sends how this host ended to the others, waits until all know the result of the job, and returns it."""
         with Supervisor() as supervisor:
             self.attend(supervisor)
             self._handle(events.Leaving(result))
