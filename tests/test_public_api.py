@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,62 @@ def test_the_package_imports_nothing_before_a_name_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "True"]
+
+
+TYPED = """
+from dataclasses import dataclass
+from pathlib import Path
+from byo_container import Handler, RequestContext, TrainingJob
+
+class Mine(Handler):
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        epochs: int = 3
+
+    batched = True
+    batch_size = 8
+    execution_parameters = {"MaxPayloadInMB": 6}
+
+    def train(self, job: TrainingJob[Hyperparameters]) -> None:
+        epochs: int = job.hyperparameters.epochs
+
+    def load(self, model_dir: Path) -> str:
+        return model_dir.name
+
+    def predict_with_context(self, model: str, inputs: list[str], contexts: list[RequestContext]) -> list[str]:
+        return [text + model + context.inference_id for text, context in zip(inputs, contexts)]
+
+    def cost(self, text: str) -> float:
+        return len(text)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("", "", "Success: no issues found"),
+        ("batched = True", 'batched = "yes"', "Incompatible types in assignment"),
+        (
+            "-> float:\n        return len(text)",
+            "-> str:\n        return text",
+            'Return type "str" of "cost" incompatible',
+        ),
+        ("def load(self, model_dir: Path)", "def load(self)", 'Signature of "load" incompatible with supertype'),
+        ("epochs: int = job", "epochs: str = job", "Incompatible types in assignment"),
+        ("context.inference_id", "context.inference", '"RequestContext" has no attribute "inference"'),
+    ],
+)
+def test_mypy_checks_a_handler(tmp_path: Path, right: str, wrong: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(TYPED.replace(right, wrong) if right else TYPED)
+    cache = Path(tempfile.gettempdir()) / "byo-container-test-mypy"
+    options = ["--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={cache}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, path],
+        env={**os.environ, "MYPYPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert message in done.stdout, done.stdout + done.stderr

@@ -105,7 +105,7 @@ class Endpoint:
             assert (answer.status, answer.value) == (200, "HELLO!")
 
     `environ` are variables as `serve` reads them, such as {"MODEL_SERVER_BATCH_SIZE": "4"}. Entering it raises JobError
-    if the model cannot be loaded; the log has the traceback.
+    if the model cannot be loaded; the log has the traceback. Use it in the thread that entered it.
     """
 
     def __init__(
