@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from byo_container.container.handler import Handler
 from byo_container.container.job import TrainingJob
 from byo_container.handlers.news import hyperparameters, requests
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from byo_container.handlers.news.predictor import Predictor
 
 
-class NewsClassifier:
+class NewsClassifier(Handler):
     """Headlines → Business, Science & Technology, Entertainment, or Health & Medicine."""
 
     Hyperparameters = hyperparameters.Hyperparameters

@@ -118,7 +118,7 @@ def headlines(rows: int) -> Iterator[tuple[str, str]]:
 
 
 def _fill(pattern: str, dice: random.Random) -> str:
-    return re.sub(r"{(\w+)}", lambda place: dice.choice(WORDS[place[1]]), pattern)
+    return re.sub(r"{(\w+)}", lambda match: dice.choice(WORDS[match[1]]), pattern)
 
 
 def line(number: int, code: str, title: str) -> str:

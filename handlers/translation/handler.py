@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from byo_container.container.handler import Handler
 from byo_container.container.job import TrainingJob
 from byo_container.handlers.translation import requests
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from byo_container.handlers.translation.predictor import Translator
 
 
-class Translation:
+class Translation(Handler):
     """Translates sentences from one language to another, by any translation architecture of fairseq."""
 
     # Limits of one call of `predict`, so that small requests can pass between the calls of a large one.
@@ -37,14 +38,14 @@ class Translation:
         """One output for each input, see requests.py; the sentences of all inputs are translated in batches."""
         return requests.respond(inputs, model.translate, model.defaults)
 
-    def cost(self, value: Any) -> float:
+    def cost(self, input: Any) -> float:  # noqa: A002
         """Characters, scaled by the beam width where a request sets it."""
-        return requests.cost(value)
+        return requests.cost(input)
 
-    def split(self, value: Any) -> list[Any] | None:
+    def split(self, input: Any) -> list[Any] | None:  # noqa: A002
         """The lines of an input with several, each as an input."""
-        return requests.split(value)
+        return requests.split(input)
 
-    def join(self, value: Any, outputs: list[Any]) -> Any:
+    def join(self, input: Any, outputs: list[Any]) -> Any:  # noqa: A002
         """The output for an input from the outputs of its lines."""
-        return requests.join(value, outputs)
+        return requests.join(input, outputs)

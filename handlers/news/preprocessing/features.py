@@ -168,18 +168,18 @@ class NgramFeatures:
         split = text.split()
         crcs = np.fromiter(map(crc32, split), np.uint64, len(split))
         prefixes = np.fromiter(map(crc32, [word[:PREFIX] for word in split]), np.uint64, len(split))
-        place = np.arange(len(split)) - np.repeat(np.cumsum(counts) - counts, counts)
-        counted = place < MAX_WORDS
-        crcs, prefixes, place = crcs[counted], prefixes[counted], place[counted]
+        position = np.arange(len(split)) - np.repeat(np.cumsum(counts) - counts, counts)
+        counted = position < MAX_WORDS
+        crcs, prefixes, position = crcs[counted], prefixes[counted], position[counted]
         counts = np.minimum(counts, MAX_WORDS)
         # A row of n words has 3n - 1 ids: word and prefix of the first; pair, word and prefix of each other.
         lengths = np.maximum(3 * counts - 1, 0)
         starts = np.concatenate(([0], np.cumsum(lengths)))
-        at = np.repeat(starts[:-1], counts) + 3 * place
+        at = np.repeat(starts[:-1], counts) + 3 * position
         ids = np.empty(starts[-1], np.int32)
         ids[at] = self._reduce(crcs)
         ids[at + 1] = self._reduce(prefixes + np.uint64(_PREFIX_SALT))
-        second = np.flatnonzero(place)
+        second = np.flatnonzero(position)
         ids[at[second] - 1] = self._reduce(crcs[second - 1] * np.uint64(_SECOND) + crcs[second])
         return Ragged(ids, starts)
 

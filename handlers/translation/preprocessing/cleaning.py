@@ -55,6 +55,6 @@ def _fault(left: int, right: int, only_empty: bool) -> str | None:
 
 def split(pairs: Sequence[int]) -> tuple[list[int], list[int]]:
     """The pairs for training, and every 23rd for validation."""
-    train = [pair for place, pair in enumerate(pairs, 1) if place % VALID_EVERY]
-    valid = [pair for place, pair in enumerate(pairs, 1) if place % VALID_EVERY == 0]
+    train = [pair for number, pair in enumerate(pairs, 1) if number % VALID_EVERY]
+    valid = [pair for number, pair in enumerate(pairs, 1) if number % VALID_EVERY == 0]
     return train, valid

@@ -72,9 +72,9 @@ def _prepare_once(text: corpus.Corpus, folder: Path, settings: TrainingSettings)
             own = settings.own
             options = PrepareOptions(own.bpe_merges, own.lowercase, settings.shares_dictionary, cores())
             return prepare(text, made, options)
-    found = prepared.find(sorted(made.iterdir()), text.direction.source, text.direction.target)
-    assert found
-    return found
+    ready = prepared.find(sorted(made.iterdir()), text.direction.source, text.direction.target)
+    assert ready
+    return ready
 
 
 def _files(channel: Channel) -> list[Path]:

@@ -13,7 +13,7 @@ from byo_container.handlers.news.preprocessing import glove
 MARKETS, MUSIC = (["stocks", "fall", "bonds", "rise", "inflation"], ["band", "drops", "album", "tour", "song"])
 
 
-def test_words_that_stand_with_the_same_words_are_alike() -> None:
+def test_words_in_the_same_contexts_have_similar_vectors() -> None:
     random = np.random.default_rng(0)
     texts = [random.permutation(topic).tolist()[:4] for topic in (MARKETS, MUSIC) for _ in range(50)]
     words, vectors = headline_vectors.make(texts)
@@ -23,7 +23,7 @@ def test_words_that_stand_with_the_same_words_are_alike() -> None:
     assert of["stocks"] @ of["bonds"] > of["stocks"] @ of["album"] + 0.2
 
 
-def test_the_handler_reads_the_file(tmp_path: Path) -> None:
+def test_handler_reads_the_vectors(tmp_path: Path) -> None:
     path = tmp_path / headline_vectors.FILE
     sample.write(tmp_path / "newsCorpora.csv", rows=2000)
     headline_vectors.write(tmp_path / "newsCorpora.csv", path)

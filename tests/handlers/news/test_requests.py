@@ -44,7 +44,7 @@ PROBABILITIES = {"Business": 0.1, "Science & Technology": 0.7, "Entertainment": 
         ({"input": ["a"], "probabilities": True}, {"result": [NAMES[1]], "probabilities": [PROBABILITIES]}),
     ],
 )
-def test_what_is_right(value: Any, output: Any) -> None:
+def test_valid_inputs(value: Any, output: Any) -> None:
     assert respond([value], StandIn()) == [output]
 
 
@@ -69,14 +69,14 @@ def test_what_is_right(value: Any, output: Any) -> None:
         pytest.param(10**5000, "the input is the number", id="thousands of digits"),
     ],
 )
-def test_what_is_wrong_is_told(value: Any, message: str) -> None:
+def test_invalid_inputs_are_reported(value: Any, message: str) -> None:
     (output,) = respond([value], StandIn())
     assert isinstance(output, InputError)
     with pytest.raises(InputError, match=message):
         raise output
 
 
-def test_a_bad_input_fails_alone_and_the_model_is_called_once() -> None:
+def test_invalid_input_fails_alone_and_the_model_is_called_once() -> None:
     model = StandIn()
     outputs = respond(["a", None, {"input": ["bb", "ccc"]}, ""], model)
     assert outputs[0] == {"result": NAMES[1]}
@@ -86,7 +86,7 @@ def test_a_bad_input_fails_alone_and_the_model_is_called_once() -> None:
     assert model.calls == 1
 
 
-def test_the_model_is_not_called_for_nothing() -> None:
+def test_model_is_not_called_without_headlines() -> None:
     model = StandIn()
     respond([None, []], model)
     assert model.calls == 0

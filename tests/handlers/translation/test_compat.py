@@ -32,7 +32,7 @@ def layer() -> Any:
     return TransformerEncoderLayerBase(config)
 
 
-def test_without_them_fairseq_does_not_start() -> None:
+def test_fairseq_fails_to_import_without_the_patches() -> None:
     tried = subprocess.run([sys.executable, "-c", "import fairseq"], capture_output=True, text=True)
     assert "mutable default" in tried.stderr, "then the first shim is no longer needed"
 
@@ -58,13 +58,13 @@ def test_only_fairseqs_dataclasses_get_a_hash() -> None:
     hash(CommonConfig())
 
 
-def test_twice_is_once() -> None:
+def test_install_is_idempotent() -> None:
     before = dataclasses.dataclass
     compat.install()
     assert dataclasses.dataclass is before
 
 
-def test_an_encoder_layer_in_evaluation(layer: Any) -> None:
+def test_encoder_layer_does_not_use_the_fast_path(layer: Any) -> None:
     trained = layer.state_dict()
     layer.load_state_dict(trained)  # after which fairseq would take the fast path
     import torch
@@ -73,7 +73,7 @@ def test_an_encoder_layer_in_evaluation(layer: Any) -> None:
     assert layer.eval()(x, torch.tensor([[False, False, False], [False, False, True]])).shape == x.shape
 
 
-def test_an_encoder_layer_has_its_weights_once_and_loads_those_that_have_them_twice(layer: Any) -> None:
+def test_encoder_layer_loads_state_with_and_without_fused_weights(layer: Any) -> None:
     import torch
 
     own = layer.state_dict()
@@ -94,7 +94,7 @@ def test_settings_in_a_namespace_load_safely_and_other_objects_do_not(tmp_path: 
         torch.load(tmp_path / "bad.pt")
 
 
-def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_copied_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fairseq.file_io import PathManager
 
     source, target = tmp_path / "a", tmp_path / "b"

@@ -23,7 +23,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def test_what_is_there_afterwards(ready: Path) -> None:
+def test_files_of_prepared_text(ready: Path) -> None:
     binary = {
         f"{part}.de-en.{side}.{end}" for part in ("train", "valid") for side in ("de", "en") for end in ("bin", "idx")
     }
@@ -34,7 +34,7 @@ def test_what_is_there_afterwards(ready: Path) -> None:
     assert facts["train_megabytes"] > 0.01
 
 
-def test_fairseq_reads_back_what_went_in(plain: Path, ready: Path) -> None:
+def test_fairseq_reads_the_binary_text_back(plain: Path, ready: Path) -> None:
     from fairseq.data import Dictionary, data_utils
 
     dictionary = Dictionary.load(str(ready / "dict.de.txt"))
@@ -58,7 +58,7 @@ def test_the_same_bytes_on_any_number_of_cores(plain: Path, ready: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_large_files_are_cut_among_workers(tmp_path: Path) -> None:
+def test_large_files_are_split_among_workers(tmp_path: Path) -> None:
     sample.write(tmp_path / "plain", 3500, 0)
     text = corpus.find(sorted((tmp_path / "plain").iterdir()), "de", "en")
     one, three = (prepare(text, tmp_path / str(workers), PrepareOptions(300, workers=workers)) for workers in (1, 3))
@@ -82,7 +82,7 @@ def test_lower_case(plain: Path, tmp_path: Path) -> None:
         ("a\nb\n", "has 3 lines and .*has 2: lines 3 to 3"),
     ],
 )
-def test_nothing_is_left_behind_by_bad_text(plain: Path, tmp_path: Path, valid: str, said: str) -> None:
+def test_invalid_text_leaves_no_files(plain: Path, tmp_path: Path, valid: str, said: str) -> None:
     folder = tmp_path / "plain"
     shutil.copytree(plain, folder)
     (folder / "valid.de").write_text(valid)
@@ -107,7 +107,7 @@ def test_the_command(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert f"{tmp_path / 'out'} exists" in capsys.readouterr().err
 
 
-def test_foreign_binary_text(ready: Path, tmp_path: Path) -> None:
+def test_binary_text_of_fairseq_needs_its_codes(ready: Path, tmp_path: Path) -> None:
     theirs = [path for path in ready.iterdir() if path.name not in ("prepared.json", "valid.de", "valid.en", "codes")]
     for path in theirs:
         shutil.copy(path, tmp_path)

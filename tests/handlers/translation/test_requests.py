@@ -58,11 +58,11 @@ TWO = [{"text": "ÖL", "score": 0.0}, {"text": "ÖL!", "score": -1.0}]
         ({"inputs": "Öl", "parameters": {"nbest": 1}}, TWO[:1]),
     ],
 )
-def test_what_is_right(value: Any, output: Any) -> None:
+def test_valid_inputs(value: Any, output: Any) -> None:
     assert ask(value) == [output]
 
 
-def test_parameters_reach_the_search_and_the_rest_is_as_the_model_has_it() -> None:
+def test_parameters_override_the_models_defaults() -> None:
     search = StandIn()
     given_ = {"beam": 7, "nbest": 2, "lenpen": 0.5, "max-len-a": 1, "max_len_b": "9", "replace_unk": True}
     respond([{"inputs": "a", "parameters": given_}, "b"], search, DEFAULTS)
@@ -103,14 +103,14 @@ def test_parameters_reach_the_search_and_the_rest_is_as_the_model_has_it() -> No
         pytest.param(10**5000, "the input is a number", id="thousands of digits"),
     ],
 )
-def test_what_is_wrong_is_told(value: Any, message: str) -> None:
+def test_invalid_inputs_are_reported(value: Any, message: str) -> None:
     (output,) = ask(value)
     assert isinstance(output, InputError)
     with pytest.raises(InputError, match=message):
         raise output
 
 
-def test_a_bad_input_fails_alone_and_all_others_are_searched_at_once() -> None:
+def test_invalid_input_fails_alone_and_others_share_one_search() -> None:
     search = StandIn()
     outputs = respond(["a", None, ["b", "c"], "long", {"inputs": "d", "parameters": {"beem": 1}}], search, DEFAULTS)
     assert outputs[0] == "A"
@@ -155,26 +155,26 @@ def test_any_json_gets_an_output_that_is_json_or_an_input_error(values: list[Any
         (None, None),
     ],
 )
-def test_an_input_of_several_lines_is_split_into_inputs(value: Any, parts: list[Any] | None) -> None:
+def test_input_of_several_lines_is_split_into_inputs(value: Any, parts: list[Any] | None) -> None:
     assert split(value) == parts
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b", ""]), min_size=1).map("\n".join)), st.booleans(), st.booleans())
-def test_split_and_joined_it_is_answered_as_in_one_piece(texts: list[str], as_list: bool, as_object: bool) -> None:
+def test_split_and_join_equal_the_whole_input(texts: list[str], as_list: bool, as_object: bool) -> None:
     value: Any = texts if as_list else "\n".join(texts)
     value = {"inputs": value, "parameters": {"beam": 3}} if as_object else value
     parts = split(value)
     assert parts is None or [join(value, ask(*parts))] == ask(value)
 
 
-def test_a_line_that_cannot_be_translated_is_named_as_in_one_piece() -> None:
+def test_failed_line_of_a_split_input_is_named() -> None:
     for value in (["a", "long", "b"], "a\nlong"):
         error = join(value, ask(*(split(value) or ())))
         assert isinstance(error, InputError)
         assert str(error) == ("item 1 of the list: too long" if isinstance(value, list) else "too long")
 
 
-def test_what_an_input_costs() -> None:
+def test_cost_of_an_input() -> None:
     assert cost("four") == cost({"inputs": "four"}) == cost({"inputs": "four", "parameters": {"beam": 5}}) == 4
     assert cost({"inputs": "four", "parameters": {"beam": 10}}) == 8
     assert cost(["four", "five!"]) == 9

@@ -50,11 +50,11 @@ def test_plain_text(words: str, text: str) -> None:
     assert ENGLISH.detokenize(words) == text
 
 
-def test_lower_case_is_made_after_the_abbreviations_are_known() -> None:
+def test_lowercasing_comes_after_tokenising() -> None:
     assert Text("de", Conventions(lowercase=True)).tokenize("Dr. Öl & CO") == "dr. öl &amp; co"
 
 
-def test_a_model_that_knows_typographic_quotes_gets_them() -> None:
+def test_typographic_quotes_are_kept_for_a_model_trained_with_them() -> None:
     assert Text("de", Conventions(normalise=False)).tokenize("„Ja“") == "„ Ja “"
 
 
@@ -62,13 +62,13 @@ sentences = st.text(st.sampled_from("aÄößé 1.,!?&\"'()-\u2013„“;:€漢"
 
 
 @given(sentences)
-def test_there_and_back_changes_no_letter(text: str) -> None:
+def test_tokenising_and_detokenising_keep_all_letters(text: str) -> None:
     once = ENGLISH.detokenize(ENGLISH.tokenize(text))
     assert "".join(sign for sign in once if sign.isalnum()) == "".join(sign for sign in text if sign.isalnum())
     assert html.unescape(once) == once
 
 
-def test_what_is_pickled_does_the_same() -> None:
+def test_text_and_bpe_can_be_pickled() -> None:
     text = Text("de", Conventions(lowercase=True, normalise=False))
     text.tokenize("a")
     again = pickle.loads(pickle.dumps(text))  # noqa: S301  our own
@@ -88,7 +88,7 @@ def test_bpe_segments_words(codes: Path) -> None:
     assert pickle.loads(pickle.dumps(bpe)).apply("Müller") == "Mül@@ ler"  # noqa: S301  our own
 
 
-def test_words_that_nobody_sends_twice_do_not_stay(codes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bpe_cache_is_limited(codes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("byo_container.handlers.translation.text.CACHED_WORDS", 10)
     bpe = Bpe(codes)
     for number in range(1000):
@@ -111,7 +111,7 @@ def test_subword_tokens_are_joined_also_in_an_incomplete_word(tokens: str) -> No
         (None, "is missing; it should be"),
     ],
 )
-def test_codes_that_are_none(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_invalid_codes_are_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / "codes").write_bytes(content)
     with pytest.raises(JobError, match=message):

@@ -52,7 +52,7 @@ def test_any_title_is_read_as_it_was_written(rows: list[tuple[str, str]], last_n
         (line().encode() + b"2\tcaf\xe9\t\t\tb\t\t\t\n", r"line 2: byte 6 \(0xe9\) is not UTF-8"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(text: bytes, message: str) -> None:
+def test_invalid_data_are_reported_with_their_line(text: bytes, message: str) -> None:
     with pytest.raises(JobError, match=message):
         dataset.parse(text, "x.csv")
 

@@ -26,7 +26,7 @@ def rows_of(ragged: Ragged) -> list[list[int]]:
 
 @pytest.mark.parametrize("features", [NgramFeatures(1 << 20), NgramFeatures(2), WordFeatures(VOCABULARY)])
 @given(headlines=headlines)
-def test_one_headline_is_encoded_as_many_are(features: Features, headlines: list[str]) -> None:
+def test_encoding_one_headline_equals_encoding_many(features: Features, headlines: list[str]) -> None:
     together = rows_of(features.encode([headline.encode() for headline in headlines]))
     assert [sorted(row) for row in together] == [sorted(features.ids(headline)) for headline in headlines]
     assert all(len(row) <= features.width and all(0 < n < features.size for n in row) for row in together)

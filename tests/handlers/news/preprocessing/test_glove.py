@@ -29,7 +29,7 @@ def test_the_vectors_of_known_words_are_read(tmp_path: Path) -> None:
         ("the 1 nan\n", "line 1: .*finite"),
     ],
 )
-def test_a_malformed_line_is_told_with_its_number(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_line_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "glove.txt"
     path.write_text(text)
     with pytest.raises(JobError, match=message):

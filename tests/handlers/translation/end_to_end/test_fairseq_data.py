@@ -45,7 +45,7 @@ def binary_job(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
     return finish(folder / "ml", folder / "data-bin", **{**SMALL, "eval_bleu": "false"})
 
 
-def test_binary_text_leaves_a_model_that_knows_its_conventions(binary_job: TrainingJob[Any], text: Path) -> None:
+def test_model_of_binary_text_keeps_its_conventions(binary_job: TrainingJob[Any], text: Path) -> None:
     manifest = manifest_of(binary_job.model_dir)
     assert {name: manifest[name] for name in CONVENTIONS} == CONVENTIONS
     longest = max(line.count(" ") + 1 for line in (text / "train.de").read_text().splitlines())
@@ -56,7 +56,7 @@ def test_binary_text_leaves_a_model_that_knows_its_conventions(binary_job: Train
     assert 0.05 < figures["training_megabytes"] < 0.2
 
 
-def test_our_manifest_says_what_the_files_alone_tell(binary_job: TrainingJob[Any], tmp_path: Path) -> None:
+def test_manifest_equals_the_one_derived_from_the_files(binary_job: TrainingJob[Any], tmp_path: Path) -> None:
     from byo_container.handlers.translation import artifact
 
     ours = artifact.read_manifest(binary_job.model_dir)
@@ -66,7 +66,7 @@ def test_our_manifest_says_what_the_files_alone_tell(binary_job: TrainingJob[Any
     assert theirs.conventions == ours.conventions
 
 
-def test_capital_letters_are_served_as_small_ones(binary_job: TrainingJob[Any]) -> None:
+def test_requests_are_lowercased_for_a_lowercase_model(binary_job: TrainingJob[Any]) -> None:
     handler = Translation()
     model = handler.load(binary_job.model_dir)
     shouted, spoken = handler.predict(model, [SHOUTED, SPOKEN])
@@ -79,7 +79,7 @@ def test_lower_case_cannot_be_asked_for_binary_text(make_job: MakeJob) -> None:
 
 
 @pytest.mark.slow
-def test_the_folder_as_it_is_uploaded_trains_and_is_served(text: Path, tmp_path: Path) -> None:
+def test_uploaded_folder_of_fairseq_trains_and_is_served(text: Path, tmp_path: Path) -> None:
     """With `tmp`, `test` and `code`: text that is cut, but no binary text, for the sample's --destdir is elsewhere."""
     root = tmp_path / "ml"
     tree = make_tree_below(root, [], **{**ABLE, "eval_bleu": "false"})

@@ -81,7 +81,7 @@ def test_the_homework(make: Make) -> None:
         assert not list(hosts[number].tree.paths.checkpoints.glob("*.pt"))
 
 
-def test_a_host_dies_and_the_job_goes_on_later(make: Make) -> None:
+def test_job_resumes_after_a_host_has_died(make: Make) -> None:
     """torchrun without a word from the job; the second run finds checkpoints on the first host alone."""
     hosts = make(2, **{**SMALL, "max_epoch": 8, "save_interval_updates": 5, "eval_bleu": "false", "log_interval": 1})
     hosts.start({2: 5})

@@ -67,7 +67,7 @@ def stop_at(tree: Tree, beginning: str) -> str:
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_the_next_run_goes_on(make: MakeTree, undisturbed: str) -> None:
+def test_sigterm_saves_a_checkpoint_and_the_next_run_resumes(make: MakeTree, undisturbed: str) -> None:
     tree = make("stopped")
     reason = stop_at(tree, "update 10:")
     assert "stopped by SIGTERM before it had finished: after update 1" in reason
@@ -79,7 +79,7 @@ def test_sigterm_saves_and_the_next_run_goes_on(make: MakeTree, undisturbed: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_sigkill_at_any_moment(make: MakeTree, undisturbed: str, seed: int) -> None:
+def test_job_resumes_after_sigkill_at_any_moment(make: MakeTree, undisturbed: str, seed: int) -> None:
     tree, dice = make(f"killed-{seed}"), random.Random(seed)  # noqa: S311
     for update in sorted(dice.sample(range(5, 50), 2)):
         process = tree.start()
@@ -125,7 +125,7 @@ def kill_all(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-def test_two_ranks_stop_at_the_same_update_and_go_on(ready: Path, tmp_path: Path) -> None:
+def test_two_ranks_stop_at_the_same_update_and_resume(ready: Path, tmp_path: Path) -> None:
     two = {**TRANSFORMER, **LONGER, "launcher": "torchrun", "processes_per_host": 2, "max_epoch": 12}
     once, again = (make_tree_below(tmp_path / name, sorted(ready.iterdir()), **two) for name in ("once", "again"))
     assert train(once).status == 0

@@ -37,7 +37,7 @@ def post(server: Server, body: str, kind: str, accept: str = "") -> Any:
     return server.post(data=body.encode(), headers={"Content-Type": kind, **({"Accept": accept} if accept else {})})
 
 
-def test_a_json_string_gets_a_json_string(server: Server) -> None:
+def test_json_string_is_answered_with_a_json_string(server: Server) -> None:
     answer = server.post(json=QUESTION)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     assert json.loads(answer.text) == ANSWER
@@ -79,7 +79,7 @@ def test_fairseqs_generation_options_reach_the_search(server: Server) -> None:
     assert ask(unkpen=3, temperature=1.5, diversity_rate=0.1) == ANSWER
 
 
-def test_a_line_a_sentence(server: Server) -> None:
+def test_text_plain_is_translated_line_by_line(server: Server) -> None:
     text = post(server, f"{QUESTION}\n{SECOND}\n", "text/plain; charset=utf-8", "text/plain")
     assert text.content.decode() == f"{ANSWER}\n{SECONDS}\n"
     lines = post(server, f'"{QUESTION}"\n["{SECOND}"]\n', "application/jsonlines", "application/jsonlines")
@@ -101,19 +101,19 @@ def test_a_line_a_sentence(server: Server) -> None:
         ("Auto " * 3000, "subword tokens (words and parts of rare ones), and this model reads 1021 at most"),
     ],
 )
-def test_what_is_wrong_is_a_400_that_says_what_would_be_right(server: Server, value: Any, message: str) -> None:
+def test_invalid_input_is_a_400_with_advice(server: Server, value: Any, message: str) -> None:
     answer = server.post(json=value)
     assert answer.status_code == 400
     assert message in answer.json()["message"]
 
 
-def test_the_line_that_is_wrong_is_named(server: Server) -> None:
+def test_invalid_line_is_named(server: Server) -> None:
     answer = post(server, f'"{QUESTION}"\n5\n', "application/jsonlines")
     assert answer.status_code == 400
     assert answer.json()["message"].startswith("record 2: the input is 5")
 
 
-def test_many_clients_each_get_their_own_and_a_bad_one_fails_alone(server: Server) -> None:
+def test_concurrent_clients_get_their_own_answers(server: Server) -> None:
     german, english = zip(*sample.pairs(48, seed=11), strict=True)
     expected = [server.ask(text) for text in german]
     bodies: list[Any] = [*german]
@@ -129,7 +129,7 @@ def test_many_clients_each_get_their_own_and_a_bad_one_fails_alone(server: Serve
 
 
 @pytest.mark.slow
-def test_a_directory_that_fairseq_made(able: Path, tmp_path: Path) -> None:
+def test_directory_made_by_fairseq_is_served(able: Path, tmp_path: Path) -> None:
     root = tmp_path / "ml"
     shutil.copytree(able, root / "model")
     (root / "model" / "translation.json").unlink()

@@ -32,7 +32,7 @@ from byo_container.handlers.translation.inference import expressions
         "\ud800",
     ],
 )
-def test_settings_as_fairseq_has_them_are_allowed(text: str) -> None:
+def test_settings_of_fairseq_are_allowed(text: str) -> None:
     expressions.check(text)
 
 
@@ -63,7 +63,7 @@ def test_settings_as_fairseq_has_them_are_allowed(text: str) -> None:
         "{f(1)}",
     ],
 )
-def test_what_could_run_something_is_not(text: str) -> None:
+def test_expressions_that_run_code_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="would be run as code"):
         expressions.check(text)
 
@@ -83,11 +83,11 @@ def test_what_could_run_something_is_not(text: str) -> None:
         ("[0] * (1 + 99999999999)", "multiplies a list by what is no whole number"),
     ],
 )
-def test_what_could_fill_the_memory_is_not(text: str, said: str) -> None:
+def test_expressions_that_fill_the_memory_are_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         expressions.check(text)
 
 
-def test_a_long_sum_is_refused_and_not_a_crash() -> None:
+def test_deeply_nested_sum_is_refused() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         expressions.check("1" + "+1" * 5000)

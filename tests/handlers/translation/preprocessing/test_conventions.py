@@ -30,17 +30,17 @@ def counts(lines: list[str], asked: Conventions) -> Counter[str]:
 
 
 @pytest.mark.parametrize("asked", WAYS, ids=str)
-def test_what_text_was_made_by_is_told(asked: Conventions) -> None:
+def test_conventions_are_detected_from_words(asked: Conventions) -> None:
     lines = [line.replace("rotes Auto", "E-Mail-Konto [neu]") for line in GERMAN]
     assert detect(counts(lines, asked)) == asked
 
 
-def test_a_few_left_over_signs_decide_nothing() -> None:
+def test_a_few_characters_do_not_change_detected_conventions() -> None:
     words = counts(GERMAN, Conventions(lowercase=True)) + Counter({"Äpfel": 2, "„": 2, "x-y": 1, "'": 1})
     assert detect(words) == Conventions(lowercase=True)
 
 
-def test_text_whose_letters_have_no_case_is_not_in_lower_case() -> None:
+def test_text_without_cased_letters_is_not_detected_as_lowercase() -> None:
     assert detect({"你好": 5, "世界": 3, "。": 8, "3": 1}) == DEFAULT
     assert detect({"你好": 5, "iPhone": 3}) == DEFAULT
     assert detect({"你好": 5, "iphone": 3}).lowercase
@@ -53,7 +53,7 @@ def test_conventions_are_detected_from_subword_tokens() -> None:
     assert not detect({**tokens, "H@@": 9}).lowercase
 
 
-def test_a_dictionary(tmp_path: Path) -> None:
+def test_reading_a_dictionary(tmp_path: Path) -> None:
     path = tmp_path / "dict.de.txt"
     path.write_text(", 12\nder 9\r\nmadeupword0000 0\n\nodd\nviel@@ 3 #fairseq:overwrite\n")
     found = conventions.read_dictionary(path)

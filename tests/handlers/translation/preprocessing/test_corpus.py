@@ -31,7 +31,7 @@ def test_pairs_by_their_names(tmp_path: Path) -> None:
     assert found.valid.read().source == ["a"]
 
 
-def test_what_scripts_keep_in_folders_below_is_left_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_in_deeper_folders_are_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "tmp").mkdir()
     folder_of(tmp_path / "tmp", train__de="x", train__en="y", train__clean__de="z")
     folder_of(tmp_path, train__de="a", train__en="b", code="#version: 0.2")
@@ -45,7 +45,7 @@ def test_what_scripts_keep_in_folders_below_is_left_aside(tmp_path: Path, capsys
         corpus.find(folder_of(tmp_path, x__codes="#version: 0.2", y__codes="#version: 0.2")[1:], "de", "en")
 
 
-def test_any_name_will_do_for_the_only_pair(tmp_path: Path) -> None:
+def test_single_pair_of_files_may_have_any_name(tmp_path: Path) -> None:
     found = corpus.find(folder_of(tmp_path, news__de="a", news__en="b"), "en", "de")
     assert found.train.source.name == "news.en"
     assert found.valid is None
@@ -95,7 +95,9 @@ def test_the_direction(
         ({"README": "a"}, "de en", "needs two files of sentences .*; it holds README"),
     ],
 )
-def test_what_is_wrong_with_text(tmp_path: Path, files: dict[str, str], languages: str, said: str) -> None:
+def test_invalid_text_is_reported_with_its_line(
+    tmp_path: Path, files: dict[str, str], languages: str, said: str
+) -> None:
     source, target = (language or None for language in languages.split(" "))
     with pytest.raises(JobError, match=said):
         corpus.find(folder_of(tmp_path, **files), source, target).train.read()

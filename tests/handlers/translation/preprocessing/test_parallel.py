@@ -46,22 +46,22 @@ def nobody_is_left() -> Iterator[None]:
     assert not set(descendants(os.getpid())) - before
 
 
-def test_a_worker_that_has_barely_begun_is_waited_for() -> None:
+def test_starting_worker_is_waited_for() -> None:
     """The other one has done all the work meanwhile."""
     subprocess.run([sys.executable, "-c", SLOW_TO_BEGIN], cwd=Path(__file__).parents[4], timeout=AT_MOST_S, check=True)
 
 
-def test_small_texts_over_and_over() -> None:
+def test_many_small_texts_in_parallel() -> None:
     for _ in range(20):
         assert parallel.transform("lines", LINES, lambda: str.upper, 2) == LINES
 
 
-def test_an_error_in_a_worker_ends_all_of_them() -> None:
+def test_error_in_a_worker_stops_all_workers() -> None:
     with pytest.raises(ValueError, match="invalid literal for int"):
         parallel.transform("lines", [*LINES, "x", *LINES], lambda: lambda line: str(int(line)), 2)
 
 
-def test_a_worker_that_is_killed_is_a_failure() -> None:
+def test_killed_worker_is_an_error() -> None:
     def make() -> parallel.Transform:
         def die(line: str) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -74,7 +74,7 @@ def test_a_worker_that_is_killed_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_jobs_signals_stay_as_they_are(workers: int) -> None:
+def test_signal_handlers_of_the_job_are_kept(workers: int) -> None:
     mask, handler = signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getsignal(signal.SIGTERM)
     parallel.transform("lines", LINES, lambda: str.upper, workers)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask

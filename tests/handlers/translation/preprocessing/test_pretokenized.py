@@ -113,7 +113,7 @@ def test_other_codes_are_refused(text: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["train.en", "valid.de"])
-def test_one_file_that_is_not_cut_is_refused(text: Path, tmp_path: Path, name: str) -> None:
+def test_one_unsegmented_file_is_refused(text: Path, tmp_path: Path, name: str) -> None:
     shutil.copy(text / "tmp" / name, text / name)
     with pytest.raises(JobError, match=rf"{name}, line \d+ \(.*\) is not what .*code makes of it"):
         prepare_all(text, tmp_path / "made")
@@ -172,7 +172,7 @@ def test_format_of_older_fairseq_has_no_statistics(tmp_path: Path) -> None:
     assert binary.statistics(tmp_path / "train.de-en.de", {}) is None
 
 
-def test_hyphens_that_were_split_off(tmp_path: Path) -> None:
+def test_split_hyphens_are_detected(tmp_path: Path) -> None:
     """As fairseq's scripts for WMT call the tokeniser."""
     iwslt14.write(tmp_path / "text", 500, tokenizer_words={"aggressive_dash_splits": True})
     for path in (tmp_path / "text").rglob("train.de"):

@@ -57,7 +57,7 @@ def test_overfitting(valid: list[float], train: list[float], said: str) -> None:
     assert diagnosis.overfitting(validations(valid, train)).startswith(said)
 
 
-def test_validations_of_an_older_checkpoint_have_no_training_loss() -> None:
+def test_validations_of_older_checkpoints_lack_the_training_loss() -> None:
     older: list[dict[str, float]] = [{"update": 1, "loss": loss} for loss in (5, 3, 4, 6)]
     assert diagnosis.overfitting(older) == "no: the validation loss ends 100.0% above its least, that of update 1"
     assert _validated(FinishedRun(4, 0, 0, [], older))["seconds_to_the_best_checkpoint"] is None
@@ -86,14 +86,14 @@ def test_the_likely_bottleneck(network: float, data: float, gpu: float | None, s
         ({"stop_min_lr": 0.1}, {}, "the learning rate, 0.01, is not above stop_min_lr 0.1; lower it"),
     ],
 )
-def test_why_nothing_was_left_to_do(limits: dict[str, float], reached: dict[str, int], said: str) -> None:
+def test_reason_why_no_update_was_left(limits: dict[str, float], reached: dict[str, int], said: str) -> None:
     given = {"max_epoch": 0, "max_update": 0, "stop_min_lr": -1.0, "patience": -1, **limits}
     cfg = SimpleNamespace(optimization=SimpleNamespace(**given), checkpoint=SimpleNamespace(**given))
     at: dict[str, Any] = {"updates": 168, "next_epoch": 2, "without_gain": 0, "learning_rate": 0.01, **reached}
     assert diagnosis.why_finished(cfg, **at) == said
 
 
-def test_the_best_by_the_measure_that_the_job_chose() -> None:
+def test_best_checkpoint_by_the_chosen_metric() -> None:
     found: list[dict[str, float]] = [
         {"update": 1, "seconds": 11, "loss": 3, "bleu": 20, "chrf": 40},
         {"update": 2, "seconds": 22, "loss": 4, "bleu": 30, "chrf": 50},
@@ -121,7 +121,7 @@ def test_bytes_on_the_network(tmp_path: Path, name: str, counts: tuple[int, int]
     ("script", "share"),
     [("echo 90; echo 70", 0.8), ("echo '[N/A]'", None), ("exit 9", None), ("true", None)],
 )
-def test_utilisation_as_nvidia_smi_tells_it(
+def test_gpu_utilisation_from_nvidia_smi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, share: float | None
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -131,7 +131,7 @@ def test_utilisation_as_nvidia_smi_tells_it(
     assert resource_usage.gpu_utilisation() == pytest.approx(share)
 
 
-def test_what_all_ranks_use() -> None:
+def test_resource_usage_of_all_ranks() -> None:
     """Two hosts with two ranks each, of which the first counts the host's network."""
     shared: dict[str, Any] = {"updates": 10, "training_s": 100.0, "cores": 2.0, "cpu_s": 150.0, "waiting_s": 30.0}
     network: dict[str, Any] = {"interface": "eth0", "sent_bytes": 40_000_000, "received_bytes": 20_000_000}
@@ -153,7 +153,7 @@ def test_what_all_ranks_use() -> None:
     }
 
 
-def test_only_time_of_training_counts() -> None:
+def test_meter_counts_only_time_of_training() -> None:
     meter = ThroughputMeter()
     batches = meter.loading(iter([1, 2]))
     assert next(batches) == 1

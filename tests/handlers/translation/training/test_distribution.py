@@ -28,30 +28,30 @@ from tests.handlers.translation.support import SMALL, make_tree_below
         ),
     ],
 )
-def test_what_the_launchers_tell(environ: dict[str, str], rank: Rank) -> None:
+def test_rank_from_the_variables_of_launchers(environ: dict[str, str], rank: Rank) -> None:
     assert Rank.from_environment(environ) == rank
 
 
-def test_variables_that_contradict_each_other() -> None:
+def test_contradicting_rank_variables_are_refused() -> None:
     with pytest.raises(JobError, match="contradict each other: RANK=2, WORLD_SIZE=2"):
         Rank.from_environment({"RANK": "2", "WORLD_SIZE": "2"})
 
 
-def test_fairseq_is_told_never_to_start_ranks_itself() -> None:
+def test_fairseq_never_spawns_ranks() -> None:
     assert "--distributed-no-spawn" in Rank().fairseq_arguments(has_gpu=False)
     words = Rank(1, 2, 0, 1).fairseq_arguments(has_gpu=False)
     assert {"--distributed-no-spawn", "--distributed-backend=gloo", "--distributed-world-size=2"} <= set(words)
     assert "--distributed-backend=nccl" in Rank(1, 2, 1, 2).fairseq_arguments(has_gpu=True)
 
 
-def test_a_rank_that_is_alone_though_it_should_not_be_is_refused() -> None:
+def test_wrong_world_size_is_refused() -> None:
     with pytest.raises(JobError, match="rank 0 trains with 1 ranks, and the launcher has started 2"):
         Rank(0, 2, 0, 2).check_world_size()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_rank_that_gets_no_sentences_is_a_failure(tmp_path: Path) -> None:
+def test_rank_without_batches_fails_the_job(tmp_path: Path) -> None:
     sample.write(tmp_path / "plain", 40, 10)
     two = {"launcher": "torchrun", "processes_per_host": 2, "max_tokens": 100_000, "eval_bleu": "false"}
     tree = make_tree_below(tmp_path / "ml", sorted((tmp_path / "plain").iterdir()), **{**SMALL, **two})

@@ -18,7 +18,7 @@ from tests.handlers.translation.checkpoints import parameters_of
 from tests.handlers.translation.support import METRIC, MODEL, TRANSFORMER, MakeJob, make_tree_below, metrics
 
 
-def test_the_model_folder_holds_what_serving_needs_and_nothing_else(trained: TrainingJob[Any]) -> None:
+def test_model_folder_holds_only_what_serving_needs(trained: TrainingJob[Any]) -> None:
     import torch
 
     assert {path.name for path in trained.model_dir.iterdir()} == MODEL
@@ -41,14 +41,16 @@ def test_fairseq_itself_loads_the_model(trained: TrainingJob[Any]) -> None:
     assert sum(parameter.numel() for parameter in models[0].parameters()) > 1000
 
 
-def test_a_line_after_the_first_update_and_none_twice(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_are_logged_after_the_first_update_and_once_each(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
     Translation().train(make_job(log_interval=3, max_update=7, eval_bleu="false"))
     out = capsys.readouterr().out
     assert [int(update) for update, figures in METRIC.findall(out) if "words_per_second" in figures] == [3, 6]
     assert re.findall(r"^update (\d+): train_loss", out, re.MULTILINE) == ["1", "3", "6", "7"]  # 7: the epoch's
 
 
-def test_the_samples_era_trains_and_its_generation_options_are_left_for_the_endpoint(
+def test_options_of_old_fairseq_train_and_become_request_defaults(
     make_job: MakeJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = {"distributed-backend": "gloo", "skip-invalid-size-inputs-valid-test": "", "min-lr": "1e-9", "raw-text": ""}
@@ -92,7 +94,7 @@ def test_metrics_and_summary(make_job: MakeJob, capsys: pytest.CaptureFixture[st
     assert "network_megabytes_sent" not in figures, "a rank that is alone sends nothing"
 
 
-def test_a_finished_job_started_again_changes_nothing(
+def test_restarting_a_finished_job_changes_nothing(
     make_job: MakeJob, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: Any
 ) -> None:
     import torch
@@ -199,12 +201,12 @@ def test_checkpoints_of_other_settings_are_refused(make_job: MakeJob, capsys: py
     Translation().train(make_job(max_update=6, **asked, dropout=0.5))  # a note of an earlier release
 
 
-def test_training_nothing_is_a_failure(make_job: MakeJob) -> None:
+def test_job_without_any_update_fails(make_job: MakeJob) -> None:
     with pytest.raises(JobError, match="rank 0 has trained nothing: no update was done"):
         Translation().train(make_job(stop_min_lr=100))
 
 
-def test_a_missing_package_names_the_extra(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported_with_its_extra(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compat, "_state", {"installed": False})
     monkeypatch.setitem(sys.modules, "fairseq", None)
     with pytest.raises(JobError, match=r"needs the package fairseq, which is not installed; install its extra: .pip"):
@@ -218,7 +220,7 @@ def test_a_channel_in_pipe_mode_is_refused(make_job: MakeJob) -> None:
         Translation().train(TrainingJob.read(job.paths))
 
 
-def test_a_damaged_checkpoint_gives_way_to_an_older_one(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_checkpoint_is_replaced_by_an_older_one(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
     asked = {"eval_bleu": "false", "save_interval_updates": 4, "log_interval": 1}
     job = make_job(max_update=6, **asked)
     Translation().train(job)

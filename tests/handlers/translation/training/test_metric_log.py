@@ -23,17 +23,15 @@ def lines(interval: int, step_s: float, updates: int, first: int = 1) -> list[in
         (2, 4.0, 8, [1, 2, 4, 6, 8]),
     ],
 )
-def test_a_line_after_the_first_update_then_every_interval_or_ten_seconds(
-    interval: int, step_s: float, updates: int, expected: list[int]
-) -> None:
+def test_log_schedule_by_updates_and_seconds(interval: int, step_s: float, updates: int, expected: list[int]) -> None:
     assert lines(interval, step_s, updates) == expected
 
 
-def test_a_resumed_job_tells_at_once_that_it_goes_on() -> None:
+def test_resumed_job_logs_its_first_update() -> None:
     assert lines(100, 0.01, 150, first=43) == [43, 100]
 
 
-def test_a_speed_that_was_not_measured_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unmeasured_words_per_second_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     metric_log.log_metrics(1, {"loss": 9.5, "wps": 0.0}, metric_log.TRAINING)
     metric_log.log_metrics(2, {"loss": 9.0, "wps": 310.0}, metric_log.TRAINING)
     assert capsys.readouterr().out == "update 1: train_loss=9.5;\nupdate 2: train_loss=9; words_per_second=310;\n"

@@ -35,7 +35,7 @@ def dealt(rank: int, epoch: int, lengths: list[int], ranks: int = 3) -> list[Any
 
 
 @pytest.mark.parametrize("count", [0, 2, 3, 30, 31, 32])
-def test_every_batch_once_and_those_of_an_update_alike(count: int) -> None:
+def test_batches_of_an_update_have_similar_sizes_on_all_ranks(count: int) -> None:
     lengths = [1 + number // 2 for number in range(count)]  # sorted, as fairseq makes them
     by_rank = [dealt(rank, 1, lengths) for rank in range(3)]
     assert len({len(batches) for batches in by_rank}) == 1
@@ -46,7 +46,7 @@ def test_every_batch_once_and_those_of_an_update_alike(count: int) -> None:
         assert max(own) - min(own) <= 2
 
 
-def test_the_order_is_the_epochs_own() -> None:
+def test_batch_order_depends_on_the_epoch() -> None:
     lengths = [1] * 30
     assert dealt(0, 1, lengths) == dealt(0, 1, lengths)
     assert dealt(0, 1, lengths) != dealt(0, 2, lengths)
@@ -60,7 +60,7 @@ def test_the_order_is_the_epochs_own() -> None:
         (0, {}, "beginning with the weights in checkpoint_last.pt"),
     ],
 )
-def test_where_a_job_resumes(updates: int, place: dict[str, int], said: str) -> None:
+def test_resume_message(updates: int, place: dict[str, int], said: str) -> None:
     from byo_container.handlers.translation.training.trainer import resume_message
 
     assert resume_message(updates, place, "checkpoint_last.pt") == said
