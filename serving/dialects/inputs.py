@@ -11,7 +11,7 @@ from byo_container.serving.errors import RequestError
 PARAMETERS = "parameters"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes a microsecond longer for each request
 class Inputs:
     """The inputs of a request."""
 

@@ -18,7 +18,10 @@ class RequestInputs(Work):
     __slots__ = ("_indices", "_join")
 
     def __init__(self, inputs: list[Any], cost: float = 0.0, join: Join | None = None) -> None:
-        super().__init__(inputs, len(inputs), cost)
+        self.item = inputs
+        self.size = len(inputs)
+        self.cost = cost
+        self.sub_batches = ()
         self._join = join
         self._indices: Sequence[Sequence[int]] = ()
 

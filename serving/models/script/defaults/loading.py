@@ -41,7 +41,7 @@ def load_model(
         model = found.model_fn(str(model_dir), context)
     if not missing:
         return model, found
-    log.info("%s", told(script, missing, found.owner, because))
+    log.info("%s", log_line(script, missing, found.owner, because))
     if "predict_fn" not in missing:
         return model, found
     if not found.can_predict(model):
@@ -65,7 +65,7 @@ def evidence_of(script: Path | None, model_dir: Path, setting: str) -> Evidence:
     return Evidence(setting, imports_of(script) if script else frozenset(), files, saved_model, os.environ)
 
 
-def told(script: Path | None, missing: list[str], owner: str, because: str) -> str:
+def log_line(script: Path | None, missing: list[str], owner: str, because: str) -> str:
     """The line of the log."""
     what = f"{script.name} leaves out {sentence(missing)}" if script else "there is no inference.py"
     return f"{what}: {owner}'s {'defaults are' if len(missing) > 1 else 'default is'} used, because {because}"

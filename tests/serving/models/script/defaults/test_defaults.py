@@ -24,7 +24,7 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import family as defaults
 from byo_container.serving.models.script.defaults import formats, recordio
 from byo_container.serving.models.script.defaults.choose import FAMILIES, Evidence, Model, choose, imports_of
-from byo_container.serving.models.script.defaults.loading import left_out, told
+from byo_container.serving.models.script.defaults.loading import left_out, log_line
 from byo_container.serving.models.script.model import ScriptModel
 from byo_container.serving.models.servable import Reply, Request
 from byo_container.serving.settings import Settings
@@ -99,11 +99,11 @@ def test_missing_functions_of_a_script(functions: tuple[str, ...], missing: list
 
 def test_log_line_names_the_family() -> None:
     script = Path("/opt/ml/model/code/inference.py")
-    one = told(script, ["predict_fn"], "scikit-learn", "it imports sklearn")
+    one = log_line(script, ["predict_fn"], "scikit-learn", "it imports sklearn")
     assert one == "inference.py leaves out predict_fn: scikit-learn's default is used, because it imports sklearn"
-    several = told(script, ["input_fn", "predict_fn", "output_fn"], "XGBoost", "it imports xgboost")
+    several = log_line(script, ["input_fn", "predict_fn", "output_fn"], "XGBoost", "it imports xgboost")
     assert "leaves out input_fn, predict_fn and output_fn: XGBoost's defaults are used" in several
-    assert told(None, ["model_fn"], "PyTorch", "x").startswith("there is no inference.py: PyTorch's default is used")
+    assert log_line(None, ["model_fn"], "PyTorch", "x").startswith("there is no inference.py: PyTorch's default is used")
 
 
 @pytest.fixture
