@@ -122,7 +122,7 @@ class ComputeThreads:
 
     def outcomes(self, batch: list[PendingRequest]) -> list[Any]:
         """What the model makes of a batch: an outcome for each request, an exception for one that fails."""
-        REQUEST_ID.set(" ".join(request.request_id for request in batch if request.request_id))
+        REQUEST_ID.set(" ".join([request.request_id for request in batch if request.request_id]))
         try:
             with self.model.context():
                 if batch[0].runs_alone:

@@ -41,6 +41,8 @@ from byo_container.serving.models.script.replies import Parts, answer, refused
 from byo_container.serving.models.servable import Reply, Request, respond_to_message
 from byo_container.serving.settings import Settings
 
+# One for all: it is entered for each request.
+NO_CONTEXT = nullcontext()
 # Bodies of these types, spelled so, reach a user's input_fn as texts; all others as bytes.
 TEXT_TYPES = frozenset({media_types.JSON, media_types.CSV})
 
@@ -125,7 +127,7 @@ class ScriptModel:
         return respond_to_message(self, message, conversation, engine)
 
     def context(self) -> AbstractContextManager[Any]:
-        return nullcontext()
+        return NO_CONTEXT
 
     def compute(self, items: list[Request]) -> list[Any]:
         provide_event_loop()

@@ -103,7 +103,8 @@ def test_log_line_names_the_family() -> None:
     assert one == "inference.py leaves out predict_fn: scikit-learn's default is used, because it imports sklearn"
     several = log_line(script, ["input_fn", "predict_fn", "output_fn"], "XGBoost", "it imports xgboost")
     assert "leaves out input_fn, predict_fn and output_fn: XGBoost's defaults are used" in several
-    assert log_line(None, ["model_fn"], "PyTorch", "x").startswith("there is no inference.py: PyTorch's default is used")
+    none = log_line(None, ["model_fn"], "PyTorch", "x")
+    assert none.startswith("there is no inference.py: PyTorch's default is used")
 
 
 @pytest.fixture
