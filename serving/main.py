@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from byo_container.container import log
 from byo_container.container.discovery import code_folders, find_for_serving, put_on_path
 from byo_container.container.failure import JobError, describe, explain_status
+from byo_container.container.log import configure, log
 from byo_container.container.paths import Paths
 from byo_container.container.process.child import Child, Command
 from byo_container.container.process.supervisor import Supervisor
@@ -42,7 +42,7 @@ END_S = 3.0
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Serves until SIGTERM, and returns the exit status."""
-    log.configure()
+    configure()
     if arguments:
         print(__doc__)
         return 0 if arguments[0] in ("-h", "--help") else 2
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] = ()) -> int:
             install_requirements(supervisor, paths)
             return serve(supervisor, settings, run)
     except Exception as error:
-        log.log.error("serve: %s", describe(error))
+        log.error("serve: %s", describe(error))
         return 1
 
 
@@ -69,7 +69,7 @@ def serve(supervisor: Supervisor, settings: Settings, run: RunFolder) -> int:
     front = nginx.find() if settings.nginx else None
     if not front:
         why = "nginx is not installed" if settings.nginx else "nginx is switched off (MODEL_SERVER_NGINX)"
-        log.log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
+        log.warning("%s: gunicorn listens on port %d itself", why, settings.port)
     settings = replace(settings, nginx=bool(front))
     run.write_settings(settings)
     table.create(run.metrics, settings.workers)
@@ -116,10 +116,10 @@ def watch(supervisor: Supervisor, servers: list[Child], settings: Settings) -> i
             servers[0].signal_leader(signal.SIGHUP)
         for server in servers:
             if server.status is not None:
-                log.log.error("%s %s: serve ends", server.command.name, explain_status(server.status))
+                log.error("%s %s: serve ends", server.command.name, explain_status(server.status))
                 return 1
         if time.monotonic() > deadline and not worker_state.any_worker_was_ready():
-            log.log.error(
+            log.error(
                 "no worker was ready after %d s (SAGEMAKER_STARTUP_TIMEOUT): serve ends",
                 settings.startup_timeout_s,
             )
@@ -136,7 +136,7 @@ def drain(supervisor: Supervisor, servers: list[Child]) -> None:
             server.signal_leader(number)
             limit_s = DRAIN_S if server is servers[-1] else END_S
             if not supervisor.wait([server], limit_s):
-                log.log.warning("%s has not ended in %.0f s, and is ended", server.command.name, limit_s)
+                log.warning("%s has not ended in %.0f s, and is ended", server.command.name, limit_s)
 
 
 def gunicorn_command(settings: Settings, run: RunFolder) -> Command:
