@@ -32,8 +32,8 @@ abandoned: set[Any] = set()
 REMOVED = "the model has been removed meanwhile"
 
 
-def _do_nothing() -> None:
-    """Where nobody listens."""
+def do_nothing() -> None:
+    """The callback until one is set."""
 
 
 class Availability(Protocol):
@@ -74,7 +74,7 @@ class Engine:
     def __init__(
         self, model: Model, *, threads: int = 1, timeout_s: float = 60.0, queue_size: int = FAST_QUEUE
     ) -> None:
-        self.on_delivered: Callable[[], None] = _do_nothing
+        self.on_delivered: Callable[[], None] = do_nothing
         self._model = model
         self._thread_count = threads
         self._timeout_s = timeout_s

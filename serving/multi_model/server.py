@@ -24,7 +24,7 @@ from gevent.lock import BoundedSemaphore
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
-from byo_container.serving.engine.engine import FAST_QUEUE
+from byo_container.serving.engine.engine import FAST_QUEUE, do_nothing
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
 from byo_container.serving.metrics.worker_state import WorkerState, enter
@@ -246,17 +246,13 @@ class AlwaysAvailable:
     all_threads_busy = above_latency_threshold = has_enough_queued = False
 
     def __init__(self) -> None:
-        self.on_delivered: Callable[[], None] = _do_nothing
+        self.on_delivered: Callable[[], None] = do_nothing
 
     def can_collect_next_batch(self, batches: int = 1) -> bool:
         return True
 
     def queue_limit(self, workers: int = 1) -> int:
         return FAST_QUEUE
-
-
-def _do_nothing() -> None:
-    """Until a callback is set."""
 
 
 def resident_bytes() -> int:
