@@ -27,6 +27,17 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{page.name}: {name}#{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text()
+    for name in re.findall(
+        r"\b((?:tests|training|serving|container|handlers|tools|local_test)/[\w/*.-]+\.(?:py|sh))\b", text
+    ):
+        assert list(ROOT.glob(name)), f"{page.name}: {name}"
+    for name in re.findall(r"`(test_\w+\.py)`", text):
+        assert list(ROOT.glob(f"tests/**/{name}")) or list(ROOT.glob(f"serving/*/{name}")), f"{page.name}: {name}"
+
+
 def test_the_index_lists_every_page() -> None:
     listed = {name for name, _ in LINK.findall((ROOT / "docs/README.md").read_text())}
     assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
