@@ -15,6 +15,7 @@ from gevent import socket
 
 from byo_container.serving.errors import RequestError
 from byo_container.serving.settings import MEGABYTE
+from byo_container.serving.workers.fast_path import expects_continue
 
 # Seconds for which a client may send nothing of a body, or read nothing of an answer: nginx's client_body_timeout and
 # send_timeout.
@@ -57,7 +58,7 @@ def admit(req: Any, max_payload: int) -> None:
     if values.get("TRANSFER-ENCODING", ["chunked"])[0].strip().lower() != "chunked":
         raise RequestError(501, "the transfer coding is not known; send Content-Length, or a chunked body")
     # Before `100 Continue` is sent.
-    if req._expected_100_continue and int(values.get("CONTENT-LENGTH", ["0"])[0]) > max_payload:
+    if expects_continue(req) and int(values.get("CONTENT-LENGTH", ["0"])[0]) > max_payload:
         raise RequestError(413, f"the body is above the limit of {max_payload // MEGABYTE} MB; send less at once")
     req.headers = [header for header in req.headers if header[0] not in OWN_HEADERS]
     req.headers.append(("X-REQUEST-ID", os.urandom(16).hex()))
