@@ -234,7 +234,7 @@ def computing(request: pytest.FixtureRequest, server: Server) -> Iterator[None]:
     """Every worker computes for some seconds."""
     with ThreadPoolExecutor(6) as pool:
         futures = [pool.submit(server.post, json={request.param: 0.7}) for _ in range(6)]
-        server.until(lambda: workers_computing(server) == 2, "both workers compute")
+        time.sleep(0.3)  # while they hold the interpreter, /metrics may come too late to say so
         yield
         assert all(future.result().status_code == 200 for future in futures)
 
