@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from byo_container.container.log import JsonFormatter, TextFormatter, log
 from tests.support.tree import Tree, make_tree
+
+OURS = (JsonFormatter, TextFormatter)
 
 # Cores are shared, and a slow moment is no fault.
 settings.register_profile("no-deadline", deadline=None)
@@ -31,6 +35,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def _no_bytecode_by_processes() -> None:
     """A test may write another module in the same second, which Python would take for the one that it has compiled."""
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own() -> Iterator[None]:
+    """Some tests run code that configures logging for its whole process, which here is that of other tests too."""
+    handlers, propagate, level = log.handlers[:], log.propagate, log.level
+    yield
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler.formatter, OURS)]
+    log.handlers[:], log.propagate, log.level = handlers, propagate, level
 
 
 @pytest.fixture
@@ -66,4 +80,5 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., None]]:
 
     yield mount_tmpfs
     for folder in reversed(mounted):
-        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+        # Lazily: what a killed server has left there may be open for a moment more.
+        subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607

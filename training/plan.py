@@ -23,7 +23,7 @@ from byo_container.training.cluster.session import ClusterSession
 from byo_container.training.launchers import HostContext, Launcher
 from byo_container.training.launchers.choose import choose, choose_for_handler, reject_undistributed_handler
 from byo_container.training.launchers.mpi import ssh_port
-from byo_container.training.launchers.network_interface import find_interface, free_port
+from byo_container.training.launchers.network_interface import claim_port, find_interface
 from byo_container.training.ports import Ports
 
 
@@ -81,7 +81,7 @@ def host_context(job: TrainingJob[Any], launcher: Launcher, cluster: ClusterSess
     """What the launcher needs to know of this host, but for the network interface. Raises JobError."""
     ports = cluster.settings.ports
     if cluster.is_single:
-        ports = Ports.with_master(free_port(ports.master))
+        ports = Ports.with_master(claim_port(ports.master))
     return HostContext(
         scratch=cluster.ranks.scratch,
         ports=dataclasses.replace(ports, ssh=ssh_port(ports.ssh)),

@@ -16,6 +16,7 @@ from byo_container.container.job import Hosts
 from byo_container.container.log import log
 
 SIOCGIFADDR = 0x8915
+_claims: list[socket.socket] = []  # of the ports of this process
 
 
 def find_interface(hosts: Hosts) -> str | None:
@@ -34,11 +35,19 @@ def find_interface(hosts: Hosts) -> str | None:
     return interface
 
 
-def free_port(wanted: int) -> int:
-    """The port `wanted`, or any free port where that is taken. For a single host, which need not agree with others."""
-    for port in (wanted, 0):
+def claim_port(wanted: int) -> int:
+    """The port `wanted`, or any free port where that is taken. For a single host, which need not agree with others.
+
+    The frameworks bind it seconds later. Until this process ends, no other job on this network gets it: a claim is an
+    abstract Unix socket (unix(7)), whose names belong to the network namespace as ports do.
+    """
+    for port in (wanted, 0, 0, 0):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as server:
-            return int(server.getsockname()[1])
+            free = int(server.getsockname()[1])
+            claim = socket.socket(socket.AF_UNIX)
+            claim.bind(f"\0byo-container-port-{free}")
+            _claims.append(claim)
+            return free
     return wanted
 
 
