@@ -18,16 +18,7 @@ MEDIA_TYPE = re.compile(r"[\x20-\x7e]+")
 # Headers that the server writes itself: they belong to the connection, or say where the answer ends. nginx obeys
 # X-Accel-*.
 SERVERS_OWN = frozenset(
-    {
-        "connection",
-        "content-length",
-        "content-type",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
+    {"connection", "content-length", "content-type", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 NGINX_PREFIX = "x-accel-"
 # Words of header names whose capitals are not like This.

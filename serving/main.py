@@ -120,8 +120,7 @@ def watch(supervisor: Supervisor, servers: list[Child], settings: Settings) -> i
                 return 1
         if time.monotonic() > deadline and not worker_state.any_worker_was_ready():
             log.error(
-                "no worker was ready after %d s (SAGEMAKER_STARTUP_TIMEOUT): serve ends",
-                settings.startup_timeout_s,
+                "no worker was ready after %d s (SAGEMAKER_STARTUP_TIMEOUT): serve ends", settings.startup_timeout_s
             )
             return 1
     return 0
@@ -143,17 +142,9 @@ def gunicorn_command(settings: Settings, run: RunFolder) -> Command:
     """gunicorn with our configuration, which it makes from the settings in the run folder."""
     return Command(
         # -P: not from the working directory, which may hold a folder called byo_container, too.
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "byo_container.serving.workers",
-        ],
+        [sys.executable, "-P", "-m", "byo_container.serving.workers"],
         name="gunicorn",
-        env={
-            **run.environment,
-            **thread_limits(settings),
-        },
+        env={**run.environment, **thread_limits(settings)},
     )
 
 
@@ -170,10 +161,7 @@ def nginx_command(
     """nginx with a configuration written for this run. Its output comes to the two logs."""
     run.nginx_config.write_text(nginx.configuration(settings, run, as_root=os.geteuid() == 0))
     return Command(
-        nginx.command_line(front, run.nginx_config),
-        name="nginx",
-        on_line=access_log.line,
-        on_error_line=error_log.line,
+        nginx.command_line(front, run.nginx_config), name="nginx", on_line=access_log.line, on_error_line=error_log.line
     )
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from byo_container.container.env_reader import EnvReader
 from byo_container.container.resources import memory_bytes
 from byo_container.serving.devices import AUTOCAST, default_workers
-from byo_container.serving.models.script.defaults.choose import AUTO, FAMILIES
 
 MEGABYTE = 1024 * 1024
+# Whose defaults replace what an inference.py leaves out: modules of models.script.defaults, or one of them by evidence.
+FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface", "tensorflow")
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Settings:
     batch_cost: int = 0
     autocast: str = "off"
     default_accept: str = "application/json"
-    defaults: str = "auto"
-    """Which framework's defaults replace functions that an inference.py leaves out: one of FAMILIES, or auto."""
+    defaults: str = AUTO
+    """One of FAMILIES, or AUTO."""
     nginx: bool = True
     """Whether nginx stands in front of the workers. `serve` sets it to False if nginx is not installed."""
     access_log: bool = True

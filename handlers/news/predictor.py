@@ -36,8 +36,7 @@ class Predictor:
         # One signature for any number of rows, so that it is never traced again. A call of a Keras model costs 3 ms, of
         # its `predict` 90 ms, of the traced function 0.2 ms.
         traced = tf.function(
-            lambda ids: network(ids, training=False),
-            input_signature=[tf.TensorSpec([None, features.width], tf.int32)],
+            lambda ids: network(ids, training=False), input_signature=[tf.TensorSpec([None, features.width], tf.int32)]
         )
         self._run = traced.get_concrete_function()
         self._network = network  # the traced function has only weak references to the weights

@@ -1,7 +1,7 @@
 """Patches by which fairseq 0.12.2, its last release, runs on Python 3.11 and PyTorch 2.13, without a fork or a copy.
 
-    from byo_container.handlers.translation import shims
-    shims.install()
+    from byo_container.handlers.translation import compat
+    compat.install()
     import fairseq          # only now; the stock `fairseq-*` scripts fail at import
 
 Each function patches one fault of fairseq, which its docstring names. All were found by running it.

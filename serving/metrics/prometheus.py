@@ -89,7 +89,7 @@ stages = {
     for stage in ("queue", "decode", "predict", "encode")
 }
 batch_inputs = Histogram("byo_batch_inputs", "Inputs in one call of predict.", SIZES)
-split_batches = Number("byo_batches_split_total", "Batches that failed and were tried again in halves.")
+split_batches = Number("byo_batches_split_total", "Batches that failed and were bisected.")
 restarts = Number("byo_worker_restarts_total", "Workers that ended unasked and were replaced.")
 rolled = Number("byo_workers_rolled_total", "Workers that were replaced one by one, without a pause.")
 # The present state of each worker.

@@ -73,7 +73,6 @@ class NginxErrorLog:
     def flush(self) -> None:
         if self._refused and time.monotonic() - self._summed_up > SUMMARY_S:
             log.warning(
-                "%d requests were refused with 503: the worker queue is full (MODEL_SERVER_QUEUE_SIZE)",
-                self._refused,
+                "%d requests were refused with 503: the worker queue is full (MODEL_SERVER_QUEUE_SIZE)", self._refused
             )
             self._refused, self._summed_up = 0, time.monotonic()

@@ -19,14 +19,7 @@ from byo_container.serving.api.app import Application
 from byo_container.serving.api.websocket import PATH as WEBSOCKET
 from byo_container.serving.errors import RequestError, status_line
 from byo_container.serving.metrics import prometheus
-from byo_container.serving.metrics.worker_state import (
-    WorkerRow,
-    WorkerState,
-    draining,
-    enter,
-    own_state,
-    ready_workers,
-)
+from byo_container.serving.metrics.worker_state import WorkerRow, WorkerState, draining, enter, own_state, ready_workers
 from byo_container.serving.workers import direct_clients, fast_path
 from byo_container.serving.workers.accept import Listener
 from byo_container.serving.workers.connections import Connections

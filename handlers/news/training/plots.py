@@ -19,10 +19,7 @@ from matplotlib import pyplot as plt
 
 
 def draw(
-    epochs: Sequence[EpochMetrics],
-    probabilities: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int32],
-    folder: Path,
+    epochs: Sequence[EpochMetrics], probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], folder: Path
 ) -> None:
     """Draws both. probabilities: (rows, 4), of the validation headlines; labels: (rows,). Raises
     JobError where `folder` cannot be written to."""

@@ -22,14 +22,7 @@ from byo_container.container.resources import cores
 from byo_container.handlers.translation import compat, hyperparameters
 from byo_container.handlers.translation.hyperparameters import TrainingSettings
 from byo_container.handlers.translation.preprocessing.prepared import PreparedText
-from byo_container.handlers.translation.training import (
-    checkpoints,
-    data,
-    export,
-    resource_usage,
-    run_identity,
-    summary,
-)
+from byo_container.handlers.translation.training import checkpoints, data, export, resource_usage, run_identity, summary
 from byo_container.handlers.translation.training.distribution import Rank
 from byo_container.handlers.translation.training.evaluation import Evaluator
 from byo_container.handlers.translation.training.loop import TrainingLoop, why_no_update

@@ -115,13 +115,7 @@ class HandlerModel:
         return Inputs(values, many, listed=many), plain
 
     def _respond_with_context(
-        self,
-        request: Request,
-        inputs: Inputs,
-        spoken: Dialect,
-        work: RequestInputs,
-        answer_type: str,
-        engine: Engine,
+        self, request: Request, inputs: Inputs, spoken: Dialect, work: RequestInputs, answer_type: str, engine: Engine
     ) -> Reply:
         """For a handler that uses the context of its requests, and their sessions."""
         context, ended = sessions.request_context(self._settings.session_s, request.header, inputs.values)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container.model_files import is_pretrained, torch_files
+from byo_container.serving.settings import AUTO
 
-AUTO = "auto"
-FAMILIES = ("generic", "sklearn", "xgboost", "pytorch", "huggingface", "tensorflow")
 VARIABLE = "MODEL_SERVER_DEFAULTS"
 MEMBERS = 100
 # By what a script imports, best first: transformers builds on PyTorch, and XGBoost is used beside scikit-learn.
@@ -78,7 +77,7 @@ class Evidence:
 
 
 def choose(evidence: Evidence) -> tuple[str, str]:
-    """One of FAMILIES, and the reason, as the end of a sentence that begins with "because"."""
+    """One of settings.FAMILIES, and the reason, as the end of a sentence that begins with "because"."""
     if evidence.setting != AUTO:
         return evidence.setting, f"{VARIABLE} says so"
     for found in (_by_model(evidence.model), _by_imports(evidence.imports), _by_folder(evidence)):

@@ -41,7 +41,7 @@ class Defaults:
 
 
 def load(family: str) -> Defaults:
-    """The defaults of a family, one of choose.FAMILIES."""
+    """The defaults of a family, one of settings.FAMILIES."""
     found = importlib.import_module(f"byo_container.serving.models.script.defaults.{family}").DEFAULTS
     assert isinstance(found, Defaults)
     return found

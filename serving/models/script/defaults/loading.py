@@ -12,9 +12,10 @@ from byo_container.container.failure import JobError
 from byo_container.container.log import log
 from byo_container.container.model_files import SAVED_MODEL, find_saved_model
 from byo_container.serving.models.script.defaults import family as defaults
-from byo_container.serving.models.script.defaults.choose import FAMILIES, VARIABLE, Evidence, Model, choose, imports_of
+from byo_container.serving.models.script.defaults.choose import VARIABLE, Evidence, Model, choose, imports_of
 from byo_container.serving.models.script.defaults.family import Defaults
 from byo_container.serving.models.script.defaults.formats import sentence
+from byo_container.serving.settings import FAMILIES
 
 STEPS = ("input_fn", "predict_fn", "output_fn")
 

@@ -23,11 +23,11 @@ from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
 from byo_container.serving.models.script.defaults import family as defaults
 from byo_container.serving.models.script.defaults import formats, recordio
-from byo_container.serving.models.script.defaults.choose import FAMILIES, Evidence, Model, choose, imports_of
+from byo_container.serving.models.script.defaults.choose import Evidence, Model, choose, imports_of
 from byo_container.serving.models.script.defaults.loading import left_out, log_line
 from byo_container.serving.models.script.model import ScriptModel
 from byo_container.serving.models.servable import Reply, Request
-from byo_container.serving.settings import Settings
+from byo_container.serving.settings import FAMILIES, Settings
 
 TREE = Model(("sklearn.tree._classes.DecisionTreeClassifier", "sklearn.base.BaseEstimator"), predicts=True)
 BOOSTER = Model(("xgboost.core.Booster", "builtins.object"), predicts=True)
