@@ -49,24 +49,16 @@ class Coordinator:
                 host.peers[peer] = Peer(address, now, now, challenge=nonce)
                 host.send(peer, protocol.Challenge(nonce))
                 self._limit_unidentified(now)
-            case events.DataReceived(peer):
-                host.note_data(peer, now)
             case events.MessageReceived(peer, message) if peer in host.peers:
                 self._receive(peer, message, now)
             case events.MalformedMessage(peer, error) if peer in host.peers:
                 self._refuse_message(peer, error, now)
             case events.ConnectionClosed(peer) if peer in host.peers:
                 self._lose(peer, CLOSED, now)
-            case events.NameResolved(name):
-                host.unresolved.discard(name)
-            case events.LocalReady(payload):
-                host.payload = payload
             case events.LocalServicesOnly():
                 self._record(host.current, HostResult(0), now)
             case events.LocalRankFailed(text) if not host.is_ending and not host.is_stopped:
                 self._fail(host.current, Failure(1, host.named(text)), now)
-            case events.StopRequested():
-                self._stop_requested(now)
             case events.Orphaned():
                 self._orphaned(now)
             case events.FilesExhausted():
@@ -75,6 +67,8 @@ class Coordinator:
                 self._begin_leaving(result, now)
             case events.Tick():
                 self._tick(now)
+            case _:
+                host.handle(event, now)
         return host.take_effects()
 
     # Connections.
@@ -122,7 +116,7 @@ class Coordinator:
             case protocol.Ready(payload):
                 self.payloads[name] = payload
             case protocol.Stop():
-                self._stop(name, now)
+                self.host.stop_all(name, now)
             case protocol.RankFailed(text):
                 self._fail(name, Failure(1, text), now)
             case HostResult():
@@ -200,15 +194,6 @@ class Coordinator:
         self.host.broadcast(result)
 
     # What happens on this host.
-
-    def _stop_requested(self, now: float) -> None:
-        self.host.is_hurried = self.host.is_leaving
-        if self.host.may_stop():
-            self._stop(self.host.current, now)
-
-    def _stop(self, name: str, now: float) -> None:
-        self.host.stop(name, now)
-        self.host.broadcast(protocol.Stop(name))
 
     def _orphaned(self, now: float) -> None:
         self.host.is_hurried = self.host.is_leaving

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from byo_container.training.cluster.protocol import HostResult, Message, Payload
 
 
+class Event:
+    """Something that happened."""
+
+
 @dataclass(frozen=True)
-class PeerConnected:
+class PeerConnected(Event):
     """There is a new connection. `nonce` is a random number of this host's, for this connection."""
 
     peer: int
@@ -22,20 +26,20 @@ class PeerConnected:
 
 
 @dataclass(frozen=True)
-class DataReceived:
+class DataReceived(Event):
     """Something came over a connection, a part of a message at least."""
 
     peer: int
 
 
 @dataclass(frozen=True)
-class MessageReceived:
+class MessageReceived(Event):
     peer: int
     message: Message
 
 
 @dataclass(frozen=True)
-class MalformedMessage:
+class MalformedMessage(Event):
     """A peer sent a line that is no message, for the reason `error`."""
 
     peer: int
@@ -43,78 +47,60 @@ class MalformedMessage:
 
 
 @dataclass(frozen=True)
-class ConnectionClosed:
+class ConnectionClosed(Event):
     """The other end closed a connection."""
 
     peer: int
 
 
 @dataclass(frozen=True)
-class NameResolved:
+class NameResolved(Event):
     """The name of a host can be looked up now."""
 
     host: str
 
 
 @dataclass(frozen=True)
-class LocalReady:
+class LocalReady(Event):
     """This host could start now."""
 
     payload: Payload
 
 
 @dataclass(frozen=True)
-class LocalRankFailed:
+class LocalRankFailed(Event):
     """A rank of this host failed, while its launcher still runs."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class LocalServicesOnly:
+class LocalServicesOnly(Event):
     """What runs on this host runs for the sake of others, so that the job need not wait for its end."""
 
 
 @dataclass(frozen=True)
-class Leaving:
+class Leaving(Event):
     """Everything on this host has ended, with `result`."""
 
     result: HostResult
 
 
 @dataclass(frozen=True)
-class StopRequested:
+class StopRequested(Event):
     """This host got SIGTERM. May come again and again."""
 
 
 @dataclass(frozen=True)
-class Orphaned:
+class Orphaned(Event):
     """This host got SIGTERM because its process 1 was killed. May come again and again."""
 
 
 @dataclass(frozen=True)
-class FilesExhausted:
+class FilesExhausted(Event):
     """A connection could not be accepted, because this process may open no more files."""
 
 
 @dataclass(frozen=True)
-class Tick:
+class Tick(Event):
     """Time has passed. Comes several times a second, and after other events."""
-
-
-Event = (
-    PeerConnected
-    | DataReceived
-    | MessageReceived
-    | MalformedMessage
-    | ConnectionClosed
-    | NameResolved
-    | LocalReady
-    | LocalRankFailed
-    | LocalServicesOnly
-    | Leaving
-    | StopRequested
-    | Orphaned
-    | FilesExhausted
-    | Tick
-)

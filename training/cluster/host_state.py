@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from byo_container.container.failure import STOPPED_STATUS
 from byo_container.container.job import Hosts
-from byo_container.training.cluster import effects, protocol
+from byo_container.training.cluster import effects, events, protocol
 from byo_container.training.cluster.effects import Effect
+from byo_container.training.cluster.events import Event
 from byo_container.training.cluster.handshake import JobIdentity
 from byo_container.training.cluster.protocol import HostResult, JobResult, Message, Payload, printable
 from byo_container.training.cluster.settings import ClusterSettings
@@ -85,6 +86,20 @@ class HostState:
     def is_stopped(self) -> bool:
         return self.stopped_at < math.inf
 
+    def handle(self, event: Event, now: float) -> None:
+        """Changes the state by an event that means the same to every host of a cluster."""
+        match event:
+            case events.DataReceived(peer) if peer in self.peers:
+                self.peers[peer].received_at = now
+            case events.NameResolved(name):
+                self.unresolved.discard(name)
+            case events.LocalReady(payload):
+                self.payload = payload
+            case events.StopRequested():
+                self.is_hurried = self.is_leaving
+                if self.may_stop():
+                    self.stop_all(self.current, now)
+
     def take_effects(self) -> list[Effect]:
         """The effects since the last call."""
         taken, self._effects = self._effects, []
@@ -120,10 +135,6 @@ class HostState:
         self.emit(effects.Close(peer))
         return self.peers.pop(peer)
 
-    def note_data(self, peer: int, now: float) -> None:
-        if peer in self.peers:
-            self.peers[peer].received_at = now
-
     def send_heartbeats(self, now: float) -> None:
         if now - self._heartbeat_at >= HEARTBEAT_INTERVAL_S:
             self._heartbeat_at = now
@@ -158,6 +169,11 @@ class HostState:
             self.stopped_at, self.stopped_by = now, host
             self.emit(effects.StopLocal())
 
+    def stop_all(self, host: str, now: float) -> None:
+        """The same, and the other hosts learn it from this one."""
+        self.stop(host, now)
+        self.broadcast(protocol.Stop(host))
+
     def stop_orphan(self, now: float) -> None:
         """Process 1 was killed: what runs here may save, and the other hosts lose this one instead of being stopped."""
         self.stopped_at = now
@@ -166,7 +182,7 @@ class HostState:
     def end(self, why: str) -> None:
         """Ends everything on this host at once."""
         if not self.is_ending:
-            self.log(logging.ERROR, f"ending, because {first_line(why)}")
+            self.log(logging.ERROR, "ending, because " + why.partition("\n")[0])
             self.is_ending = True
             self.emit(effects.EndLocal(END_GRACE_S))
 
@@ -220,7 +236,3 @@ class HostState:
             text = f"{self.current}: the name {min(self.unresolved)} does not resolve"
             return HostResult(1, f"{text} after {self.settings.join_timeout_s:.0f} s")
         return None
-
-
-def first_line(text: str) -> str:
-    return text.split("\n", 1)[0]

@@ -32,31 +32,25 @@ class Member:
         match event:
             case events.PeerConnected(peer, address, nonce):
                 host.peers[peer] = Peer(address, now, now, nonce=nonce)
-            case events.DataReceived(peer):
-                host.note_data(peer, now)
             case events.MessageReceived(peer, message) if peer in host.peers:
                 self._receive(peer, message, now)
             case events.MalformedMessage(peer, error) if peer in host.peers:
                 self._refuse_message(peer, error, now)
             case events.ConnectionClosed(peer) if peer in host.peers:
                 self._lose(peer, CLOSED)
-            case events.NameResolved(name):
-                host.unresolved.discard(name)
-            case events.LocalReady(payload):
-                host.payload = payload
             case events.LocalServicesOnly():
                 self._send_result(HostResult(0))
             case events.LocalRankFailed(text) if not host.is_ending and not host.is_stopped:
                 host.end(host.named(text))
                 host.broadcast(protocol.RankFailed(host.named(text)))
-            case events.StopRequested():
-                self._stop_requested(now)
             case events.Orphaned():
                 self._orphaned(now)
             case events.Leaving(result):
                 self._begin_leaving(result, now)
             case events.Tick():
                 self._tick(now)
+            case _:
+                host.handle(event, now)
         return host.take_effects()
 
     # The connection.
@@ -145,12 +139,6 @@ class Member:
 
     def _own_failure(self) -> HostResult | None:
         return self.own_result if self.own_result and self.own_result.status else None
-
-    def _stop_requested(self, now: float) -> None:
-        self.host.is_hurried = self.host.is_leaving
-        if self.host.may_stop():
-            self.host.stop(self.host.current, now)
-            self.host.broadcast(protocol.Stop(self.host.current))
 
     def _orphaned(self, now: float) -> None:
         self.host.is_hurried = self.host.is_leaving

@@ -35,54 +35,59 @@ class MessageError(ValueError):
 
 
 @dataclass(frozen=True)
-class Challenge:
+class Message:
+    """What is sent. The `kind` of a message is the name of its class in snake case."""
+
+
+@dataclass(frozen=True)
+class Challenge(Message):
     nonce: str
 
 
 @dataclass(frozen=True)
-class Hello:
+class Hello(Message):
     host: str
     nonce: str
     proof: str
 
 
 @dataclass(frozen=True)
-class Accepted:
+class Accepted(Message):
     proof: str
 
 
 @dataclass(frozen=True)
-class Rejected:
+class Rejected(Message):
     pass
 
 
 @dataclass(frozen=True)
-class Ready:
+class Ready(Message):
     payload: Payload
 
 
 @dataclass(frozen=True)
-class Start:
+class Start(Message):
     payloads: Mapping[str, Payload]
 
 
 @dataclass(frozen=True)
-class Stop:
+class Stop(Message):
     host: str
 
 
 @dataclass(frozen=True)
-class RankFailed:
+class RankFailed(Message):
     text: str
 
 
 @dataclass(frozen=True)
-class End:
+class End(Message):
     text: str
 
 
 @dataclass(frozen=True)
-class HostResult:
+class HostResult(Message):
     """How a host ended: an exit status and, unless it is 0, the reason."""
 
     status: int
@@ -90,7 +95,7 @@ class HostResult:
 
 
 @dataclass(frozen=True)
-class JobResult:
+class JobResult(Message):
     """How all hosts ended: an exit status and, unless it is 0, the reason with the name of the host that caused it."""
 
     status: int
@@ -98,39 +103,12 @@ class JobResult:
 
 
 @dataclass(frozen=True)
-class Heartbeat:
+class Heartbeat(Message):
     pass
 
 
-Message = (
-    Challenge
-    | Hello
-    | Accepted
-    | Rejected
-    | Ready
-    | Start
-    | Stop
-    | RankFailed
-    | End
-    | HostResult
-    | JobResult
-    | Heartbeat
-)
-_TYPES: dict[str, type[Message]] = {
-    "challenge": Challenge,
-    "hello": Hello,
-    "accepted": Accepted,
-    "rejected": Rejected,
-    "ready": Ready,
-    "start": Start,
-    "stop": Stop,
-    "rank_failed": RankFailed,
-    "end": End,
-    "host_result": HostResult,
-    "job_result": JobResult,
-    "heartbeat": Heartbeat,
-}
-_KINDS = {message_type: kind for kind, message_type in _TYPES.items()}
+_KINDS = {each: re.sub(r"\B[A-Z]", r"_\g<0>", each.__name__).lower() for each in Message.__subclasses__()}
+_TYPES = {kind: message_type for message_type, kind in _KINDS.items()}
 
 
 def kind_of(message: Message) -> str:

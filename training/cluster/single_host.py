@@ -22,13 +22,13 @@ class SingleHost:
                 host.start({host.current: payload})
             case events.LocalRankFailed(text) if not host.is_stopped:
                 host.end(host.named(text))
-            case events.StopRequested() if host.may_stop():
-                host.stop(host.current, now)
             case events.Orphaned() if host.may_stop():
                 host.stop_orphan(now)
             case events.Leaving(result):
                 host.decide(result.status, result.text)
                 host.leave()
+            case _:
+                host.handle(event, now)
         return host.take_effects()
 
     def missing(self) -> str:
