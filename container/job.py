@@ -46,12 +46,14 @@ class Hosts:
         return self.all.index(self.current)
 
     @property
-    def master(self) -> str:
+    def first(self) -> str:
+        """The host that coordinates the others."""
         return self.all[0]
 
     @property
     def is_master(self) -> bool:
-        return self.current == self.master
+        """Whether this is the first host, in the word of SageMaker's toolkit."""
+        return self.current == self.first
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Member:
         self.host.close(peer)
         if not self.is_accepted:
             return  # somebody else's port, perhaps: the next tick connects again
-        text = f"{self.host.hosts.master} (the first host) was lost: {how}"
+        text = f"{self.host.hosts.first} (the first host) was lost: {how}"
         self.host.end(text)
         own = self._own_failure()
         failures = [Failure(own.status, own.text)] if own else []
@@ -113,7 +113,7 @@ class Member:
                     raise MessageError(f"a welcome, but does not know {host.identity}")
                 self._accepted(peer)
             case protocol.Rejected():
-                where = f"{host.hosts.master}, port {host.settings.ports.coordinator}"
+                where = f"{host.hosts.first}, port {host.settings.ports.coordinator}"
                 reason = f"{DIFFERENT_JOB}, or another {host.current} has joined before"
                 host.decide(1, f"{host.current} was not accepted by {where}: {reason}; here it is {host.identity}")
             case protocol.Heartbeat():
@@ -124,9 +124,9 @@ class Member:
     def _accepted(self, peer: int) -> None:
         host = self.host
         self.is_accepted = True
-        host.peers[peer].host = host.hosts.master
+        host.peers[peer].host = host.hosts.first
         host.emit(effects.Identify(peer))
-        host.log(logging.INFO, f"joined {host.hosts.master}")
+        host.log(logging.INFO, f"joined {host.hosts.first}")
         if self.own_result:
             host.broadcast(self.own_result)
 
@@ -166,13 +166,13 @@ class Member:
 
     def missing(self) -> str:
         """The coordinator, as text, until it has accepted this host."""
-        return "" if self.is_accepted else self.host.describe(self.host.hosts.master)
+        return "" if self.is_accepted else self.host.describe(self.host.hosts.first)
 
     def _try_to_join(self, now: float) -> None:
         host = self.host
         if self.is_accepted:
             return
-        if not host.peers and host.hosts.master not in host.unresolved and now - self._tried_at >= CONNECT_INTERVAL_S:
+        if not host.peers and host.hosts.first not in host.unresolved and now - self._tried_at >= CONNECT_INTERVAL_S:
             self._tried_at = now
             host.emit(effects.Connect())
         missing = self.missing()
@@ -197,7 +197,7 @@ class Member:
     def _limit_stopping(self, now: float) -> None:
         host = self.host
         if now - host.stopped_at > host.settings.stop_grace_s + 2:
-            text = f"{host.hosts.master} did not tell the result in time after SIGTERM"
+            text = f"{host.hosts.first} did not tell the result in time after SIGTERM"
             own = self._own_failure() or HostResult(STOPPED_STATUS, text)
             host.decide(own.status, own.text)
 

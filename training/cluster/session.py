@@ -32,7 +32,7 @@ from byo_container.training.cluster.host_state import HostState
 from byo_container.training.cluster.listener import Listener, max_unidentified
 from byo_container.training.cluster.member import Member
 from byo_container.training.cluster.protocol import HostResult, JobResult, MessageError, Payload
-from byo_container.training.cluster.resolver import Resolver
+from byo_container.training.cluster.resolver import look_up
 from byo_container.training.cluster.settings import ClusterSettings, read_settings
 from byo_container.training.cluster.single_host import SingleHost
 from byo_container.training.processes.rank import Ranks
@@ -64,8 +64,8 @@ class ClusterSession:
         self._connections: dict[int, Connection] = {}
         self._numbers = itertools.count(1)
         self._listener: Listener | None = None
-        self._resolver = Resolver(() if self.is_single else hosts.all, self._on_resolved)
-        host = HostState(hosts, identity, settings, time.monotonic(), unresolved=set(self._resolver.unresolved))
+        unresolved = set() if self.is_single else set(hosts.all)
+        host = HostState(hosts, identity, settings, time.monotonic(), unresolved=unresolved)
         self._machine: Coordinator | Member | SingleHost
         if self.is_single:
             self._machine = SingleHost(host)
@@ -86,7 +86,8 @@ class ClusterSession:
         """Talks to the other hosts, and watches the ranks of this one, while `supervisor` waits, from now on."""
         self._supervisor = supervisor
         supervisor.on_poll = self._on_poll
-        self._resolver.start(supervisor)
+        if unresolved := self._machine.host.unresolved:
+            supervisor.start(look_up(unresolved, self._on_resolved))
         if self._listener:
             self._listener.is_paused = False
             supervisor.watch(self._listener.socket.fileno(), self._on_connections)
@@ -225,8 +226,9 @@ class ClusterSession:
         connection.close()
 
     def _connect(self) -> None:
-        """At a member: one attempt, of a second at most."""
-        hosts = self._machine.host.hosts
+        """At a member: one attempt, of a second at most. It looks the name up again, which has resolved once: a host
+        that was replaced meanwhile has another address."""
+        first = self._machine.host.hosts.first
         with contextlib.suppress(OSError):
-            connected = socket.create_connection((hosts.master, self.settings.ports.coordinator), timeout=1.0)
-            self._open(connected, hosts.master)
+            connected = socket.create_connection((first, self.settings.ports.coordinator), timeout=1.0)
+            self._open(connected, first)

@@ -80,7 +80,7 @@ class First:
 
     def __init__(self, scratch: Path) -> None:
         self.session, self.port = _listening(scratch)
-        self.session._resolver.unresolved.clear()  # no process needs to look them up
+        self.session._machine.host.unresolved.clear()  # no process needs to look them up
         assert isinstance(self.session._machine, Coordinator)
         self.coordinator = self.session._machine
         self.supervisor = Loop()
