@@ -29,10 +29,10 @@ def read_settings(
 ) -> ClusterSettings:
     """The settings by TRAINING_PEERS_PORT, _WAIT and _SILENCE. Raises JobError."""
     read = EnvReader(environ)
-    first = Ports.of_job(job_name(job)).coordinator
+    first = Ports.of_job(job_name(job, environ)).coordinator
     return ClusterSettings(
         ports=Ports.starting_at(read.whole_number("TRAINING_PEERS_PORT", first, 1, 65_535)),
-        join_timeout_s=read.number("TRAINING_PEERS_WAIT", 900, 0, 86_400),
-        heartbeat_timeout_s=read.number("TRAINING_PEERS_SILENCE", 5, 2, 3600),
+        join_timeout_s=read.number("TRAINING_PEERS_WAIT", ClusterSettings.join_timeout_s, 0, 86_400),
+        heartbeat_timeout_s=read.number("TRAINING_PEERS_SILENCE", ClusterSettings.heartbeat_timeout_s, 2, 3600),
         stop_grace_s=stop_grace_s,
     )
