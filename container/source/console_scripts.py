@@ -23,6 +23,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from byo_container.container.files.atomic import replacing
 from byo_container.container.log import configure, log
 
 NAMES = ("train", "serve", "byo-container")
@@ -68,10 +69,9 @@ def restore(ours: dict[Path, bytes]) -> list[Path]:
         try:
             if path.is_file() and path.read_bytes() == text:
                 continue
-            building = path.with_name(f".{path.name}.byo")
-            building.write_bytes(text)
-            building.chmod(0o755)
-            building.replace(path)
+            with replacing(path) as stream:
+                stream.buffer.write(text)
+                os.fchmod(stream.fileno(), 0o755)
             replaced.append(path)
         except OSError as error:
             log.error("%s is another package's now, and cannot be put back: %s", path, error)
