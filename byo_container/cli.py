@@ -44,8 +44,10 @@ def main() -> int:
     decide. The command then replaces this process, so that process 1 has its name. It is the first of that name on the
     PATH: perhaps a program of the user's, never one of another package."""
     if not sys.argv[1:]:
+        from byo_container.container.source.console_scripts import shadowed
+
         command = default_command()
-        if not belongs_to_another_package(command):
+        if not shadowed([command]):
             os.execvp(command, [command])  # noqa: S606
         sys.argv.append(command)
     sys.argv = sys.argv[1:]
@@ -60,13 +62,6 @@ def check() -> int:
     from byo_container.container.source import console_scripts
 
     return console_scripts.check()
-
-
-def belongs_to_another_package(command: str) -> bool:
-    """Whether another package installed the first command of that name on the PATH."""
-    from byo_container.container.source.console_scripts import shadowed
-
-    return bool(shadowed([command]))
 
 
 COMMANDS = {"train": train, "serve": serve, "check": check}

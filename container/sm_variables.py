@@ -41,10 +41,7 @@ def sm_variables(job: TrainingJob[dict[str, Any]], program: str, source: str) ->
         variables[f"SM_CHANNEL_{name.upper()}"] = str(channel.path)
     for name, value in job.hyperparameters.items():
         variables[f"SM_HP_{name.upper()}"] = to_text(value)
-    for (
-        name,
-        value,
-    ) in job.hyperparameters.items():
+    for name, value in job.hyperparameters.items():
         variables.setdefault(f"SM_HP_{name.upper().replace('-', '_')}", to_text(value))
     variables |= {
         "SM_HPS": to_text(job.hyperparameters),

@@ -28,7 +28,7 @@ def train(
     Raises whatever the training raises: JobError for wrong hyperparameters, too. Outputs are below `root/output`.
     """
     paths = Paths(Path(root))
-    _write(paths.hyperparameters, {name: _as_text(value) for name, value in (hyperparameters or {}).items()})
+    _write(paths.hyperparameters, hyperparameters or {})
     _write(paths.input_data_config, {name: {"TrainingInputMode": "File"} for name in channels or {}})
     _write(paths.resource_config, {"current_host": HOST, "hosts": [HOST]})
     for name, content in (channels or {}).items():
@@ -39,11 +39,6 @@ def train(
     run_handler.train(handler_class, name, read_job(paths))
     manifest.keep(name, paths)
     return paths.model
-
-
-def _as_text(value: Any) -> str:
-    """A hyperparameter as the platform writes it."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _fill(folder: Path, content: Path | str | Mapping[str, str | bytes]) -> None:

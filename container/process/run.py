@@ -47,13 +47,13 @@ def run(stages: Sequence[Stage], grace_s: float, stop_source: StopSource | None 
             started = [supervisor.start(command) for command in commands]
             children = [child for child in started if not child.command.background]
             _wait(supervisor, children, grace_s, stop_source)
-            over = stop_source is not None and stop_source.grace_s is not None
+            over = supervisor.has_to_end()
             children = [
                 child for child in children if child.status is not None and not (over and child.command.service)
             ]
             if over or any(child.failed for child in children):
                 break
-        if stop_source and stop_source.grace_s is not None:
+        if supervisor.has_to_end():
             supervisor.end_all(grace_s=0.5)  # all have got SIGTERM before
     return children
 
@@ -69,8 +69,9 @@ def _wait(supervisor: Supervisor, children: list[Child], grace_s: float, stop_so
             stop(supervisor, children, grace_s)
         elif supervisor.stop_requested:
             _stop_work(supervisor, work, grace_s)
-    over = stop_source is not None and stop_source.grace_s is not None
-    if supervisor.stop_requested and not over:  # a child may have ended before, and left processes that would save
+    if (
+        supervisor.stop_requested and not supervisor.has_to_end()
+    ):  # a child may have ended before, and left processes that would save
         _stop_work(supervisor, work, grace_s)
 
 

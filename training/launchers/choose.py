@@ -16,15 +16,8 @@ from byo_container.training.launchers import Launcher, mpi, single, tf_config, t
 from byo_container.training.launchers.options import is_enabled
 
 SINGLE = Launcher("single", single.launch, distributes=False)
-LAUNCHERS = {
-    launcher.name: launcher
-    for launcher in (
-        SINGLE,
-        torchrun.LAUNCHER,
-        mpi.LAUNCHER,
-        Launcher("tf_config", tf_config.launch),
-    )
-}
+TF_CONFIG = Launcher("tf_config", tf_config.launch)
+LAUNCHERS = {launcher.name: launcher for launcher in (SINGLE, torchrun.LAUNCHER, mpi.LAUNCHER, TF_CONFIG)}
 # The first that is true counts, in the order of sagemaker-training-toolkit.
 BY_FLAG = {
     "sagemaker_mpi_enabled": "mpi",

@@ -26,13 +26,9 @@ def network_variables(job: TrainingJob[Any], context: HostContext) -> dict[str, 
     """The variables by which frameworks find the other hosts. The interface is set wherever it is known: where a host's
     own name resolves to 127.0.0.1, gloo would give that address to the others, which would then hang."""
     first, port = team(job)[0], str(context.ports.master)
-    variables = {
-        **UNBUFFERED,
-        "SM_MASTER_ADDR": first,
-        "SM_MASTER_PORT": port,
-    }  # the names of SageMaker's SDK, version 3
     is_single = len(job.hosts.all) == 1
-    variables |= {"MASTER_ADDR": LOOPBACK if is_single else first, "MASTER_PORT": port}
+    variables = {**UNBUFFERED, "MASTER_ADDR": LOOPBACK if is_single else first, "MASTER_PORT": port}
+    variables |= {"SM_MASTER_ADDR": first, "SM_MASTER_PORT": port}  # the names of SageMaker's SDK, version 3
     if context.interface and not is_single:
         variables |= {"NCCL_SOCKET_IFNAME": context.interface, "GLOO_SOCKET_IFNAME": context.interface}
     return variables
