@@ -39,8 +39,12 @@ def status_line(status: int) -> str:
 
 
 def error_body(status: int, message: str) -> bytes:
-    """The JSON of an error, in the shape of multi-model-server: code, type, message."""
-    return orjson.dumps({"code": status, "type": phrase(status).replace(" ", ""), "message": message})
+    """The JSON of an error, in the shape of multi-model-server: code, type, message.
+
+    JSON in UTF-8 cannot hold half a surrogate pair; it becomes a question mark.
+    """
+    text = message.encode(errors="replace").decode()
+    return orjson.dumps({"code": status, "type": phrase(status).replace(" ", ""), "message": text})
 
 
 def known_error(error: BaseException, request_id: str) -> RequestError:

@@ -144,6 +144,16 @@ def test_errors_are_status_codes(endpoint: Endpoint, model_dir: Path) -> None:
         assert small.raw(b"x" * (1 << 20) + b"x", "text/plain").status == 413
 
 
+def test_refusal_with_half_a_surrogate_pair_reaches_the_client(model_dir: Path) -> None:
+    class Refusing(Shout):
+        def predict(self, model: str, inputs: list[Any]) -> list[Any]:
+            return [InputError("unknown word \ud800") for _ in inputs]
+
+    with Endpoint(Refusing, model_dir) as endpoint:
+        answer = endpoint.json("x")
+        assert (answer.status, answer.error) == (400, "unknown word ?")
+
+
 def test_requests_are_batched_by_the_handlers_rules_and_by_the_environment(model_dir: Path) -> None:
     class Patient(Shout):
         batch_delay_ms = 500

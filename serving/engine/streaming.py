@@ -41,6 +41,16 @@ class Stream:
             return media_types.labelled(media_types.TEXT)
         return "application/octet-stream" if isinstance(self.first, bytes) else media_types.JSON_LINES
 
+    def check_first(self) -> None:
+        """Raises TypeError or ValueError, and closes the stream, if the first part cannot be written. Called before the
+        head of the answer is sent, so that this too is an error of the request."""
+        try:
+            if self.first is not END:
+                self._encode(self.first)
+        except BaseException:
+            self.close()
+            raise
+
     def values(self) -> Iterator[Any]:
         """The parts as the model yields them."""
         part = self.first
@@ -49,8 +59,10 @@ class Stream:
             part = self._next()
 
     def __iter__(self) -> Iterator[bytes]:
-        encode = stream_parts.event if self._events else stream_parts.line
-        return filter(None, map(encode, self.values()))  # an empty chunk would be the last one
+        return filter(None, map(self._encode, self.values()))  # an empty chunk would be the last one
+
+    def _encode(self, part: Any) -> bytes:
+        return stream_parts.event(part) if self._events else stream_parts.line(part)
 
     def on_close(self, act: Callable[[], None]) -> None:
         """Calls `act` when the stream is closed."""

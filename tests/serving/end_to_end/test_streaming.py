@@ -97,6 +97,16 @@ def test_error_before_the_first_part_sets_the_status(server: Server, value: Any,
     assert answer.json()["code"] == status
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_first_part_that_cannot_be_written_is_an_error_of_the_request(
+    server: Server, accept: str, notes: Callable[[], list[str]]
+) -> None:
+    answer = server.post(json={"count": 3, "unwritable": 0}, headers={"Accept": accept})
+    assert answer.status_code == 500
+    assert answer.headers["X-Request-Id"] in answer.json()["message"]
+    server.until(lambda: notes()[-1:] == ["end"], "the computation has ended", timeout_s=5)
+
+
 def test_backpressure_of_a_client_that_does_not_read(server: Server, notes: Callable[[], list[str]]) -> None:
     body = b'{"count": 1000000, "size": 100000}'
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:

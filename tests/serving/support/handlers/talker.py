@@ -50,6 +50,8 @@ class Talker:
                     raise InputError("no such number")
                 with NOTES.open("a") as notes:
                     notes.write(f"{n}\n")
+                if n == value.get("unwritable"):
+                    yield object()
                 yield n if value.get("json") else f"{n} " + "x" * value.get("size", 0)
         finally:
             with NOTES.open("a") as notes:
