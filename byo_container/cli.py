@@ -38,7 +38,7 @@ def serve() -> int:
 
 def main() -> int:
     """The command `byo-container`: runs our `train` or `serve`, as its first argument says, even where another package
-    installs commands of these names.
+    installs commands of these names. HELP says how it is called.
 
     Without an argument, which is how version 3 of the SDK starts training jobs in its local mode, the mounted files
     decide. The command then replaces this process, so that process 1 has its name. It is the first of that name on the
@@ -51,9 +51,16 @@ def main() -> int:
             os.execvp(command, [command])  # noqa: S606
         sys.argv.append(command)
     sys.argv = sys.argv[1:]
-    if sys.argv[0] not in COMMANDS:
-        sys.exit(f"byo-container: {sys.argv[0]!r} is no command; known are {', '.join(COMMANDS)}")
-    return COMMANDS[sys.argv[0]]()
+    command = sys.argv[0]
+    if command in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if command not in COMMANDS:
+        from byo_container.container.suggest import did_you_mean
+
+        known = did_you_mean(command, COMMANDS)
+        sys.exit(f"byo-container: there is no command {command!r}; {known}; see byo-container --help")
+    return COMMANDS[command]()
 
 
 def check() -> int:
@@ -65,6 +72,14 @@ def check() -> int:
 
 
 COMMANDS = {"train": train, "serve": serve, "check": check}
+HELP = """Bring your own model: train and serve by Amazon SageMaker's container contract.
+
+    byo-container train     trains what /opt/ml/input/config describes
+    byo-container serve     answers /ping and /invocations with the model in /opt/ml/model
+    byo-container check     fails unless the commands train and serve on the PATH are byo-container's
+    byo-container           train where /opt/ml/input/config is mounted, else serve
+
+`train` and `serve` are commands of their own, too; each has a --help."""
 
 
 def default_command() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import signal
 import sys
 import time
@@ -44,8 +45,11 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Serves until SIGTERM, and returns the exit status."""
     configure()
     if arguments:
-        print(__doc__)
-        return 0 if arguments[0] in ("-h", "--help") else 2
+        if arguments[0] in ("-h", "--help"):
+            print(__doc__)
+            return 0
+        log.error("serve takes no arguments, and was given %s; see serve --help", shlex.join(arguments))
+        return 2
     paths = Paths.from_environment()
     try:
         settings = Settings.from_environment(model_bytes=folder_bytes(paths.model))

@@ -150,4 +150,4 @@ def test_the_port_moves_as_the_platform_says(shout_image: str, tmp_path: Path) -
 def test_an_unknown_command_is_told(none_image: str) -> None:
     done = docker("run", "--rm", none_image, "byo-container", "tran")
     assert done.returncode == 1
-    assert re.search("'tran' is no command; known are train, serve, check", done.stderr)
+    assert re.search("there is no command 'tran'; did you mean 'train'\\? known are: check, serve, train", done.stderr)
