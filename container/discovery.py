@@ -45,8 +45,10 @@ class HandlerReference:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+                is_file = error.name == module_name and module_name.endswith(".py")
+                hint = f"; it is named without .py, {module_name[:-3]}:{class_name}" if is_file else ""
                 raise JobError(
-                    f"{self.source} asks for {self.target}, but there is no module {error.name!r}; "
+                    f"{self.source} asks for {self.target}, but there is no module {error.name!r}{hint}; "
                     f"looked in {', '.join(sys.path)}"
                 ) from None
             raise
@@ -156,7 +158,11 @@ def resolve(name: str, source: str) -> HandlerReference:
         return HandlerReference(name, source)
     known = installed()
     if name not in known:
-        raise JobError(f"{source} asks for the handler {name!r}, which is not installed; {did_you_mean(name, known)}")
+        module, _, class_name = name.rpartition(".")
+        by_class = f"; a class is written with a colon, {module}:{class_name}" if module else ""
+        raise JobError(
+            f"{source} asks for the handler {name!r}, which is not installed; {did_you_mean(name, known)}{by_class}"
+        )
     return HandlerReference(known[name], source)
 
 

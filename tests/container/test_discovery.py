@@ -64,6 +64,22 @@ def test_an_unknown_name_is_refused_with_the_nearest(ml: MakeTree, installed: Ca
         found_for_training(ml(), MODEL_HANDLER="new")
 
 
+def test_a_class_after_a_dot_is_refused_with_the_colon_that_is_missing(ml: MakeTree) -> None:
+    with pytest.raises(
+        JobError, match=r"'shout.Shout', which is not installed; .*; a class is written .*, shout:Shout"
+    ):
+        found_for_training(ml(), MODEL_HANDLER="shout.Shout")
+
+
+def test_a_file_in_place_of_a_module_is_refused_with_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"shout.py": "class Shout: ..."})
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(JobError, match=r"no module 'shout.py'; it is named without .py, shout:Shout; looked in"):
+        HandlerReference("shout.py:Shout", "me").load()
+
+
 @pytest.mark.parametrize(
     ("names", "target"), [({"only": "a:B"}, "a:B"), ({}, None), ({"one": "a:B", "two": "c:D"}, None)]
 )
@@ -177,7 +193,7 @@ def test_some_models_need_no_code(
 
 
 @pytest.mark.parametrize(
-    ("files", "environ", "told"),
+    ("files", "environ", "target"),
     [
         ({"model/model.pt": "", "model/handler.json": '{"handler": "a:B"}'}, {}, "a:B"),
         ({"model/model.pt": ""}, {"MODEL_HANDLER": "c:D"}, "c:D"),
@@ -185,12 +201,12 @@ def test_some_models_need_no_code(
     ],
 )
 def test_a_handler_goes_before_a_models_files(
-    ml: MakeTree, installed: Callable[..., None], files: dict[str, str], environ: dict[str, str], told: str
+    ml: MakeTree, installed: Callable[..., None], files: dict[str, str], environ: dict[str, str], target: str
 ) -> None:
     installed(only="e:F")
     tree = ml()
     write_files(tree.root, files)
-    assert find_for_serving(tree.paths, environ).target == told  # type: ignore[union-attr]
+    assert find_for_serving(tree.paths, environ).target == target  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("files", [{"model/a.pt": "", "model/b.pth": ""}, {"model/config.json": "{}"}])
