@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from byo_container.container.failure import JobError
 from byo_container.container.handler import Handler
 from byo_container.container.job import TrainingJob
 from byo_container.handlers.news import hyperparameters, requests
@@ -41,6 +44,19 @@ class NewsClassifier(Handler):
 
 def choose_framework() -> None:
     """Call this before the first import. Keras then uses TensorFlow, whatever its config file says, and TensorFlow logs
-    no start-up messages."""
+    no start-up messages. JobError where a package of the extra is not installed."""
+    for name in ("numpy", "keras", "tensorflow"):
+        if not is_installed(name):
+            raise JobError(
+                f"the handler `news` needs the package {name}, which is not installed; install its extra: "
+                "`pip install 'byo-container[news]'`"
+            )
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported; it is not imported."""
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None
