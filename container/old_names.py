@@ -20,6 +20,7 @@ MODULES = {
     "container": None,
     "container.channels": "byo_container.container.channels",
     "container.checkpoints": "byo_container.container.checkpoints",
+    "container.digest": "byo_container.container.files.digest",
     "container.failure": "byo_container.container.failure",
     "container.handler": "byo_container.container.handler",
     "container.hyperparameters": "byo_container.container.hyperparameters",
@@ -30,9 +31,19 @@ MODULES = {
     "container.process": "byo_container.container.process.stop_flag",
     "container.progress": "byo_container.container.progress",
     "container.resources": "byo_container.container.resources",
+    "container.writing": "byo_container.container.files.disk_errors",
     "handlers": None,
     "handlers.news": "byo_container.handlers.news",
     "handlers.translation": "byo_container.handlers.translation",
+}
+# Names of old modules that are elsewhere now, or are called otherwise: `module:name`.
+MOVED = {
+    "container.handler": {
+        "MANIFEST": "byo_container.container.manifest:NAME",
+        "write_atomically": "byo_container.container.files.atomic:write_atomically",
+    },
+    "container.hyperparameters": {"nearest": "byo_container.container.suggest:did_you_mean"},
+    "container.writing": {"writing": "byo_container.container.files.disk_errors:disk_errors_explained"},
 }
 # The search path of our `container` and `handlers`, by which their submodules are told from those of a user's packages.
 SEARCH_PATH = ["old names of byo_container"]
@@ -61,6 +72,9 @@ class OldNames(MetaPathFinder, Loader):
                 )
             public = {name: value for name, value in vars(importlib.import_module(new)).items() if name[:2] != "__"}
             vars(module).update(public)
+        for name, target in MOVED.get(module.__name__, {}).items():
+            new, _, attribute = target.partition(":")
+            setattr(module, name, getattr(importlib.import_module(new), attribute))
 
 
 _finder = OldNames()
