@@ -80,10 +80,11 @@ class OldNames(MetaPathFinder, Loader):
 _finder = OldNames()
 
 
-def install() -> None:
-    """Makes the old names importable in this process."""
+def install() -> MetaPathFinder:
+    """Makes the old names importable in this process, and returns their finder."""
     if _finder not in sys.meta_path:
         sys.meta_path.append(_finder)
+    return _finder
 
 
 def is_old(spec: ModuleSpec | None) -> bool:

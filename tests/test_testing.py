@@ -336,3 +336,28 @@ def test_importing_the_helper_starts_nothing() -> None:
     code = "import byo_container.testing, threading; print(threading.active_count())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+def test_a_handler_with_imports_of_an_older_release_is_tested_too(tmp_path: Path) -> None:
+    handler = """
+    from container.handler import InputError
+
+    class Old:
+        def load(self, model_dir):
+            return None
+
+        def predict(self, model, inputs):
+            return [InputError("send a text") for text in inputs]
+    """
+    (tmp_path / "old.py").write_text(textwrap.dedent(handler))
+    code = """
+    from byo_container.testing import Endpoint
+    from old import Old
+
+    with Endpoint(Old, ".") as endpoint:
+        print(endpoint.json(7).error)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "send a text\n", done.stderr
+    assert "container.handler is an old name and will go away" in done.stderr

@@ -29,18 +29,37 @@ def stand_in(package: str) -> None:
         del sys.modules[package]
         importlib.import_module(package)
         return
+    replace(package, real)
+
+
+def stand_in_old_name(package: str) -> None:
+    """Replaces the module that calls this by the user's own package, which may be a namespace package, or else by the
+    names that byo-container had there; see container/old_names.py."""
+    real = find_real(package, namespace=True)
+    if real is None:
+        try:
+            from byo_container.container import old_names
+        except ImportError:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package) from None
+        real = old_names.install().find_spec(package, None)
+    assert real
+    replace(package, real)
+
+
+def replace(package: str, real: ModuleSpec) -> None:
+    """Makes the module of `real` the package, in the middle of the import of ours."""
     module = importlib.util.module_from_spec(real)
     sys.modules[package] = module
-    assert real.loader
-    real.loader.exec_module(module)
+    if real.loader:  # a namespace package has none
+        real.loader.exec_module(module)
 
 
-def find_real(package: str) -> ModuleSpec | None:
-    """The package that Python would find without FOLDER. A folder without __init__.py does not count: Python too uses a
-    namespace package only where there is nothing else."""
+def find_real(package: str, namespace: bool = False) -> ModuleSpec | None:
+    """The package that Python would find without FOLDER. A folder without __init__.py counts only with `namespace`:
+    Python too uses a namespace package only where there is nothing else."""
     elsewhere = [entry for entry in sys.path if os.path.realpath(entry or os.getcwd()) != FOLDER]
     for finder in sys.meta_path:
         spec = finder.find_spec(package, elsewhere)
-        if spec and spec.origin and spec.loader:
+        if spec and (namespace or (spec.origin and spec.loader)):
             return spec
     return None

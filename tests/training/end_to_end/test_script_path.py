@@ -224,3 +224,63 @@ def python(code: str, folder: Path, **environ: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def test_a_script_imports_by_the_names_of_older_releases(ml: MakeTree) -> None:
+    code = """
+import os
+from container.checkpoints import Checkpoints
+from container.failure import JobError
+from container.progress import say
+import byo_container
+assert Checkpoints is byo_container.Checkpoints
+say("from an old name")
+raise JobError("what is wrong")
+"""
+    done = ml(code={"train.py": code}).train()
+    assert "from an old name" in done.out
+    assert done.err.count("is an old name and will go away") == 1
+    assert "what is wrong" in (done.failure or "")
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"own/container/__init__.py": "", "own/container/mine.py": "OWN = 1"}, "1 False"),
+        ({"own/container/mine.py": "OWN = 2"}, "2 False"),  # a namespace package
+        ({"own/container.py": "from types import SimpleNamespace\nmine = SimpleNamespace(OWN=3)"}, "3 False"),
+        ({}, "ModuleNotFoundError: No module named 'container.mine'"),
+    ],
+    ids=["package", "folder", "module", "none"],
+)
+def test_a_scripts_own_package_comes_before_the_names_of_older_releases(
+    tmp_path: Path, files: dict[str, str], found: str
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    code = f"""
+import sys
+sys.path.append({str(tmp_path / "own")!r})
+try:
+    import container
+    if not hasattr(container, "mine"):
+        import container.mine
+    print(container.mine.OWN, "byo_container" in sys.modules)
+except ModuleNotFoundError as error:
+    print(f"{{type(error).__name__}}: {{error}}")
+"""
+    assert python(code, tmp_path) == found
+
+
+def test_another_python_has_no_names_of_older_releases(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["byo_container"] = None  # as where it is not installed
+try:
+    import container
+except ModuleNotFoundError as error:
+    print(error, error.name)
+"""
+    assert python(code, tmp_path) == "No module named 'container' container"
