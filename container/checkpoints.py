@@ -59,6 +59,8 @@ class Checkpoints:
     def save(self, number: int, write: Callable[[Path], None]) -> None:
         """Calls `write` with the path of a new file, which becomes checkpoint `number` when it is complete. An OSError
         is logged and does not stop the training; the older checkpoints are kept."""
+        # Always the same name, so that what a killed job has left is overwritten. It ends with the suffix, which some
+        # writers append where it is missing.
         building = self.folder / f".{NAME}{self.suffix}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,8 @@ def keep_code(paths: Paths) -> None:
     if theirs or not paths.code.is_dir() or not any(paths.code.iterdir()):
         return
     try:
-        shutil.rmtree(building, ignore_errors=True)
+        for leftover in (building, old):  # of a job that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         left_out: list[str] = []
         shutil.copytree(paths.code, building, symlinks=True, ignore=_uncopied(paths, left_out))
         if left_out:

@@ -49,6 +49,15 @@ def test_kept_code_of_an_older_run_is_replaced(ml: MakeTree) -> None:
     assert files_below(tree.paths.model) == {"code/new.py": "2"}
 
 
+def test_what_a_killed_job_left_of_the_copying_is_removed(ml: MakeTree) -> None:
+    tree = ml(code={"train.py": "1"})
+    manifest.keep_code(tree.paths)
+    write_files(tree.paths.model, {".code.old/train.py": "0", ".code.new/half.py": "0"})
+    write_files(tree.paths.code, {"train.py": "2"})
+    manifest.keep_code(tree.paths)
+    assert files_below(tree.paths.model) == {"code/train.py": "2"}
+
+
 def test_code_that_the_training_put_there_itself_stays(ml: MakeTree) -> None:
     tree = ml(code={"train.py": "1"})
     write_files(tree.paths.model / "code", {"inference.py": "theirs"})
