@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 
 def open_standard_streams() -> None:
@@ -84,5 +83,6 @@ HELP = """Bring your own model: train and serve by Amazon SageMaker's container 
 
 def default_command() -> str:
     """`train` where a job's configuration is mounted, as for training jobs only; else `serve`."""
-    config = Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "input", "config")
-    return "train" if config.is_dir() else "serve"
+    from byo_container.container.paths import Paths
+
+    return "train" if Paths.from_environment().config.is_dir() else "serve"

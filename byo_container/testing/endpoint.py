@@ -8,10 +8,11 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import gevent
 from werkzeug.datastructures import Headers
@@ -124,7 +125,7 @@ class Endpoint:
 
     def __enter__(self) -> Endpoint:
         run = RunFolder(self._empty_folder())
-        self._resources.enter_context(_variables(run.environment))
+        self._resources.enter_context(mock.patch.dict(os.environ, run.environment))
         sessions.of_this_run.cache_clear()  # those of an earlier endpoint have gone with its folder
         self._model = ModelServer(self._servable, self._settings)
         self._resources.callback(self._model.engine.close, CLOSE_S)
@@ -255,17 +256,3 @@ def endpoint_of_script(
 ) -> Endpoint:
     """An Endpoint for an inference.py with any of model_fn, input_fn, predict_fn, output_fn and transform_fn."""
     return ScriptEndpoint(Path(path), model_dir, environ)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets environment variables for as long as the context is open."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value

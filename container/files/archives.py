@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import lzma
 import shutil
@@ -11,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from byo_container.container.failure import JobError
+from byo_container.container.files.disk_space import FULL
 
 # Far more than code and models have. More would fill a disk with empty files, or exceed Python's recursion limit.
 MOST_MEMBERS = 500_000
@@ -34,7 +34,7 @@ def unpack(archive: Path, folder: Path, called: str | None = None, most_bytes: i
     try:
         _extract(archive, folder, called, most_bytes)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise ArchiveSizeError(f"{called} cannot be unpacked: the disk is full") from None
         raise _cannot(called, error) from None
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from byo_container.container.failure import JobError
+from byo_container.container.files.disk_space import FULL
 
 UNFINISHED = ".unfinished-"  # the beginning of a file's name while it is written
 MOST_COPY_ERRORS = 3  # in a message
@@ -25,7 +26,7 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         # HDF5 hides the system's error number in the message, at times of a RuntimeError.
         number = getattr(error, "errno", None) or _number_in(str(error))
-        if number in (errno.ENOSPC, errno.EDQUOT):
+        if number in FULL:
             raise JobError(
                 f"cannot write to {folder}: the disk is full; free some space or ask for a larger volume. "
                 "What was saved there before is whole"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 from byo_container.container.failure import JobError
 from byo_container.container.files.archives import ArchiveSizeError, unpack
+from byo_container.container.files.disk_space import FULL
 from byo_container.serving.engine.thread_pool import Result, run_in_thread
 from byo_container.serving.errors import RequestError
 from byo_container.serving.multi_model.registry import Entry, Registry, key_of
@@ -88,7 +88,7 @@ def as_request_error(error: Exception) -> Exception:
         return RequestError(507, str(error))
     if isinstance(error, MemoryError):
         return RequestError(507, f"there is not enough memory {error}".rstrip())
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         return RequestError(507, "the disk is full, so the model cannot be loaded; remove another one")
     if isinstance(error, RecursionError):
         return RequestError(400, "the model cannot be read: its folders lie too deep in one another")
