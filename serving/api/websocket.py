@@ -28,7 +28,7 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.headers import from_elsewhere
 from byo_container.serving.memory_budget import Budget, Share
 from byo_container.serving.settings import MEGABYTE
-from byo_container.serving.sockets import stop_reading
+from byo_container.serving.sockets import client_disconnected, stop_reading
 
 PATH = "/invocations-bidirectional-stream"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -39,7 +39,8 @@ CLOSE_S = 2.0
 RECEIVE_BYTES = 64 * 1024
 # How long a message may take to arrive, and how many fragments it may have: empty ones pass any limit of length.
 MESSAGE_S, FRAGMENTS = 300.0, 65_536
-# After this many events other greenlets have their turn: a socket that always has data never waits.
+# After this many events other greenlets have their turn, and the client is looked for: a socket that always has data
+# never waits.
 EVENTS_A_TURN = 64
 
 
@@ -189,6 +190,8 @@ class WebSocket:
                 turn += 1
                 if turn % EVENTS_A_TURN == 0:
                     gevent.sleep(0)
+                    if client_disconnected(self._sock):  # for nobody: the end lies behind all that was sent before
+                        return
             if not self.open:
                 return
             try:
