@@ -14,7 +14,7 @@ def read(body: dict[str, Any]) -> Inputs:
     parameters = beside(body, KEY, "options")
     inputs = body[KEY]
     many = isinstance(inputs, list)
-    return Inputs(inputs if many else [inputs], many, listed=True, parameters=parameters)
+    return Inputs(inputs if many else [inputs], many, listed=True, write=write, parameters=parameters)
 
 
 def write(outputs: list[Any], listed: bool) -> list[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from byo_container.serving.errors import RequestError
 
 PARAMETERS = "parameters"
+Write = Callable[[list[Any], bool], Any]
+"""Outputs, and Inputs.listed, to the answer that is to be encoded as JSON."""
 
 
 @dataclass(slots=True)  # not frozen, which takes a microsecond longer for each request
@@ -20,6 +22,8 @@ class Inputs:
     """Whether the request holds several records. The only output of one that does not may be sent as a stream."""
     listed: bool
     """Whether the answer is a list, also where it has a single output."""
+    write: Write
+    """The other half of the dialect in which the request is written."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """How the client wants the model to predict."""
 

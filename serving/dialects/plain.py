@@ -9,10 +9,10 @@ from byo_container.serving.dialects.inputs import Inputs
 
 def read(body: Any) -> Inputs:
     if isinstance(body, list):
-        return Inputs(body, many=True, listed=True)
+        return Inputs(body, many=True, listed=True, write=write)
     if getattr(body, "ndim", 0) > 1:
-        return Inputs(list(body), many=True, listed=True)
-    return Inputs([body], many=False, listed=False)
+        return Inputs(list(body), many=True, listed=True, write=write)
+    return Inputs([body], many=False, listed=False, write=write)
 
 
 def write(outputs: list[Any], listed: bool) -> Any:

@@ -16,7 +16,7 @@ def read(body: dict[str, Any]) -> Inputs:
     instances = body[KEY]
     if not isinstance(instances, list):
         raise RequestError(400, f'{KEY!r} must be a list of inputs, such as {{"instances": [[1, 2], [3, 4]]}}')
-    return Inputs(instances, many=True, listed=True, parameters=parameters)
+    return Inputs(instances, many=True, listed=True, write=write, parameters=parameters)
 
 
 def write(outputs: list[Any], listed: bool) -> dict[str, Any]:

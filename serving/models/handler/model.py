@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -19,13 +19,12 @@ from byo_container.serving.codecs.large_answers import is_large
 from byo_container.serving.codecs.media_types import EVENTS, MediaType
 from byo_container.serving.codecs.stream_parts import is_stream
 from byo_container.serving.dialects import dialect, plain
-from byo_container.serving.dialects.dialect import Dialect
 from byo_container.serving.dialects.inputs import Inputs
 from byo_container.serving.engine import bisect_failures, streaming
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.sub_batches import RequestInputs
-from byo_container.serving.engine.thread_pool import Result, run_in_thread
+from byo_container.serving.engine.thread_pool import run_in_thread
 from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY, Share, of_worker
 from byo_container.serving.metrics import prometheus
@@ -85,37 +84,36 @@ class HandlerModel:
         media = media_types.content_type(request.content_type)
         answer_type = negotiation.answer_type_or_events(request.accept, self._default_accept)
         began = time.perf_counter()
-        inputs, spoken = self._read(request.body, media, share)
-        run = run_in_thread if len(request.body) > LARGE_BODY else _run_here
-        work = run(self._predictor.work, inputs.values)
+        inputs = self._read(request.body, media, share)
+        large = len(request.body) > LARGE_BODY
+        work = run_in_thread(self._predictor.work, inputs.values) if large else self._predictor.work(inputs.values)
         prometheus.stages["decode"].observe(time.perf_counter() - began)
         if self._traits.takes_context:
-            return self._respond_with_context(request, inputs, spoken, work, answer_type, engine)
+            return self._respond_with_context(request, inputs, work, answer_type, engine)
         if inputs.parameters:
             raise RequestError(400, "this model takes no parameters; leave 'parameters' out")
         outputs = work.outputs(engine.submit(work, request.waited_s)) if inputs.values else []
-        return self._reply(outputs, inputs, spoken, answer_type, engine)
+        return self._reply(outputs, inputs, answer_type, engine)
 
-    def _read(self, body: bytes, media: MediaType, share: Share) -> tuple[Inputs, Dialect]:
-        """The inputs in a body, and the dialect to answer in. A large body is read beside the event loop, once `share`
-        has room for what it becomes."""
+    def _read(self, body: bytes, media: MediaType, share: Share) -> Inputs:
+        """The inputs in a body. A large body is read beside the event loop, once `share` has room for what it
+        becomes."""
         if len(body) <= LARGE_BODY:
             return self._decode(body, media)
         share.take(run_in_thread(decoding.estimated_size, body, media))
         with self._budgets.decoding:
             return run_in_thread(self._decode, body, media)
 
-    def _decode(self, body: bytes, media: MediaType) -> tuple[Inputs, Dialect]:
+    def _decode(self, body: bytes, media: MediaType) -> Inputs:
         values, many = decoding.decode(body, media)
         if self._traits.batched and not many:
-            spoken = dialect.of(values[0])
-            return spoken.read(values[0]), spoken
+            return dialect.read(values[0])
         if self._traits.csv_squeeze and media.name == media_types.CSV:
             values = decoding.unwrap_single_cells(values)
-        return Inputs(values, many, listed=many), plain
+        return Inputs(values, many, listed=many, write=plain.write)
 
     def _respond_with_context(
-        self, request: Request, inputs: Inputs, spoken: Dialect, work: RequestInputs, answer_type: str, engine: Engine
+        self, request: Request, inputs: Inputs, work: RequestInputs, answer_type: str, engine: Engine
     ) -> Reply:
         """For a handler that uses the context of its requests, and their sessions."""
         context, ended = sessions.request_context(self._settings.session_s, request.header, inputs.values)
@@ -126,7 +124,7 @@ class HandlerModel:
             for part in work.sub_batches or (work,):
                 part.item = InputsWithContext(part.item, context)
             outputs = work.outputs(engine.submit(work, request.waited_s)) if inputs.values else []
-            reply = self._reply(outputs, inputs, spoken, answer_type, engine)
+            reply = self._reply(outputs, inputs, answer_type, engine)
         media = context.content_type or reply.content_type
         try:
             return replace(reply, content_type=media, headers=tuple(context.reply_headers.items()))
@@ -135,7 +133,7 @@ class HandlerModel:
                 reply.stream.close()
             raise
 
-    def _reply(self, outputs: list[Any], inputs: Inputs, spoken: Dialect, answer_type: str, engine: Engine) -> Reply:
+    def _reply(self, outputs: list[Any], inputs: Inputs, answer_type: str, engine: Engine) -> Reply:
         streams = answer_type == EVENTS
         for number, output in enumerate(outputs, 1):
             if isinstance(output, InputError):
@@ -149,9 +147,9 @@ class HandlerModel:
             outputs = list(stream.values())
         began = time.perf_counter()
         if is_large(outputs):
-            body = run_in_thread(dialect.encode_large, spoken, outputs, inputs.listed, answer_type)
+            body = run_in_thread(dialect.encode_large, inputs, outputs, answer_type)
         else:
-            body = dialect.encode(spoken, outputs, inputs.listed, answer_type)
+            body = dialect.encode(inputs, outputs, answer_type)
         prometheus.stages["encode"].observe(time.perf_counter() - began)
         return Reply(body, media_types.labelled(answer_type))
 
@@ -159,7 +157,3 @@ class HandlerModel:
         if not self._traits.converse:
             return respond_to_message(self, message, conversation, engine)
         return streaming.answers(partial(self._predictor.converse, message, conversation), engine)
-
-
-def _run_here(function: Callable[..., Result], *arguments: Any) -> Result:
-    return function(*arguments)

@@ -175,18 +175,17 @@ ASKED = st.dictionaries(WORDS | st.text(), VALUES | st.dictionaries(st.text(), V
 @fuzz
 @given(value=ASKED)
 def test_dialects_are_read_and_written_or_refused(value: Any) -> None:
-    spoken = dialect.of(value)
-    inputs = outcome(lambda: spoken.read(value))
+    inputs = outcome(lambda: dialect.read(value))
     if isinstance(inputs, RequestError):
         assert inputs.status == 400
         assert isinstance(value, dict)
         return
     assert isinstance(inputs.values, list)
     assert inputs.many or len(inputs.values) == 1
-    written = dialect.encode(spoken, inputs.values, inputs.listed, JSON)
-    assert dialect.encode_large(spoken, inputs.values, inputs.listed, JSON) == written
+    written = dialect.encode(inputs, inputs.values, JSON)
+    assert dialect.encode_large(inputs, inputs.values, JSON) == written
     again = orjson.loads(written)
-    if spoken is tensorflow_serving:
+    if inputs.write is tensorflow_serving.write:
         assert again["predictions"] == inputs.values
     else:
         assert again == (inputs.values if inputs.listed else inputs.values[0])
