@@ -117,7 +117,8 @@ class Endpoint:
     ) -> None:
         self._settings = Settings.from_environment({"MODEL_SERVER_WORKERS": "1", **(environ or {})})
         self._resources = ExitStack()
-        self._servable = self._servable_of(handler_class, Path(model_dir or self._empty_folder()))
+        self._model_dir = Path(model_dir or self._empty_folder())
+        self._servable = self._servable_of(handler_class, self._model_dir)
 
     def _servable_of(self, model: Any, model_dir: Path) -> Servable:
         name = f"{model.__module__}:{model.__qualname__}"
@@ -127,7 +128,7 @@ class Endpoint:
         run = RunFolder(self._empty_folder())
         self._resources.enter_context(mock.patch.dict(os.environ, run.environment))
         sessions.of_this_run.cache_clear()  # those of an earlier endpoint have gone with its folder
-        self._model = ModelServer(self._servable, self._settings)
+        self._model = ModelServer(lambda: self._servable, self._model_dir, self._settings)
         self._resources.callback(self._model.engine.close, CLOSE_S)
         while not self._model.load_finished:
             gevent.sleep(POLL_S)

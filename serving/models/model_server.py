@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -29,16 +30,23 @@ LOADED_POLL_S = 0.01
 class ModelServer:
     """One worker's model from start to end: being loaded, ready, or failed. It is what the engine runs (engine.Model).
 
-    `only` says that it is the worker's only model, so that the worker is ready when the model is."""
+    `find` returns what serves the model in `model_dir`. It is called when the model is loaded: one that nothing can
+    serve is then a model that cannot be loaded, like any other, and does not end the process. `only` says that it is
+    the worker's only model, so that the worker is ready when the model is."""
 
-    def __init__(self, servable: Servable, settings: Settings, only: bool = False) -> None:
+    _servable: Servable  # once it is found
+
+    def __init__(self, find: Callable[[], Servable], model_dir: Path, settings: Settings, only: bool = False) -> None:
         self.failure = ""
         """Why the model could not be loaded."""
         self.failed_for_memory = False
         """Whether loading ended with a MemoryError."""
         self.load_finished = False
         """Whether the model was loaded, or could not be."""
-        self._servable = servable
+        self.batch_policy = BatchPolicy()
+        self.execution_parameters: Mapping[str, Any] = {}
+        self._find = find
+        self._facts: dict[str, Any] = {"model": str(model_dir)}
         self._only = only
         self._timeout_s = settings.timeout_s
         self._pid = os.getpid()
@@ -49,13 +57,13 @@ class ModelServer:
 
     # --- what the engine runs ---------------------------------------------------------------------
 
-    @property
-    def batch_policy(self) -> BatchPolicy:
-        return self._servable.batch_policy
-
     def load(self) -> None:
         try:
+            self._servable = self._find()
+            self._facts = self._servable.description
             self._servable.load()
+            self.batch_policy = self._servable.batch_policy
+            self.execution_parameters = self._servable.execution_parameters
         except BaseException as error:  # SystemExit too: the worker must stay, to answer 500
             reason = describe(error) if isinstance(error, JobError) else ""
             # By traceback, for the text of an exception may raise another one.
@@ -99,14 +107,10 @@ class ModelServer:
         return self._servable.converse(message, conversation, self.engine)
 
     @property
-    def execution_parameters(self) -> Mapping[str, Any]:
-        return self._servable.execution_parameters
-
-    @property
     def description(self) -> dict[str, Any]:
         """What the test page shows of the model and its state."""
         state = self.failure or ("loaded" if self.load_finished else "being loaded")
-        return {**self._servable.description, "state": state}
+        return {**self._facts, "state": state}
 
     def _await_model(self) -> None:
         """Waits while another worker is ready and only this one still loads its model. Raises RequestError where there

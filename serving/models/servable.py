@@ -78,39 +78,6 @@ class Servable(Protocol):
         """The answers to one message of a WebSocket, as they come. Raises RequestError."""
 
 
-class ServableWrapper:
-    """A servable that passes everything on to another one; the base of those that change some of it."""
-
-    servable: Servable
-
-    @property
-    def batch_policy(self) -> BatchPolicy:
-        return self.servable.batch_policy
-
-    @property
-    def execution_parameters(self) -> Mapping[str, Any]:
-        return self.servable.execution_parameters
-
-    @property
-    def description(self) -> dict[str, Any]:
-        return self.servable.description
-
-    def load(self) -> None:
-        self.servable.load()
-
-    def context(self) -> AbstractContextManager[Any]:
-        return self.servable.context()
-
-    def compute(self, items: list[Any]) -> list[Any]:
-        return self.servable.compute(items)
-
-    def respond(self, request: Request, engine: Engine) -> Reply:
-        return self.servable.respond(request, engine)
-
-    def converse(self, message: str | bytes, conversation: Conversation, engine: Engine) -> Iterator[Any]:
-        return self.servable.converse(message, conversation, engine)
-
-
 def respond_to_message(
     servable: Servable, message: str | bytes, conversation: Conversation, engine: Engine
 ) -> Iterator[Any]:

@@ -53,13 +53,11 @@ def request_context(lifetime_s: int, header: Callable[[str], str], inputs: list[
         return context, False
     sessions = of_this_run(lifetime_s)
     if kind == CLOSE:
-        name, value = sessions.close(session_id).closed_header
-        context.reply_headers[name] = value
+        context.reply_headers |= sessions.close(session_id).closed_header
         return context, True
     if NEW in (session_id, kind):
         session = sessions.open()
-        name, value = session.opened_header
-        context.reply_headers[name] = value
+        context.reply_headers |= session.opened_header
     else:
         session = sessions.get(session_id)
     context.session = session.folder
@@ -73,13 +71,13 @@ class Session:
     expires: float
 
     @property
-    def opened_header(self) -> tuple[str, str]:
+    def opened_header(self) -> dict[str, str]:
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.expires))
-        return f"{PREFIX}New-Session-Id", f"{self.id}; Expires={until}"
+        return {f"{PREFIX}New-Session-Id": f"{self.id}; Expires={until}"}
 
     @property
-    def closed_header(self) -> tuple[str, str]:
-        return f"{PREFIX}Closed-Session-Id", self.id
+    def closed_header(self) -> dict[str, str]:
+        return {f"{PREFIX}Closed-Session-Id": self.id}
 
 
 class Sessions:

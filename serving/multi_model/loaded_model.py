@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gevent
@@ -16,7 +17,6 @@ from byo_container.serving.errors import RequestError
 from byo_container.serving.models.find import find_servable
 from byo_container.serving.models.import_isolation import ModelCode
 from byo_container.serving.models.model_server import ModelServer
-from byo_container.serving.models.servable import ServableWrapper
 from byo_container.serving.multi_model.registry import Entry
 from byo_container.serving.settings import Settings
 
@@ -36,32 +36,30 @@ class ModelPaths(Paths):
         return self.folder
 
 
-class IsolatedModel(ServableWrapper):
-    """A model whose own code is kept apart from that of all others. Raises JobError, OSError."""
+class IsolatedModelServer(ModelServer):
+    """A model whose own code is kept apart from that of all others. Raises OSError for code that cannot be read."""
 
     def __init__(self, paths: ModelPaths, settings: Settings) -> None:
         own = [folder for folder in code_folders(paths) if folder.is_relative_to(paths.folder)]
         self._code = ModelCode(own)
-        try:
-            with self._code.active():
-                self.servable = find_servable(paths, settings)
-        except BaseException:
-            self._code.unload()
-            raise
+        super().__init__(partial(find_servable, paths, settings), paths.folder, settings)
 
     def load(self) -> None:
         with self._code.active():
-            self.servable.load()
+            super().load()
 
     @contextmanager
     def context(self) -> Iterator[None]:
-        with self._code.active(), self.servable.context():
+        with self._code.active(), super().context():
             yield
 
-    def unload(self) -> None:
-        """Releases the model, even where this object is still referenced."""
-        del self.servable
+    def close(self, within_s: float) -> bool:
+        """Ends its threads and releases the model, even where this object is still referenced. Returns False where a
+        thread still computes after `within_s`."""
+        ended = self.engine.close(within_s)
+        vars(self).pop("_servable", None)
         self._code.unload()
+        return ended
 
 
 class SupersededError(RequestError):
@@ -81,8 +79,7 @@ class LoadedModel:
         self.eviction: gevent.Greenlet | None = None
         """Frees its memory. Not None once the model must not be loaded any more. (Compare it with None: a greenlet is
         false before it has begun, and when it has ended.)"""
-        self.server: ModelServer | None = None
-        self._isolated: IsolatedModel | None = None
+        self.server: IsolatedModelServer | None = None
         self._decided = Event()
         self._error: RequestError | None = None
         self._closed = False
@@ -93,11 +90,10 @@ class LoadedModel:
         return self.server is not None and not self._decided.is_set()
 
     def start(self, paths: Paths, settings: Settings) -> None:
-        """Begins to load. Raises SupersededError, JobError, OSError."""
+        """Begins to load. Raises SupersededError, OSError."""
         if self.eviction is not None:
             raise self._superseded()
-        self._isolated = IsolatedModel(ModelPaths(paths.root, self.entry.folder), settings)
-        self.server = ModelServer(self._isolated, settings)
+        self.server = IsolatedModelServer(ModelPaths(paths.root, self.entry.folder), settings)
 
     def finish(self) -> None:
         """Waits until it is loaded. Raises RequestError where it cannot be."""
@@ -137,10 +133,7 @@ class LoadedModel:
             while self.users or self.is_loading:
                 gevent.sleep(POLL_S)
         self._closed = True
-        ended = self.server.engine.close(FREE_S) if self.server else True
-        if self._isolated:
-            self._isolated.unload()
-        return ended
+        return self.server.close(FREE_S) if self.server else True
 
     def _superseded(self) -> RequestError:
         return SupersededError(503, f"the model {self.entry.name!r} has been removed meanwhile")

@@ -8,7 +8,7 @@ from typing import Any
 
 from byo_container.serving.engine.engine import Engine
 from byo_container.serving.engine.queue import BatchPolicy
-from byo_container.serving.models.servable import Servable, ServableWrapper
+from byo_container.serving.models.servable import Servable
 
 
 def do_nothing() -> None:
@@ -46,11 +46,11 @@ def engine_of(
     return Engine(FunctionModel(compute, policy, load, on_stuck), threads=threads, timeout_s=timeout_s)
 
 
-class AlreadyLoaded(ServableWrapper):
+class AlreadyLoaded:
     """A servable that its test has loaded."""
 
     def __init__(self, servable: Servable) -> None:
-        self.servable = servable
+        self.batch_policy, self.context, self.compute = servable.batch_policy, servable.context, servable.compute
 
     def load(self) -> None:
         """It is loaded."""

@@ -16,6 +16,8 @@ from typing import Any
 from byo_container.container.script_path.byo_container_words import CONTENT_TYPES, CSV, JSON, NPY
 
 FRAMEWORK = "sagemaker_containers.beta.framework"
+ENCODERS = {JSON: "array_to_json", CSV: "array_to_csv", NPY: "array_to_npy"}
+DECODERS = {JSON: "json_to_numpy", CSV: "csv_to_numpy", NPY: "npy_to_numpy"}
 
 
 def modules() -> dict[str, dict[str, Any]]:
@@ -61,18 +63,16 @@ def _response() -> type[Any]:
 
 def encode(array_like: Any, content_type: str) -> Any:
     """A value as JSON, CSV or npy. Raises UnsupportedFormatError."""
-    names = {JSON: "array_to_json", CSV: "array_to_csv", NPY: "array_to_npy"}
-    if content_type not in names:
+    if content_type not in ENCODERS:
         raise UnsupportedFormatError(content_type)
-    return CONVERTERS[names[content_type]](array_like)
+    return CONVERTERS[ENCODERS[content_type]](array_like)
 
 
 def decode(obj: Any, content_type: str) -> Any:
     """An array of JSON, CSV or npy. Raises UnsupportedFormatError."""
-    names = {JSON: "json_to_numpy", CSV: "csv_to_numpy", NPY: "npy_to_numpy"}
-    if content_type not in names:
+    if content_type not in DECODERS:
         raise UnsupportedFormatError(content_type)
-    return CONVERTERS[names[content_type]](obj)
+    return CONVERTERS[DECODERS[content_type]](obj)
 
 
 def _array_to_json(array_like: Any) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 from byo_container.container.script_path import byo_container_words
 from byo_container.serving.codecs import media_types
 from byo_container.serving.models.script.defaults import formats, generic
-from byo_container.serving.models.script.stand_ins.containers import CONVERTERS
+from byo_container.serving.models.script.stand_ins.containers import CONVERTERS, ENCODERS
 
 PACKAGE = "sagemaker_inference"
 CONTENT_TYPES = {**byo_container_words.CONTENT_TYPES, "NPZ": formats.NPZ}
 DECODERS = {name: generic.READERS[name] for name in (media_types.JSON, media_types.CSV, media_types.NPY, formats.NPZ)}
-ENCODERS = {media_types.JSON: "array_to_json", media_types.CSV: "array_to_csv", media_types.NPY: "array_to_npy"}
 
 
 class BaseInferenceToolkitError(Exception):
@@ -47,7 +46,8 @@ class UnsupportedFormatError(Exception):
         super().__init__(self.message)
 
 
-for _error in (BaseInferenceToolkitError, GenericInferenceToolkitError, UnsupportedFormatError):
+ERRORS = (BaseInferenceToolkitError, GenericInferenceToolkitError, UnsupportedFormatError)
+for _error in ERRORS:
     _error.__module__ = f"{PACKAGE}.errors"  # by this, replies.py recognises a toolkit's error
 
 
@@ -103,13 +103,12 @@ _SPELLINGS = ("content-type", "contenttype")
 
 
 def modules() -> dict[str, dict[str, Any]]:
-    errors = (BaseInferenceToolkitError, GenericInferenceToolkitError, UnsupportedFormatError)
     utils = (read_file, write_file, parse_accept, retrieve_content_type_header)
     return {
         f"{PACKAGE}.content_types": CONTENT_TYPES,
         f"{PACKAGE}.decoder": {"decode": decode},
         f"{PACKAGE}.encoder": {"encode": encode, "SUPPORTED_CONTENT_TYPES": set(ENCODERS)},
-        f"{PACKAGE}.errors": {error.__name__: error for error in errors},
+        f"{PACKAGE}.errors": {error.__name__: error for error in ERRORS},
         f"{PACKAGE}.utils": {function.__name__: function for function in utils},
         f"{PACKAGE}.default_inference_handler": {"DefaultInferenceHandler": DefaultInferenceHandler},
         f"{PACKAGE}.logging": {
