@@ -50,8 +50,8 @@ EPOCHS = 2  # of `hosts`
 PAIRS = 240  # in a batch of such sentences, about
 OWN = """
 import sys
-from byo_container.handlers.translation import shims
-shims.install()
+from byo_container.handlers.translation import compat
+compat.install()
 import logging
 for name in ("fairseq", "fairseq_cli"):
     logging.getLogger(name).setLevel(logging.INFO)

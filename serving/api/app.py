@@ -17,14 +17,13 @@ from byo_container.serving.api import openapi
 from byo_container.serving.api.invocations import Invocations
 from byo_container.serving.api.multi_model import InvokedModels, OpaqueName, models_api
 from byo_container.serving.api.test_page import page_api
+from byo_container.serving.codecs.media_types import JSON
 from byo_container.serving.errors import error_body, known_error
 from byo_container.serving.metrics import exposition
 from byo_container.serving.models import execution_parameters as batch_transform
 from byo_container.serving.models.model_server import ModelServer
 from byo_container.serving.multi_model.server import MultiModelServer
 from byo_container.serving.settings import Settings
-
-JSON_TYPE = "application/json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,15 @@ def create_app(model: ModelServer | MultiModelServer, settings: Settings) -> App
         """One request for predictions."""
         return invocations
 
-    flask.register_error_handler(HTTPException, HttpErrors(multi_model).answer)
+    @flask.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        """404, 405 and the like in the same shape as every other error."""
+        many, one = "/ping, /models and /models/NAME/invoke", "/ping, /invocations and /execution-parameters"
+        status = error.code or 500
+        message = f"{error.description} The routes are {many if multi_model else one}."
+        headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+        return Response(error_body(status, message), status, headers, content_type=JSON)
+
     flask.register_error_handler(Exception, server_error)
     return Application(model, invocations, flask, settings.max_payload)
 
@@ -104,21 +111,7 @@ def common_api(model: ModelServer | MultiModelServer, settings: Settings) -> Blu
     return api
 
 
-@dataclass(frozen=True)
-class HttpErrors:
-    """404, 405 and the like in the same shape as every other error."""
-
-    multi_model: bool
-
-    def answer(self, error: HTTPException) -> Response:
-        many, one = "/ping, /models and /models/NAME/invoke", "/ping, /invocations and /execution-parameters"
-        status = error.code or 500
-        message = f"{error.description} The routes are {many if self.multi_model else one}."
-        headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
-        return Response(error_body(status, message), status, headers, content_type=JSON_TYPE)
-
-
 def server_error(error: Exception) -> Response:
     """An error that a route raised: the client's mistake, or a fault of ours."""
     known = known_error(error, "-")
-    return Response(error_body(known.status, known.message), known.status, content_type=JSON_TYPE)
+    return Response(error_body(known.status, known.message), known.status, content_type=JSON)

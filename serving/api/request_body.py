@@ -5,9 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-import gevent
-from gevent.util import wrap_errors
-
+from byo_container.serving.engine.thread_pool import run_in_thread
 from byo_container.serving.errors import RequestError
 from byo_container.serving.memory_budget import LARGE_BODY, Share
 from byo_container.serving.settings import MEGABYTE
@@ -59,16 +57,15 @@ def _decompressed(body: bytes, coding: str, limit: int) -> bytes:
     if coding not in ("gzip", "x-gzip"):
         raise RequestError(415, f"cannot read the Content-Encoding {coding!r}; send gzip, or the body as it is")
     inflate = zlib.decompressobj(GZIP)
-    # In a thread beside the event loop, and never more than one byte beyond the limit. The error is returned as a
-    # value: gevent would print a traceback for what is only a client's mistake.
-    plain = gevent.get_hub().threadpool.apply(wrap_errors(zlib.error, inflate.decompress), (body, limit + 1))
-    if isinstance(plain, zlib.error):
-        raise RequestError(400, f"the body is not gzip: {plain}")
+    try:
+        plain = run_in_thread(inflate.decompress, body, limit + 1)  # never more than one byte beyond the limit
+    except zlib.error as error:
+        raise RequestError(400, f"the body is not gzip: {error}") from None
     if len(plain) > limit:
         raise too_large(limit)
     if not inflate.eof or inflate.unused_data:
         raise RequestError(400, "the body is not one whole gzip stream")
-    return bytes(plain)
+    return plain
 
 
 def too_large(limit: int) -> RequestError:

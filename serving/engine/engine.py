@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import gevent
 
@@ -36,35 +36,6 @@ def do_nothing() -> None:
     """The callback until one is set."""
 
 
-class Availability(Protocol):
-    """What a worker's listener asks before it accepts a connection."""
-
-    on_delivered: Callable[[], None]
-    """Called in the event loop after answers were handed out."""
-
-    @property
-    def load_finished(self) -> bool:
-        """Whether the model was loaded, or could not be."""
-
-    @property
-    def above_latency_threshold(self) -> bool:
-        """Whether a call of the model takes long on average."""
-
-    @property
-    def all_threads_busy(self) -> bool:
-        """Whether every thread computes something slow: a new request would better go to another worker."""
-
-    @property
-    def has_enough_queued(self) -> bool:
-        """Whether the queue already holds a full batch for every free thread (slow models only)."""
-
-    def can_collect_next_batch(self, batches: int = 1) -> bool:
-        """Whether the next `batches` of each thread have room, and the first of them will run soon."""
-
-    def queue_limit(self, workers: int = 1) -> int:
-        """How many requests may wait for `workers` workers."""
-
-
 class Engine:
     """Computes work in `threads` native threads, batched by the model's policy.
 
@@ -75,6 +46,7 @@ class Engine:
         self, model: Model, *, threads: int = 1, timeout_s: float = 60.0, queue_size: int = FAST_QUEUE
     ) -> None:
         self.on_delivered: Callable[[], None] = do_nothing
+        """Called in the event loop after answers were handed out."""
         self._model = model
         self._thread_count = threads
         self._timeout_s = timeout_s
@@ -125,10 +97,11 @@ class Engine:
         prometheus.waiting.set(len(self._queue))
         self._threads.wake_one()
 
-    # --- Availability -----------------------------------------------------------------------------
+    # --- what a worker's listener asks before it accepts a connection -----------------------------
 
     @property
     def load_finished(self) -> bool:
+        """Whether the model was loaded, or could not be."""
         return self._threads.load_finished
 
     @property
@@ -138,10 +111,11 @@ class Engine:
 
     @property
     def above_latency_threshold(self) -> bool:
+        """Whether a call of the model takes long on average."""
         return self._threads.times.above_latency_threshold
 
     def queue_limit(self, workers: int = 1) -> int:
-        """For a slow model no more than can be answered in time."""
+        """How many requests may wait for `workers` workers; for a slow model no more than can be answered in time."""
         if not self.above_latency_threshold:
             return max(FAST_QUEUE, self._queue_size)
         seconds = workers * self._thread_count * self._timeout_s
@@ -149,11 +123,13 @@ class Engine:
 
     @property
     def all_threads_busy(self) -> bool:
+        """Whether every thread computes something slow: a new request would better go to another worker."""
         now, slow, threads = time.monotonic(), self.above_latency_threshold, list(self._threads.active)
         return bool(threads) and all(one.batch and (slow or now - one.started > SLOW_CALL_S) for one in threads)
 
     @property
     def has_enough_queued(self) -> bool:
+        """Whether the queue already holds a full batch for every free thread (slow models only)."""
         if not self.above_latency_threshold:
             return False
         if self._large >= self._thread_count:  # each waits, or is about to, between two sub-batches
@@ -162,6 +138,7 @@ class Engine:
         return self.waiting >= free * self._model.batch_policy.max_size
 
     def can_collect_next_batch(self, batches: int = 1) -> bool:
+        """Whether the next `batches` of each thread have room, and the first of them will run soon."""
         size, mean_s = self._model.batch_policy.max_size, self._threads.times.mean_call_seconds
         if self.waiting >= size * self._thread_count * batches or (size == 1 and mean_s > COLLECT_AHEAD_S):
             return False

@@ -14,7 +14,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -75,13 +75,7 @@ class Registry:
 
     def add(self, entry: Entry) -> None:
         """All workers see it when this returns. Raises OSError, and has added nothing then."""
-        described = {
-            "name": entry.name,
-            "url": entry.url,
-            "folder": str(entry.folder),
-            "size": entry.size,
-            "version": entry.version,
-        }
+        described = asdict(entry) | {"folder": str(entry.folder)}
         file = self._folder / f"{entry.version}.json"
         write_atomically(file, orjson.dumps(described).decode())
         try:

@@ -13,7 +13,7 @@ import ctypes
 import gc
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from gevent.lock import BoundedSemaphore
 from byo_container.container.failure import JobError
 from byo_container.container.log import log
 from byo_container.container.paths import Paths
-from byo_container.serving.engine.engine import FAST_QUEUE, do_nothing
 from byo_container.serving.errors import RequestError
 from byo_container.serving.metrics import prometheus
 from byo_container.serving.metrics.worker_state import WorkerState, enter
@@ -40,8 +39,10 @@ from byo_container.serving.settings import Settings
 class MultiModelServer:
     """A worker's part of a multi-model endpoint."""
 
+    engine = None
+    """Each model has an engine and a queue of its own, so the worker accepts all connections."""
+
     def __init__(self, paths: Paths, settings: Settings, run: RunFolder) -> None:
-        self.engine = AlwaysAvailable()
         self.load_finished = True
         self.execution_parameters: Mapping[str, Any] = {}
         self._paths = paths
@@ -236,23 +237,6 @@ class MultiModelServer:
         except OSError as error:
             raise as_request_error(error) from None
         loaded.listed = True
-
-
-class AlwaysAvailable:
-    """The Availability of a worker in multi-model mode: every model has an engine and a queue of its own, so the worker
-    accepts all connections."""
-
-    load_finished = True
-    all_threads_busy = above_latency_threshold = has_enough_queued = False
-
-    def __init__(self) -> None:
-        self.on_delivered: Callable[[], None] = do_nothing
-
-    def can_collect_next_batch(self, batches: int = 1) -> bool:
-        return True
-
-    def queue_limit(self, workers: int = 1) -> int:
-        return FAST_QUEUE
 
 
 def resident_bytes() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from gevent.server import StreamServer
 
 from byo_container.serving.api.app import Application
-from byo_container.serving.engine.engine import FAST_QUEUE, Availability
+from byo_container.serving.engine.engine import FAST_QUEUE, Engine
 from byo_container.serving.metrics.worker_state import others_free, ready_workers
 from byo_container.serving.run_folder import PREDICTIONS_SOCKET
 from byo_container.serving.workers import direct_clients
@@ -37,11 +37,10 @@ class Listener(StreamServer):  # type: ignore[misc]
         self.max_accept = 1  # at a time, so that the other workers have their turn
         name = listener.getsockname()
         self._is_direct = not isinstance(name, str)  # else a Unix socket, behind nginx
-        self._availability: Availability | None = None
-        if not self._is_direct and Path(name).name == PREDICTIONS_SOCKET:
-            self._availability = application.model.engine
-            self._backlog = Backlog(self.socket, self._availability)
-            self._availability.on_delivered = self._accept_again
+        self._engine = None if self._is_direct or Path(name).name != PREDICTIONS_SOCKET else application.model.engine
+        if self._engine:
+            self._backlog = Backlog(self.socket, self._engine)
+            self._engine.on_delivered = self._accept_again
             self._timer_to_look_again = self.loop.timer(LOOK_AGAIN_S)
 
     def do_read(self) -> tuple[Any, Any] | None:
@@ -58,16 +57,16 @@ class Listener(StreamServer):  # type: ignore[misc]
         wait here for the model, while another worker has nothing to do. Where all are busy, a worker that batches
         collects its next batch. A worker that still loads its model leaves all requests to those that have it.
         """
-        model = self._availability
-        if model is None:
+        engine = self._engine
+        if engine is None:
             super()._do_read()
-        elif not model.load_finished and ready_workers():
+        elif not engine.load_finished and ready_workers():
             self._look_again()
-        elif not model.all_threads_busy and model.has_enough_queued:
+        elif not engine.all_threads_busy and engine.has_enough_queued:
             self._look_again()  # the request would wait here, at the end of the queue
-        elif not model.all_threads_busy:
+        elif not engine.all_threads_busy:
             super()._do_read()
-        elif not model.can_collect_next_batch(batches=2 if ready_workers() < 2 else 1):
+        elif not engine.can_collect_next_batch(batches=2 if ready_workers() < 2 else 1):
             self.stop_accepting()  # until the engine has delivered something
         elif others_free():
             self._look_again()
@@ -87,17 +86,17 @@ class Listener(StreamServer):  # type: ignore[misc]
 class Backlog:
     """How many connections the kernel holds for the workers: no more than can be answered in time."""
 
-    def __init__(self, sock: Any, availability: Availability) -> None:
+    def __init__(self, sock: Any, engine: Engine) -> None:
         self._sock = sock
-        self._availability = availability
+        self._engine = engine
         self._limit = 0  # as it was set last
 
     def adapt(self) -> None:
         """Sets the limit by what the model has taken lately, but not for every small change."""
-        is_slow = self._availability.above_latency_threshold
+        is_slow = self._engine.above_latency_threshold
         if not is_slow and self._limit == FAST_QUEUE:
             return
-        limit = self._availability.queue_limit(ready_workers()) if is_slow else FAST_QUEUE
+        limit = self._engine.queue_limit(ready_workers()) if is_slow else FAST_QUEUE
         if not 0.8 < limit / (self._limit or 1) < 1.25:
             self._limit = limit
             self._sock.listen(limit)

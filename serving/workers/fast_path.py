@@ -51,7 +51,8 @@ def predict(application: Application, req: Any, sock: Any) -> None:
     began = time.monotonic()
     reply = application.invocations.answer(environ, waited)
     # The next request on this connection had better find the worker that is free then.
-    close = time.monotonic() - began > SLOW_CALL_S or application.model.engine.above_latency_threshold
+    engine = application.model.engine
+    close = time.monotonic() - began > SLOW_CALL_S or bool(engine and engine.above_latency_threshold)
     lines = [f"HTTP/1.1 {status_line(reply.status)}\r\n"]
     if close:
         lines.append("Connection: close\r\n")

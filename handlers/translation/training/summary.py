@@ -80,12 +80,8 @@ def _validated(run: FinishedRun) -> dict[str, Any]:
 
 def _rates(meters: Sequence[ThroughputMeter]) -> dict[str, Any]:
     """Measurements that need at least one update of these processes."""
-    first = meters[0]
-    return {
-        "step_seconds": round(first.step_s, 4),
-        "words_per_second": round(first.words_per_second, 1),
-        **_used(meters),
-    }
+    step_s, words = round(meters[0].step_s, 4), round(meters[0].words_per_second, 1)
+    return {"step_seconds": step_s, "words_per_second": words, **_used(meters)}
 
 
 def _used(meters: Sequence[ThroughputMeter]) -> dict[str, Any]:

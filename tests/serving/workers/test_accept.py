@@ -20,7 +20,7 @@ from byo_container.serving.workers.direct_clients import Client
 
 
 class Model:
-    """An Availability."""
+    """What a listener asks of an engine."""
 
     def __init__(self) -> None:
         self.on_delivered: Callable[[], None] = lambda: None
@@ -151,7 +151,7 @@ def test_without_nginx_connections_are_direct_clients(model: Model, others: Simp
 
 def test_backlog_follows_what_can_be_answered_in_time(model: Model, others: SimpleNamespace) -> None:
     limits: list[int] = []
-    backlog = Backlog(SimpleNamespace(listen=limits.append), model)
+    backlog = Backlog(SimpleNamespace(listen=limits.append), model)  # type: ignore[arg-type]
     for slow, limit in ((False, 0), (False, 0), (True, 100), (True, 110), (True, 200), (False, 0), (False, 0)):
         model.above_latency_threshold, model.limit = slow, limit
         backlog.adapt()
