@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Iterator
 
@@ -9,6 +10,9 @@ from byo_container.training.cluster.protocol import Message, MessageError, encod
 
 LINE_LENGTH = 1 << 20  # bytes, from a host of the job
 UNIDENTIFIED_LINE_LENGTH = 1024  # from a peer that has not proved which host it is
+# From such a peer in all: a greeting and its heartbeats are a tenth of it. Reading any number of messages, however
+# short, would leave this host no time for the others.
+UNIDENTIFIED_BYTES = 4096
 READS = 16  # of 64 KiB each, until other connections get their turn
 
 
@@ -43,6 +47,7 @@ class Connection:
         self.is_at_end = False
         """Whether the other end is closed, or the connection is broken."""
         self._buffer = LineBuffer(UNIDENTIFIED_LINE_LENGTH)
+        self._bytes_left: float = UNIDENTIFIED_BYTES
         self._unsent = b""
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -50,6 +55,7 @@ class Connection:
     def allow_long_lines(self) -> None:
         """For a peer that has proved which host it is."""
         self._buffer.limit = LINE_LENGTH
+        self._bytes_left = math.inf
 
     def send(self, message: Message) -> None:
         self._unsent += encode(message)
@@ -83,6 +89,9 @@ class Connection:
         """The messages that `data` completes. Each is to be handled before the next one is taken, because it may
         identify the peer, or close this connection. Raises MessageError."""
         for line in self._buffer.feed(data):
+            self._bytes_left -= len(line)
+            if self._bytes_left < 0:
+                raise MessageError(f"more than {UNIDENTIFIED_BYTES} bytes before it had joined")
             yield parse(line)
             if not self.is_open:
                 return

@@ -1,8 +1,8 @@
 """The state machine of the first host: all other hosts report to it, and it decides the result of the job.
 
-A connection begins unidentified. It may send lines of 1 KB (training/cluster/connection.py), has five seconds whatever
-it sends, and the oldest makes room for new ones: nobody on the hosts' network can fill this host's memory or use up its
-files.
+A connection begins unidentified. It may send lines of 1 KB, and 4 KB in all (training/cluster/connection.py), has five
+seconds whatever it sends, and the oldest makes room for new ones: nobody on the hosts' network can fill this host's
+memory, take its time or use up its files.
 """
 
 from __future__ import annotations

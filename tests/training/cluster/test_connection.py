@@ -86,6 +86,20 @@ def test_an_unidentified_peer_may_not_send_long_lines(pair: tuple[Connection, so
         wait_until(lambda: messages_of(connection), "the line")
 
 
+def test_an_unidentified_peer_may_not_send_many_short_messages(pair: tuple[Connection, socket.socket]) -> None:
+    connection, _ = pair
+    heartbeats = encode(protocol.Heartbeat()) * 10
+    assert len(list(connection.messages(heartbeats))) == 10
+    with pytest.raises(MessageError, match="more than 4096 bytes before it had joined"):
+        list(connection.messages(heartbeats * 100))
+
+
+def test_an_identified_peer_may_send_many_messages(pair: tuple[Connection, socket.socket]) -> None:
+    connection, _ = pair
+    connection.allow_long_lines()
+    assert len(list(connection.messages(encode(protocol.Heartbeat()) * 1000))) == 1000
+
+
 def test_the_end_of_a_connection_comes_after_its_last_message(pair: tuple[Connection, socket.socket]) -> None:
     connection, theirs = pair
     theirs.sendall(encode(protocol.Rejected()) + b'{"kind": "rej')
