@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import socket
 import struct
-from pathlib import Path
 
 from byo_container.container.job import Hosts
 from byo_container.container.log import log
@@ -22,7 +21,7 @@ _claims: list[socket.socket] = []  # of the ports of this process
 def find_interface(hosts: Hosts) -> str | None:
     """The interface that the platform names, if this host has it; otherwise the one whose address this host uses
     towards another host; None where that is not known, so that frameworks choose for themselves."""
-    if Path("/sys/class/net", hosts.network_interface).exists():
+    if hosts.network_interface in [name for _, name in socket.if_nameindex()]:
         return hosts.network_interface
     others = [host for host in hosts.all if host != hosts.current]
     interface = interface_of(address_towards(others[0])) if others else None
