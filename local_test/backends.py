@@ -158,14 +158,14 @@ def own_id() -> str:
     return f"{namespaces.PREFIX}{machine}-{os.getpid()}"
 
 
-def free_ports(low: int = ports.LOWEST, high: int = ports.HIGHEST) -> int:
+def free_ports() -> int:
     """The first of as many free ports in a row as a job needs."""
-    rows = list(range(low, high + 1, ports.COUNT))
+    rows = list(range(ports.LOWEST, ports.HIGHEST + 1, ports.COUNT))
     start = os.getpid() % len(rows)
     for first in rows[start:] + rows[:start]:
         if all(map(_is_free, range(first, first + ports.COUNT))):
             return first
-    raise RuntimeError(f"no {ports.COUNT} ports in a row are free between {low} and {high}")
+    raise RuntimeError(f"no {ports.COUNT} ports in a row are free between {ports.LOWEST} and {ports.HIGHEST}")
 
 
 def _is_free(port: int) -> bool:

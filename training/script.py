@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -42,17 +41,17 @@ class TrainingScript:
     module: str = ""
 
 
-def find_script(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> TrainingScript | None:
+def find_script(job: TrainingJob[Any]) -> TrainingScript | None:
     """The script that a job names by SAGEMAKER_TRAINING_MODULE, SAGEMAKER_PROGRAM or `sagemaker_program`; or train.py
     in /opt/ml/code, unless a handler is named. None for a handler. Raises JobError."""
     source = str(job.platform.get("sagemaker_submit_directory") or job.paths.code)
-    program = choose_program(environ.get("SAGEMAKER_PROGRAM", ""), str(job.platform.get("sagemaker_program") or ""))
-    module = environ.get(MODULE, "")
+    program = choose_program(os.environ.get("SAGEMAKER_PROGRAM", ""), str(job.platform.get("sagemaker_program") or ""))
+    module = os.environ.get(MODULE, "")
     if module and not re.fullmatch(r"\w+(\.\w+)*:\w+", module):
         raise JobError(f"the environment variable {MODULE} is {module!r}; it must be package.module:function")
     if program or module:
         return TrainingScript(program, source, module)
-    names_handler = job.handler_name or environ.get("MODEL_HANDLER")
+    names_handler = job.handler_name or os.environ.get("MODEL_HANDLER")
     if not names_handler and (job.paths.code / DEFAULT_PROGRAM).is_file():
         return TrainingScript(DEFAULT_PROGRAM, source)
     return None

@@ -28,7 +28,7 @@ def train(
     Raises whatever the training raises: JobError for wrong hyperparameters, too. Outputs are below `root/output`.
     """
     paths = Paths(Path(root))
-    _write(paths.hyperparameters, hyperparameters or {})
+    _write(paths.hyperparameters, dict(hyperparameters or {}))
     _write(paths.input_data_config, {name: {"TrainingInputMode": "File"} for name in channels or {}})
     _write(paths.resource_config, {"current_host": HOST, "hosts": [HOST]})
     for name, content in (channels or {}).items():

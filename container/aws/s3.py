@@ -6,7 +6,7 @@ All of boto3's settings apply, and S3_ENDPOINT_URL, which the SDK's local mode s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,14 @@ ADVICE = {
 }
 
 
-def download(
-    address: str,
-    folder: Path,
-    region: str | None = None,
-    environ: Mapping[str, str] = os.environ,
-    otherwise: str = OTHERWISE,
-) -> Path:
+def download(address: str, folder: Path, region: str | None = None, otherwise: str = OTHERWISE) -> Path:
     """Downloads what `address` names into the private `folder`, and returns its path: a file for an object, a folder
     for all objects below a key. `otherwise` says how to do without S3. Raises JobError."""
     bucket, _, key = address.removeprefix(SCHEME).partition("/")
     if not bucket or not key.strip("/"):
         raise JobError(f"the code's address is {address!r}; it must be one such as s3://bucket/job/sourcedir.tar.gz")
     with aws.errors_explained(f"the code cannot be fetched from {address}", otherwise, ADVICE):
-        client = aws.client("s3", environ.get("AWS_REGION") or region, environ.get("S3_ENDPOINT_URL") or None)
+        client = aws.client("s3", os.environ.get("AWS_REGION") or region, os.environ.get("S3_ENDPOINT_URL") or None)
         log.info("fetching the code from %s", address)
         return _download_object(client, bucket, key, folder) or _download_prefix(client, bucket, key, folder)
 

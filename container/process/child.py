@@ -175,7 +175,7 @@ def end_with_parent(parent: int, number: int = signal.SIGTERM) -> None:
         os._exit(STOPPED_STATUS)
 
 
-def _prepare_child(parent: int, orphan_signal: signal.Signals = signal.SIGTERM) -> None:
+def _prepare_child(parent: int, orphan_signal: signal.Signals) -> None:
     """Runs in the child of the process `parent`, before exec."""
     # A supervisor that is killed outright must not leave a server behind.
     end_with_parent(parent, orphan_signal)

@@ -50,9 +50,9 @@ def main(words: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def own_scripts(folders: Iterable[str] = ()) -> dict[Path, bytes]:
+def own_scripts() -> dict[Path, bytes]:
     """The paths and contents of our console scripts: in the folder where pip puts them, and on the PATH."""
-    places = folders or [sysconfig.get_path("scripts"), *os.environ.get("PATH", "").split(os.pathsep)]
+    places = [sysconfig.get_path("scripts"), *os.environ.get("PATH", "").split(os.pathsep)]
     ours = {}
     for path in (Path(folder, name) for folder in dict.fromkeys(filter(None, places)) for name in NAMES):
         with suppress(OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from byo_container.container.aws import codeartifact
@@ -13,14 +13,14 @@ from byo_container.container.process.child import Command
 REQUIREMENTS = "requirements.txt"
 
 
-def install(folder: Path, first: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Command | None:
+def install(folder: Path, first: Sequence[str] = ()) -> Command | None:
     """The pip command for `first` (such as `.`) and for the requirements.txt in `folder`; None where there is neither.
     It runs in `folder`, because paths in a requirements.txt are relative to the working folder. Raises JobError."""
     required = ["-r", REQUIREMENTS] if (folder / REQUIREMENTS).is_file() else []
     packages = [*first, *required]
     if not packages:
         return None
-    arn = environ.get(codeartifact.VARIABLE) if required else None
+    arn = os.environ.get(codeartifact.VARIABLE) if required else None
     # -P: the current folder may hold another byo_container.
     guard = [sys.executable, "-P", "-m", "byo_container.container.source.console_scripts"]
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore"]

@@ -67,7 +67,7 @@ def test_child_exits_if_its_parent_ended_before_prctl() -> None:
         import functools, subprocess
         from byo_container.container.process.child import _prepare_child
         for parent in (os.getpid(), 1):  # as if process 1 had started it, and died at once
-            start = functools.partial(_prepare_child, parent)
+            start = functools.partial(_prepare_child, parent, signal.SIGTERM)
             print(subprocess.run(["true"], preexec_fn=start).returncode)
     """)
     assert done.stdout.split() == ["0", "143"]
