@@ -180,7 +180,8 @@ def _report_of_output(status: int, streams: Sequence[OutputTail], died: str) -> 
         printed, exactly = last
         kind = printed.raised.text.partition(":")[0].rpartition(".")[2]
         if exactly and (not late or kind in late):
-            raised = _headline(_whole(printed), max(HEADLINE_LENGTH - len(died) - 1, 200))
+            whole = printed.raised.with_message(_split(printed.after)[0])
+            raised = _headline(whole, max(HEADLINE_LENGTH - len(died) - 1, 200))
             return _compose(f"{raised}\n{died}", "\n".join(printed.lines).strip())
         if not late and _count(printed.after) <= SURE_MESSAGE_LINES:
             late = _last_line(printed.after)
@@ -240,12 +241,6 @@ def _split(after: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 def _count(lines: Sequence[str]) -> int:
     """How many lines are neither empty, nor indented, nor noise."""
     return sum(1 for line in lines if line.strip() and not line[0].isspace() and not NOISE.match(line))
-
-
-def _whole(printed: Printed) -> Raised:
-    """The exception with all lines of its message."""
-    message, _ = _split(printed.after)
-    return printed.raised.with_message(message)
 
 
 def _late_error(errors: str, output: str) -> str:

@@ -90,7 +90,7 @@ class TrainingJob(Generic[H]):
         return TrainingJob(
             paths=paths,
             hyperparameters={name: hp.decode(text) for name, text in own.items()},
-            channels=_channels(inputs, paths),
+            channels={name: _channel(name, spec, paths) for name, spec in sorted(inputs.items())},
             hosts=_hosts(resources, paths.resource_config),
             texts=own,
             platform={name: hp.decode(text) for name, text in texts.items() if hp.is_platforms(name)},
@@ -144,10 +144,6 @@ def read_hyperparameters(path: Path) -> dict[str, str]:
     """The hyperparameters as texts. The platform writes every value as a text; a file that was written by hand may have
     plain numbers, which are read as if they were quoted."""
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in read_object(path).items()}
-
-
-def _channels(config: Mapping[str, Any], paths: Paths) -> dict[str, Channel]:
-    return {name: _channel(name, spec, paths) for name, spec in sorted(config.items())}
 
 
 def _channel(name: str, spec: Any, paths: Paths) -> Channel:

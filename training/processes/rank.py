@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from byo_container.container.failure import STOPPED_STATUS, JobError, JobStopped, ends_in_traceback, is_secondary
@@ -72,15 +72,11 @@ class Ranks:
         return root_cause(failures)
 
 
-def number_of(environ: Mapping[str, str]) -> str:
-    """The rank by the variables of torchrun or Open MPI."""
-    return environ.get("RANK") or environ.get("OMPI_COMM_WORLD_RANK") or "?"
-
-
 def main(argv: Sequence[str]) -> int:
     """Runs the program and returns its status."""
     configure()
-    scratch, rank = Path(os.environ[SCRATCH]), number_of(os.environ)
+    scratch = Path(os.environ[SCRATCH])
+    rank = os.environ.get("RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or "?"  # of torchrun, of Open MPI
     registered = scratch / f"pid-{os.getpid()}"
     registered.touch()
     if (scratch / "stop").exists():
