@@ -1,4 +1,4 @@
-"""The smallest handler there is: its figures are the house's own cost and nothing else's."""
+"""The smallest handler there is: its figures are the server's own cost and nothing else's."""
 
 from __future__ import annotations
 

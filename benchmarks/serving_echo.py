@@ -1,4 +1,4 @@
-"""What the house costs: an echo through `serve`, through bare WSGI and through its peers.
+"""What the server costs: an echo through `serve`, through bare WSGI and through its peers.
 
     python -m benchmarks.serving_echo [--only ours,script,bare,mms] [--rounds 3] [--seconds 5] [--warm-up 60]
 
