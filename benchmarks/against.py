@@ -118,8 +118,8 @@ def host(base: Path, name: str, programs: Path, port: str) -> Iterator[subproces
         (base / f"input/config/{file}.json").write_text(json.dumps(content))
     (base / "code").mkdir()
     (base / "code/train.py").write_text("pass\n")
-    told = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_PEERS_PORT": port}
-    with running(Command((str(programs / "train"),), env=told), base / "log") as process:
+    variables = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_PEERS_PORT": port}
+    with running(Command((str(programs / "train"),), env=variables), base / "log") as process:
         yield process
 
 

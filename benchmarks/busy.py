@@ -1,4 +1,4 @@
-"""Handlers that compute for as many seconds as they are asked to, in the two ways there are.
+"""Handlers that compute for as many seconds as a request says, in the two ways there are.
 
 Each leaves a file called by its process's id in the folder BUSY_MARKS when it begins, so that the
 benchmark knows which workers are busy.

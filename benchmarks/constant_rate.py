@@ -1,6 +1,6 @@
 """Open-loop load: requests leave at fixed moments, whether or not earlier ones were answered.
 
-wrk waits for an answer before it asks again, so a server that pauses is asked less and looks
+wrk waits for an answer before it asks again, so a server that pauses gets fewer requests and looks
 better than it is ("coordinated omission"). Here a latency runs from the moment at which a request
 should have left, and a request that finds no free connection waits for one, its clock running.
 """
@@ -27,14 +27,14 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class Latencies:
     """Milliseconds from the intended moment of sending to the last byte of the answer."""
 
-    rate: float  # requests a second that were asked for
+    rate: float  # requests a second that were planned
     p50: float
     p99: float
     cpu: float  # microseconds that a request took of the processors, in all the server's processes
 
 
 def measure(served: Served, rate: float, seconds: float, connections: int = 32) -> Latencies:
-    """Ask what the server is asked `rate` times a second. BenchmarkError when an answer is not 200."""
+    """Sends the server's request `rate` times a second. BenchmarkError when an answer is not 200."""
     body = served.launch.body
     head = f"POST {served.launch.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -4,7 +4,7 @@
 
 Two requests, one a worker, each a JSON list of so many sentences for a translation model, first by themselves and then
 beside one client that sends single sentences, one after another; to `serve` as it is, where large requests come in
-slices, and to `serve` told to take any request in one call. SENTENCES holds a sentence a line, plain or .gz; without
+slices, and to `serve` set to take any request in one call. SENTENCES holds a sentence a line, plain or .gz; without
 it they are those of handlers/translation/sample.py. On a busy machine compare the processors' time.
 """
 
@@ -63,7 +63,7 @@ def main() -> None:
         for name, env in SIDES.items():
             with serving(translator(options.model_dir.resolve(), lines[0], env)) as served:
                 rounds[name].append(measure(served, bulk))
-            print(f"round {number}/{options.rounds}  {name:<32}{told(rounds[name][-1])}", file=sys.stderr, flush=True)
+            print(f"round {number}/{options.rounds}  {name:<32}{shown(rounds[name][-1])}", file=sys.stderr, flush=True)
     print(report(rounds, options))
 
 
@@ -75,8 +75,8 @@ def sample() -> list[str]:
 
 def translator(model_dir: Path, sentence: str, env: dict[str, str]) -> Server:
     def launch(place: Place) -> Launch:
-        told = {"MODEL_HANDLER": "translation", "MODEL_SERVER_TIMEOUT": str(round(TIMEOUT)), **env}
-        (command,) = ours(place, told, model_dir).commands
+        variables = {"MODEL_HANDLER": "translation", "MODEL_SERVER_TIMEOUT": str(round(TIMEOUT)), **env}
+        (command,) = ours(place, variables, model_dir).commands
         return Launch((command,), body=json.dumps(sentence).encode(), answer=str, expected=None)
 
     return Server("serve", launch)
@@ -127,7 +127,7 @@ def p99(waits: list[float]) -> float:
     return quantiles(waits, n=100, method="inclusive")[98] if len(waits) > 1 else waits[0]
 
 
-def told(one: Measured) -> str:
+def shown(one: Measured) -> str:
     return (
         f"large {one.alone:.1f} s ({one.alone_cpu:.1f} s of CPU), beside the client {one.beside:.1f} s; "
         f"it waited {median(one.waits):.2f} s, p99 {p99(one.waits):.2f} s, {len(one.waits)} times"

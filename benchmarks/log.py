@@ -41,7 +41,7 @@ for _ in range(BLOCKS):
     view = memoryview(block)
     while view:
         view = view[os.write(1, view[:8192]):]  # as Python's print does
-open(TOLD, "w").write(str(time.perf_counter() - begun))
+open(SECONDS_FILE, "w").write(str(time.perf_counter() - begun))
 """
 NO_METRICS = 10 * LINES
 
@@ -83,14 +83,15 @@ def compare(megabytes: int, every: int, to: str, hyperparameters: dict[str, str]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         base = Path(folder)
         (base / "code").mkdir()
-        program, told = base / "code" / "train.py", base / "told"
-        values = f"EVERY, LINES, BLOCKS, TOLD = {every}, {LINES}, {megabytes * 10_000 // LINES}, {str(told)!r}\n"
+        program, seconds_file = base / "code" / "train.py", base / "seconds"
+        values = f"EVERY, LINES, BLOCKS = {every}, {LINES}, {megabytes * 10_000 // LINES}\n"
+        values += f"SECONDS_FILE = {str(seconds_file)!r}\n"
         program.write_text(values + PROGRAM)
         write_config(base / "input" / "config", hyperparameters)
         plain_cpu = run([sys.executable, str(program)], to, base)
-        plain_s = float(told.read_text())
+        plain_s = float(seconds_file.read_text())
         ours_cpu = run([str(OUR_BIN / "train")], to, base)
-        return [megabytes / plain_s, megabytes / float(told.read_text()), ours_cpu - plain_cpu]
+        return [megabytes / plain_s, megabytes / float(seconds_file.read_text()), ours_cpu - plain_cpu]
 
 
 def write_config(config: Path, hyperparameters: dict[str, str]) -> None:

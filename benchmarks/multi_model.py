@@ -3,7 +3,7 @@
     python -m benchmarks.multi_model [--models 200] [--megabytes 1] [--requests 4000]
 
 Every model brings an inference.py with a module of its own and a file of weights that it holds in memory. Each is
-loaded by POST /models, asked for the first time in every worker, and then asked in turn with all others. Memory is the
+loaded by POST /models, called for the first time in every worker, then in turn with all others. Memory is the
 proportional set size of all processes; what a model takes is the increase by its number, less its weights.
 """
 
@@ -105,7 +105,7 @@ def measure(base: Path, options: argparse.Namespace) -> list[list[str]]:
 def serve(base: Path, **environ: str) -> Iterator[tuple[http.client.HTTPConnection, Popen[bytes]]]:
     """A server on `base` that is ready, and a connection to it."""
     port = free_port()
-    told = {
+    variables = {
         "SAGEMAKER_BASE_DIR": str(base),
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "MODEL_SERVER_WORKERS": str(WORKERS),
@@ -113,7 +113,7 @@ def serve(base: Path, **environ: str) -> Iterator[tuple[http.client.HTTPConnecti
         **environ,
     }
     with ExitStack() as stack:
-        process = stack.enter_context(running(Command((str(OUR_BIN / "serve"),), env=told), base / f"log-{port}"))
+        process = stack.enter_context(running(Command((str(OUR_BIN / "serve"),), env=variables), base / f"log-{port}"))
         wait_until(partial(pings, port), [process], START_TIMEOUT)
         yield http.client.HTTPConnection("127.0.0.1", port, timeout=60), process
 

@@ -51,19 +51,19 @@ def measure(handler: str, seconds: float, pings: int) -> list[float]:
         ThreadPoolExecutor(32) as pool,
         serving(busy_server(handler, marks)) as served,
     ):
-        asked = keep_busy(served, Path(marks), seconds, pool) if seconds else []
+        pending = keep_busy(served, Path(marks), seconds, pool) if seconds else []
         spread = 0.7 * seconds or 5.0
         taken = []
         for _ in range(pings):
             taken.append(ping(served.port))
             time.sleep(max(0.0, spread / pings - taken[-1] / 1e3))
-        if any(answer.done() for answer in asked):
+        if any(answer.done() for answer in pending):
             raise BenchmarkError("a prediction ended before the last ping; give it more --seconds")
     return taken
 
 
 def busy_server(handler: str, marks: str) -> Server:
-    """The handler behind `serve`, asked for predictions of 0 s until it is up."""
+    """The handler behind `serve`, which gets requests for predictions of 0 s until it is up."""
     ordinary = our_server(handler, BUSY_MARKS=marks)
 
     def launch(place: Place) -> Launch:
@@ -75,12 +75,12 @@ def busy_server(handler: str, marks: str) -> Server:
 def keep_busy(served: Served, marks: Path, seconds: float, pool: ThreadPoolExecutor) -> list[Future[tuple[int, bytes]]]:
     """Ask for long predictions, one after another, until every worker is in one."""
     body = json.dumps({"input": seconds}).encode()
-    asked = []
+    pending = []
     for _ in range(20):
-        asked.append(pool.submit(ask, served.port, served.launch.path, body, 10 * seconds))
+        pending.append(pool.submit(ask, served.port, served.launch.path, body, 10 * seconds))
         time.sleep(0.1)
         if len(list(marks.iterdir())) == int(WORKERS):
-            return asked
+            return pending
     raise BenchmarkError(f"20 requests at once have not made {WORKERS} workers busy")
 
 

@@ -23,8 +23,8 @@ def machine() -> str:
     """Cores, load and versions of what every run shares."""
     packages = ", ".join(f"{name} {version(name)}" for name in OURS)
     nginx = shutil.which("nginx") or "nginx"
-    told = subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr.strip().split("/")[-1]
+    nginx_version = subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr.strip().split("/")[-1]
     return (
         f"{os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f} at the end), "
-        f"Python {platform.python_version()}, {packages}, nginx {told}."
+        f"Python {platform.python_version()}, {packages}, nginx {nginx_version}."
     )

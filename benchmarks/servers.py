@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started and what it is asked.
+"""The servers that are compared: how each is started and which request it gets.
 
 A server is a function from a Place to a Launch, which only describes; `serving` runs it.
 """
@@ -76,24 +76,24 @@ class Served:
 
 
 def ours(place: Place, env: dict[str, str], model_dir: Path | None = None) -> Launch:
-    """`serve`, told what the platform would tell it, and that there is no access log."""
+    """`serve` in the environment that the platform would set, without an access log."""
     base = place.folder / "ml"
     base.mkdir()
     (base / "model").symlink_to(model_dir.resolve()) if model_dir else (base / "model").mkdir()
-    told = {
+    variables = {
         "SAGEMAKER_BASE_DIR": str(base),
         "SAGEMAKER_BIND_TO_PORT": str(place.port),
         "MODEL_SERVER_WORKERS": WORKERS,
         "MODEL_SERVER_ACCESS_LOG": "false",
         **env,
     }
-    return Launch((Command((str(place.programs / "serve"),), env=told),))
+    return Launch((Command((str(place.programs / "serve"),), env=variables),))
 
 
 def our_server(handler: str, label: str = "", **env: str) -> Server:
     """A handler of this folder, such as "echo:Echo", behind `serve`."""
-    told = {"MODEL_HANDLER": handler, "PYTHONPATH": str(HERE), **env}
-    return Server(label or f"serve, {handler}", partial(ours, env=told))
+    variables = {"MODEL_HANDLER": handler, "PYTHONPATH": str(HERE), **env}
+    return Server(label or f"serve, {handler}", partial(ours, env=variables))
 
 
 def our_script(script: Path) -> Server:
@@ -178,7 +178,7 @@ def multi_model_server(place: Place) -> Launch:
     code = place.folder / "model" / "code"
     code.mkdir(parents=True)
     shutil.copy(MMS_SCRIPT, code / "inference.py")
-    told = {
+    variables = {
         "PATH": f"{place.programs}:/usr/local/bin:/usr/bin:/bin",
         "SAGEMAKER_BASE_DIR": str(place.folder),
         "SAGEMAKER_BIND_TO_PORT": str(place.port),
@@ -187,7 +187,7 @@ def multi_model_server(place: Place) -> Launch:
         "LOG_LOCATION": str(place.folder),
         "METRICS_LOCATION": str(place.folder),
     }
-    return Launch((Command((str(place.programs / "python"), str(PEERS / "mms_start.py")), env=told),))
+    return Launch((Command((str(place.programs / "python"), str(PEERS / "mms_start.py")), env=variables),))
 
 
 def mlserver(place: Place) -> Launch:

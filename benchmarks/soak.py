@@ -119,7 +119,7 @@ def report(answers: Answers, memory: list[float], injected: Counter[str], after:
     rows = [
         ["faults injected", f"{injected.total()}", ""],
         ["requests answered well", f"{statuses[200]:,}", ""],
-        ["told to try again (503), lost with their worker", f"{statuses[503]}", ""],
+        ["answered with 503 (try again), lost with their worker", f"{statuses[503]}", ""],
         ["in one call with a request that hung (504)", f"{statuses[504]}", ""],
         ["connections broken", f"{statuses[LOST]}", "0"],
         ["any other answer", f"{unexpected - statuses[LOST]}", "0"],

@@ -65,7 +65,7 @@ def row(label: str, rounds: list[tuple[float, float]]) -> list[str]:
 
 
 def to_ping(server: Server, programs: Path = OUR_BIN) -> float:
-    """Seconds from starting `serve` to the first 200 of /ping, asked for every 20 ms: to be asked more often takes time
+    """Seconds from starting `serve` to the first 200 of /ping, requested every 20 ms: requests more often take time
     from a model that is being loaded."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
@@ -98,8 +98,8 @@ def to_first_line(programs: Path = OUR_BIN) -> float:
         (config / "hyperparameters.json").write_text("{}")
         (config / "inputdataconfig.json").write_text("{}")
         (config / "resourceconfig.json").write_text(json.dumps(host))
-        told = {"SAGEMAKER_BASE_DIR": folder, "MODEL_HANDLER": "echo:Echo", "PYTHONPATH": str(HERE)}
-        command = Command((str(programs / "train"),), env=told)
+        variables = {"SAGEMAKER_BASE_DIR": folder, "MODEL_HANDLER": "echo:Echo", "PYTHONPATH": str(HERE)}
+        command = Command((str(programs / "train"),), env=variables)
         log = base / "log"
         start = time.perf_counter()
         with running(command, log) as process:

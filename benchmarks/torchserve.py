@@ -39,11 +39,11 @@ def torchserve(place: Place, size: int, delay_ms: int) -> Launch:
     config = place.folder / "config.properties"
     config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     options = ("--foreground", "--ncs", "--disable-token-auth", "--model-store", str(store), "--ts-config", str(config))
-    told = {
+    variables = {
         "PATH": f"{place.programs}:/usr/local/bin:/usr/bin:/bin",
         "LOG_LOCATION": str(place.folder),
         "METRICS_LOCATION": str(place.folder),
         "TEMP": str(place.folder),
     }
-    start = Command((str(place.programs / "torchserve"), "--start", *options), env=told)
+    start = Command((str(place.programs / "torchserve"), "--start", *options), env=variables)
     return Launch((start,), path="/predictions/batchable")

@@ -123,13 +123,13 @@ def by_train(text: Path, place: Path, updates: int, core: str) -> float:
 
 
 def tree_of(root: Path, text: Path, updates: int) -> Tree:
-    asked = asked_for(updates)
-    tree = make_tree(root, hyperparameters=asked, inputs={"training": {}}, resources=ONE_HOST)
+    settings = settings_for(updates)
+    tree = make_tree(root, hyperparameters=settings, inputs={"training": {}}, resources=ONE_HOST)
     shutil.copytree(text, tree.paths.data / "training")
     return tree
 
 
-def asked_for(updates: int) -> dict[str, str]:
+def settings_for(updates: int) -> dict[str, str]:
     """The same for `train`: what the others need to say is its default."""
     more = {"max_update": updates, "log_interval": INTERVAL, "disable_validation": "true"}
     return {"model_handler": "translation", **FLAGS, **{name: str(value) for name, value in more.items()}}
@@ -154,8 +154,8 @@ def hosts(text: Path, place: Path, rounds: int, updates: int) -> str:
 
 def on_hosts(count: int, text: Path, place: Path) -> float:
     folder = fresh(place / "hosts")
-    asked = {**asked_for(0), "max_epoch": str(EPOCHS)}
-    with make_hosts(count, folder, hyperparameters=asked, inputs={"training": {}}) as made:
+    settings = {**settings_for(0), "max_epoch": str(EPOCHS)}
+    with make_hosts(count, folder, hyperparameters=settings, inputs={"training": {}}) as made:
         for core, host in enumerate(made.all):
             shutil.copytree(text, host.tree.paths.data / "training")
             host.start(*alone(str(core)), str(TRAIN))

@@ -26,7 +26,7 @@ class Troubled:
     def _act(self, value: Any) -> Any:
         match value:
             case "raise":
-                raise ValueError("a fault that was asked for")
+                raise ValueError("a requested fault")
             case "exit":
                 sys.exit(1)
             case "end":

@@ -53,7 +53,7 @@ def measure(served: Served, seconds: float, connections: int = CONNECTIONS, warm
 
 
 def run(served: Served, seconds: float, connections: int = CONNECTIONS) -> dict[str, float]:
-    """Ask what the server is asked, over and over: the figures that wrk.lua prints."""
+    """Sends the server's request over and over: the figures that wrk.lua prints."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed: apt-get install -y wrk")
     options = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT))

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 
 pid, url = int(sys.argv[1]), sys.argv[2]
-start = told = time.monotonic()
+start = last = time.monotonic()
 while True:
     try:
         if urllib.request.urlopen(url, timeout=2).status == 200:
@@ -24,9 +24,9 @@ while True:
         os.kill(pid, 0)
     except ProcessLookupError:
         sys.exit("the server has ended")
-    if time.monotonic() > told + 2:
-        told = time.monotonic()
-        print(f"waiting for the model to be loaded: {told - start:.0f} s", flush=True)
+    if time.monotonic() > last + 2:
+        last = time.monotonic()
+        print(f"waiting for the model to be loaded: {last - start:.0f} s", flush=True)
     time.sleep(0.1)
 print(f"the server was ready after {time.monotonic() - start:.1f} s")
 PYTHON

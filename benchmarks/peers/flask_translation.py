@@ -3,7 +3,7 @@
     MODEL_DIR=… gunicorn -w 1 flask_translation:application
 
 fairseq's own generator with its settings for inference, beam 5, on all cores. That sample expects words and pieces;
-here raw text goes through the same text.py as in `serve`, so that both are asked the same.
+here raw text goes through the same text.py as in `serve`, so that both get the same requests.
 """
 
 import json

@@ -152,7 +152,7 @@ def _found(name: str) -> bool:
 
 class SourceOnly(SourceFileLoader):
     """Always compiles the source of a module. Byte code is not written, for the model's folder belongs to the platform.
-    Nor is it read: it is told from an older version's only by the source's size and its time in whole seconds."""
+    Nor is it read: only the source's size and its time in whole seconds distinguish it from an older version's."""
 
     def path_stats(self, path: Any) -> Mapping[str, Any]:
         raise OSError("no byte code")

@@ -98,7 +98,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         if self._should_leave():
             self.alive = False
         self._connections.abandon_disconnected()
-        if not self.alive or draining():  # nginx waits for its connections before gunicorn is told to end
+        if not self.alive or draining():  # nginx waits for its connections before gunicorn gets SIGTERM
             self._websockets.end_all()
         if not self.alive:
             self._connections.end_idle()

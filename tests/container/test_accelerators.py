@@ -24,7 +24,7 @@ def test_gpus_are_counted_by_the_listing_of_nvidia_smi(tmp_path: Path, monkeypat
     command(tmp_path, "nvidia-smi", '[ "$1" = --list-gpus ] && printf "GPU 0: H100\\n  MIG 1g\\nGPU 1: H100\\n"')
     assert count_gpus() == 2
     command(tmp_path, "nvidia-smi", "echo No devices were found; exit 6")
-    assert count_gpus() == 2, "asked once only"
+    assert count_gpus() == 2, "nvidia-smi runs once only"
     _output.cache_clear()
     assert count_gpus() == 0
     (tmp_path / "nvidia-smi").unlink()

@@ -236,11 +236,11 @@ def test_exception_that_is_also_printed_is_reported_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [(5, RAISED[:20]), (20, "t.py ended with status 1\nits last traceback: Ze"), (90, "t.py ended with status 1\n\n")],
 )
-def test_exception_followed_by_much_output_is_not_the_reason(lines: int, told: str) -> None:
-    assert describe_child("t.py", 1, TRACEBACK + "something\n" * lines).startswith(told)
+def test_exception_followed_by_much_output_is_not_the_reason(lines: int, expected: str) -> None:
+    assert describe_child("t.py", 1, TRACEBACK + "something\n" * lines).startswith(expected)
 
 
 def test_exception_printed_right_before_exit_is_the_reason() -> None:

@@ -189,9 +189,9 @@ def test_shared_member_is_listed_once(levels: int) -> None:
     cause = shared(levels)
     beside = KeyError("a")
     beside.__cause__ = cause
-    told = from_exception(beside).cause
-    assert told
-    assert told.count_leaves() == 1
+    described = from_exception(beside).cause
+    assert described
+    assert described.count_leaves() == 1
 
 
 def test_cause_may_also_be_a_member() -> None:

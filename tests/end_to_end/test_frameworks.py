@@ -180,10 +180,10 @@ SHOW_WEIGHTS = """
 @need("tf_keras")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "asked", ["sagemaker_parameter_server_enabled", "sagemaker_multi_worker_mirrored_strategy_enabled"]
+    "flag", ["sagemaker_parameter_server_enabled", "sagemaker_multi_worker_mirrored_strategy_enabled"]
 )
-def test_a_keras_script_that_knows_no_strategy_trains_as_one(tmp_path: Path, asked: str) -> None:
-    with sentiment(tmp_path, **{asked: "true"}) as hosts:
+def test_a_keras_script_that_knows_no_strategy_trains_as_one(tmp_path: Path, flag: str) -> None:
+    with sentiment(tmp_path, **{flag: "true"}) as hosts:
         write_reviews(hosts)
         for host in hosts.all:
             code = host.tree.paths.code / "sentiment.py"
@@ -347,7 +347,7 @@ SHARDED = {"training": {"TrainingInputMode": "File", "S3DistributionType": "Shar
             "the hosts have different numbers of batches",
         ),
     ],
-    ids=["equal", "unequal", "shard", "unequal without being told"],
+    ids=["equal", "unequal", "shard", "unequal, which the channel does not say"],
 )
 def test_a_host_with_data_of_its_own_trains_on_all_of_it(
     tmp_path: Path, rows: list[int], inputs: Any, script: str, why: str

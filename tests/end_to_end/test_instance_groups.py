@@ -7,28 +7,28 @@ from pathlib import Path
 
 from tests.support.hosts import make_hosts
 
-# The hosts of the group that trains meet at the address and port that they are told.
+# The hosts of the group that trains meet at the address and port that the environment gives.
 SCRIPT = """
 import json, os, socket, time
 env = os.environ
-told = json.loads(env["SM_TRAINING_ENV"])
+training_env = json.loads(env["SM_TRAINING_ENV"])
 place = (env["SM_MASTER_ADDR"], int(env["SM_MASTER_PORT"]))
-assert place == (env["MASTER_ADDR"], int(env["MASTER_PORT"])) and place[0] == told["master_hostname"]
+assert place == (env["MASTER_ADDR"], int(env["MASTER_PORT"])) and place[0] == training_env["master_hostname"]
 met = None
-if told["is_master"]:
+if training_env["is_master"]:
     with socket.create_server(("", place[1])) as server:
         met = server.accept()[0].makefile().readline().strip()
-elif told["current_host"] in told["distribution_hosts"]:
+elif training_env["current_host"] in training_env["distribution_hosts"]:
     while not met:
         try:
             with socket.create_connection(place, timeout=10) as link:
-                link.sendall(told["current_host"].encode() + b"\\n")
+                link.sendall(training_env["current_host"].encode() + b"\\n")
             met = place[0]
         except ConnectionRefusedError:
             time.sleep(0.05)
 names = ("SM_CURRENT_INSTANCE_GROUP", "SM_DISTRIBUTION_INSTANCE_GROUPS", "SM_HOST_COUNT", "SM_CURRENT_HOST_RANK")
 with open(env["SM_OUTPUT_DATA_DIR"] + "/seen", "w") as stream:
-    json.dump([met, told["distribution_hosts"], *(env[name] for name in names)], stream)
+    json.dump([met, training_env["distribution_hosts"], *(env[name] for name in names)], stream)
 """
 GROUPS = {"cpus": ["algo-1"], "gpus": ["algo-2", "algo-3"]}
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tests.serving.support.server import Server, Start
 
 
-@pytest.mark.parametrize(("told", "found"), [("0,1", ["0", "1"]), (" 2 , 5", ["2", "5"]), ("", []), ("-1", [])])
-def test_visible_devices_follow_cuda_visible_devices(told: str, found: list[str]) -> None:
-    assert devices.visible({"CUDA_VISIBLE_DEVICES": told}) == found
+@pytest.mark.parametrize(("variable", "expected"), [("0,1", ["0", "1"]), (" 2 , 5", ["2", "5"]), ("", []), ("-1", [])])
+def test_visible_devices_follow_cuda_visible_devices(variable: str, expected: list[str]) -> None:
+    assert devices.visible({"CUDA_VISIBLE_DEVICES": variable}) == expected
 
 
 def test_no_devices_without_a_driver() -> None:
@@ -40,18 +40,18 @@ def test_one_worker_per_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def seen(server: Server) -> list[str]:
     """The device of every worker."""
-    found: dict[int, str] = {}
+    expected: dict[int, str] = {}
 
     def all_have_answered() -> bool:
         with ThreadPoolExecutor(4) as pool:
             body = '{"ask": "pid"}\n{"ask": "device"}\n'
             headers = {"Content-Type": "application/jsonlines"}
             answers = pool.map(lambda _: server.post(data=body, headers=headers), range(8))
-            found.update({answer.json()[0]: answer.json()[1] for answer in answers if answer.status_code == 200})
-        return found.keys() >= set(server.workers())
+            expected.update({answer.json()[0]: answer.json()[1] for answer in answers if answer.status_code == 200})
+        return expected.keys() >= set(server.workers())
 
     server.until(all_have_answered, "every worker has answered")
-    return sorted(device for pid, device in found.items() if pid in server.workers())
+    return sorted(device for pid, device in expected.items() if pid in server.workers())
 
 
 def test_every_worker_has_a_device_after_replacement_and_rolling_restart(start: Start) -> None:

@@ -14,18 +14,18 @@ const $ = (id) => document.getElementById(id);
 // --- the model -----------------------------------------------------------------------------------
 
 async function about() {
-  const told = await (await fetch("page/about.json")).json();
-  for (const [term, value] of Object.entries(told.about)) {
+  const description = await (await fetch("page/about.json")).json();
+  for (const [term, value] of Object.entries(description.about)) {
     const dt = document.createElement("dt");
     const dd = document.createElement("dd");
     dt.textContent = term;
     dd.textContent = Array.isArray(value) ? value.join(", ") : value;
     $("about").append(dt, dd);
   }
-  choices($("content-type"), told.accepts);
-  choices($("accept"), ["*/*", ...told.answers]);
-  $("name-label").hidden = !told.many;
-  if (told.many) await names();
+  choices($("content-type"), description.accepts);
+  choices($("accept"), ["*/*", ...description.answers]);
+  $("name-label").hidden = !description.many;
+  if (description.many) await names();
   $("payload").value = EXAMPLES[$("content-type").value] ?? "";
 }
 

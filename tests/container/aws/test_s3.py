@@ -254,8 +254,8 @@ def test_missing_credentials_are_explained(ml: MakeTree, aws: Any, monkeypatch: 
 
 def test_invalid_or_denied_credentials_are_explained(ml: MakeTree, aws: Any, server: str) -> None:
     iam = boto3.client("iam", endpoint_url=server, region_name=REGION)
-    iam.create_user(UserName="stranger")
-    key = iam.create_access_key(UserName="stranger")["AccessKey"]
+    iam.create_user(UserName="without-permissions")
+    key = iam.create_access_key(UserName="without-permissions")["AccessKey"]
     requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)  # from here on, who asks must be allowed to
     try:
         said = failed(ml, "s3://code/my.py")

@@ -1,4 +1,4 @@
-"""Archives that cannot be unpacked: each is told in words, and never fills a disk."""
+"""Archives that cannot be unpacked: each is an error in words, and never fills a disk."""
 
 from __future__ import annotations
 

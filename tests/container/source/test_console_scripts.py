@@ -70,8 +70,8 @@ def test_replaced_console_scripts_are_restored(python: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert {name: (python.parent / name).read_text() for name in console_scripts.NAMES} == before
     assert "sagemaker_other" in (python.parent / "other").read_text()
-    (told,) = [line for line in done.stderr.splitlines() if "WARNING" in line and "in place of ours" in line]
-    assert told.endswith(f"{python.parent / 'train'}, {python.parent / 'serve'}")
+    (warning,) = [line for line in done.stderr.splitlines() if "WARNING" in line and "in place of ours" in line]
+    assert warning.endswith(f"{python.parent / 'train'}, {python.parent / 'serve'}")
 
 
 def test_unrelated_package_causes_no_warning(python: Path, tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_check_finds_a_foreign_train_command(python: Path, tmp_path: Path) -> No
     for words in (["train"], []):  # without a word: what is mounted is a job
         done = byo_container(python, *words, SAGEMAKER_BASE_DIR=str(tree.root))
         assert (done.returncode, done.stdout) == (0, "ours runs\n"), done.stderr
-        (told,) = [line for line in done.stderr.splitlines() if "WARNING" in line]
-        assert "belongs to another package" in told
+        (warning,) = [line for line in done.stderr.splitlines() if "WARNING" in line]
+        assert "belongs to another package" in warning
     (python.parent / "train").write_text("#!/usr/bin/env python3\nfrom mine import main\n")
     assert byo_container(python, "check").returncode == 0, "a user's own program"
 

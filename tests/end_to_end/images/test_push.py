@@ -14,10 +14,10 @@ from moto.server import ThreadedMotoServer
 from tests.end_to_end.images.docker import REGISTRY, REPOSITORY, docker, inspect, listens, must
 
 SCRIPT = REPOSITORY / "build_and_push.sh"
-# Writes down what it is told, and knows the image.
+# Writes down its arguments, and knows the image.
 DOCKER = """#!/bin/sh
-echo "$@" >>"$TOLD"
-[ "$1" != login ] || cat >>"$TOLD"
+echo "$@" >>"$CALLS"
+[ "$1" != login ] || cat >>"$CALLS"
 """
 
 
@@ -38,29 +38,29 @@ def aws() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What docker was told, by a docker that does nothing."""
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The arguments of docker, by a docker that does nothing."""
     program = tmp_path / "docker"
     program.write_text(DOCKER)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path / "told"
+    return tmp_path / "calls"
 
 
 def test_ecr_gets_a_repository_once_and_the_image_each_time(
-    told: Path, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    calls: Path, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/my-model:v2"
     for made in (True, False):
-        told.unlink(missing_ok=True)
+        calls.unlink(missing_ok=True)
         done = push("my-model:v2", "--region", "eu-west-1", "--build-arg", "HANDLERS=none", **aws)
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"{uri}\n"
         assert ("made the repository my-model" in done.stderr) == made
-        build, login, password, tag, pushed = told.read_text().splitlines()
+        build, login, password, tag, pushed = calls.read_text().splitlines()
         assert build.startswith(f"build -t my-model:v2 -f {REPOSITORY}/Dockerfile.cpu --build-arg REVISION=")
         assert build.endswith(f"--build-arg HANDLERS=none {REPOSITORY}")
         assert login == "login --username AWS --password-stdin 123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -74,15 +74,15 @@ def test_ecr_gets_a_repository_once_and_the_image_each_time(
     assert [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]] == ["my-model"]
 
 
-def test_options_in_any_shape(told: Path) -> None:
+def test_options_in_any_shape(calls: Path) -> None:
     done = push("m", "--registry=there:5000", "--no-cache", "--file", "/a/Dockerfile", "--build-arg", "A=two words")
     assert done.stdout == "there:5000/m:latest\n"
     assert (
-        told.read_text().splitlines()[0] == "build -t m:latest -f /a/Dockerfile --no-cache --build-arg A=two words /a"
+        calls.read_text().splitlines()[0] == "build -t m:latest -f /a/Dockerfile --no-cache --build-arg A=two words /a"
     )
-    told.unlink()
+    calls.unlink()
     assert push("m", "--no-build", "--registry", "there").returncode == 0
-    assert told.read_text().splitlines() == ["tag m:latest there/m:latest", "push there/m:latest"]
+    assert calls.read_text().splitlines() == ["tag m:latest there/m:latest", "push there/m:latest"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_options_in_any_shape(told: Path) -> None:
         (["m"], "no region is known; give --region, or set AWS_REGION"),
     ],
 )
-def test_what_is_wrong_is_told(told: Path, words: list[str], said: str) -> None:
+def test_wrong_arguments_are_refused(calls: Path, words: list[str], said: str) -> None:
     nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     done = push(*words, AWS_EC2_METADATA_DISABLED="true", **nobody)
     assert done.returncode != 0

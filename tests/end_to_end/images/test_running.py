@@ -147,7 +147,7 @@ def test_the_port_moves_as_the_platform_says(shout_image: str, tmp_path: Path) -
         assert container.ready(9000).ask("/invocations", b'"a"', inside=9000) == (200, b'{"result":"A!!"}')
 
 
-def test_an_unknown_command_is_told(none_image: str) -> None:
+def test_an_unknown_command_is_refused(none_image: str) -> None:
     done = docker("run", "--rm", none_image, "byo-container", "tran")
     assert done.returncode == 1
     assert re.search("there is no command 'tran'; did you mean 'train'\\? known are: check, serve, train", done.stderr)

@@ -55,8 +55,8 @@ def test_a_job_that_fails(v2: SDK, line_image: str, tmp_path: Path, hosts: int) 
 
 
 def test_fit_deploy_predict(v2: SDK, line_image: str, points: str) -> None:
-    asked = [("json", [3, 4]), ("csv", [[3], [4]])]
-    answers = v2.run("fit_deploy_predict", image=line_image, data=points, port=free_port(), asked=asked)
+    requests = [("json", [3, 4]), ("csv", [[3], [4]])]
+    answers = v2.run("fit_deploy_predict", image=line_image, data=points, port=free_port(), requests=requests)
     assert answers == [[7.0, 9.0], [["7.0"], ["9.0"]]]
 
 
@@ -68,7 +68,7 @@ def test_fit_deploy_predict_with_a_handler(v2: SDK, shout_image: str, tmp_path: 
         image=shout_image,
         data=str(tmp_path / "texts"),
         port=free_port(),
-        asked=[("json", "hello")],
+        requests=[("json", "hello")],
         hyperparameters={"mark": "?"},
     )
     assert answers == [{"result": "HELLO??"}]
@@ -83,7 +83,7 @@ def test_fit_deploy_predict_news(v2: SDK, news_image: str, tmp_path: Path) -> No
         image=news_image,
         data=str(tmp_path / "news"),
         port=free_port(),
-        asked=[("json", question)],
+        requests=[("json", question)],
     )
     assert answers[0]["result"] == "Health & Medicine"
 

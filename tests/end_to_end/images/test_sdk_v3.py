@@ -60,5 +60,5 @@ def test_model_builder(v3: SDK, none_image: str, tmp_path: Path) -> None:
     shutil.copy(SCRIPTS / "inference.py", model / "code")
     for folder in (model, model / "code"):
         (folder / "line.json").write_text(json.dumps({"slope": 2, "intercept": 1}))
-    answers = v3.run("serve", image=image, model=str(model), port=free_port(), asked=[[3, 4], [5]])
+    answers = v3.run("serve", image=image, model=str(model), port=free_port(), requests=[[3, 4], [5]])
     assert answers == [[[7.0, 9.0]], [[11.0]]]  # the outer list is the SDK's

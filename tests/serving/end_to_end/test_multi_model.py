@@ -27,7 +27,7 @@ from tests.serving.support.model_names import UNROUTABLE
 if TYPE_CHECKING:
     from tests.serving.support.server import Server, Start
 
-# Each model says its own word, from a module that all of them call `word`; and can be told to hold memory or to wait.
+# Each model says its own word, from a module that all of them call `word`; and can be made to hold memory or to wait.
 INFERENCE = """
 import os, time
 import word
@@ -226,8 +226,8 @@ def test_error_whose_str_fails_is_reported(shared: Server) -> None:
     script = "class E(Exception):\n    def __str__(self): raise ValueError\ndef model_fn(model_dir): raise E()\n"
     (code / "inference.py").write_text(script)
     for _ in range(2):  # the name is free again
-        told = load_model(shared, {"model_name": "a", "url": str(code.parent)}, 500)
-        assert "E: <exception str() failed>" in told["message"]
+        reply = load_model(shared, {"model_name": "a", "url": str(code.parent)}, 500)
+        assert "E: <exception str() failed>" in reply["message"]
 
 
 def left(server: Server) -> list[str]:

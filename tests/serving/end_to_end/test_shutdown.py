@@ -132,7 +132,7 @@ def test_killed_worker_is_replaced_and_the_other_loses_no_request(start: Start) 
         before = server.workers()
         os.kill(before[0], signal.SIGKILL)
         answers = [future.result() for future in running]
-        for answer in answers:  # lost with its worker: told so, and to try again
+        for answer in answers:  # lost with its worker: an error that says so, and to try again
             assert answer.status_code in (200, 503)
             assert answer.status_code == 200 or answer.headers["Retry-After"] == "5"
         assert [answer.json() for answer in answers if answer.status_code == 200].count(before[0]) == 0

@@ -30,7 +30,7 @@ def server(request: pytest.FixtureRequest, start_for_module: Start) -> Server:
 
 
 def peak_bytes(server: Server) -> int:
-    """The most memory that the worker has had since it was last asked."""
+    """The most memory that the worker has had since the last call."""
     (worker,) = server.workers()
     status = Path(f"/proc/{worker}/status").read_text()
     Path(f"/proc/{worker}/clear_refs").write_text("5")
@@ -90,7 +90,7 @@ def test_sixteen_gzip_bombs_at_once(server: Server, bomb: str) -> None:
 
 @pytest.mark.slow
 def test_large_uploads_do_not_fill_the_workers_memory(server: Server) -> None:
-    """What is beyond the budget is told so, or waits where it does not take the worker's memory."""
+    """What is beyond the budget is refused, or waits where it does not take the worker's memory."""
     seen, longest, memory = attacked(server, [b'"' + b"x" * (24 * MEGABYTE) + b'"'] * 24)
     assert set(seen) <= {200, 503, 0}
     assert seen[200] > 0

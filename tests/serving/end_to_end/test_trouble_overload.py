@@ -93,7 +93,7 @@ def test_rejections_are_summed_up_in_the_log(start: Start, root: Path) -> None:
     with ThreadPoolExecutor(40) as pool:
         statuses = [answer.status for answer in pool.map(lambda _: ask(server, 0.3), range(40))]
     assert set(statuses) == {200, 503}
-    server.until(lambda: "requests were refused with 503" in server.log(), "it is told")
+    server.until(lambda: "requests were refused with 503" in server.log(), "it is logged")
     assert len([line for line in server.log().splitlines() if "refused" in line or "upstream" in line]) < 5
 
 

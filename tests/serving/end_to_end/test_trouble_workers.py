@@ -41,7 +41,7 @@ def test_killed_workers_lose_only_their_requests_in_flight(start: Start) -> None
         server.until(lambda: len(server.workers()) == 2, "both are there")
         before = seen.total()
         server.until(lambda: seen.total() > before + 20, "answers")
-    assert seen.keys() <= {200, 503}  # lost with its worker, and told to try again
+    assert seen.keys() <= {200, 503}  # lost with its worker, and answered with 503
     assert seen[503] <= 3 * 4
     assert seen[200] > 20
     assert measured(server)["byo_worker_restarts_total"] == 3
@@ -201,7 +201,7 @@ def test_memory_error_in_predict_fails_only_its_request(start: Start) -> None:
 
 @pytest.mark.parametrize("where", ["import", "model_fn", "predict_fn"])
 def test_multi_model_crash_of_one_model_leaves_the_others(start: Start, root: Path, where: str) -> None:
-    """At import, while it is loaded, and when it is asked."""
+    """At import, while it is loaded, and when it predicts."""
     for name in ("good", "bad"):
         (code := root / "models" / name / "code").mkdir(parents=True)
         (code / "inference.py").write_text(

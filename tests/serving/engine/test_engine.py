@@ -207,7 +207,7 @@ def test_stuck_computation_times_out_and_its_thread_is_replaced() -> None:
 
 
 def test_timeout_in_the_queue_does_not_replace_a_thread() -> None:
-    """More load than one can carry: some are told 504, but nothing hangs and no worker need go."""
+    """More load than one can carry: some get 504, but nothing hangs and no worker need go."""
     stuck: list[int] = []
     computed: list[Any] = []
 
@@ -222,7 +222,7 @@ def test_timeout_in_the_queue_does_not_replace_a_thread() -> None:
     assert isinstance(outcomes[-1], RequestError)
     gevent.sleep(0.3)
     assert not stuck
-    assert len(computed) < 8  # who has been told 504 is not computed any more
+    assert len(computed) < 8  # a request that got 504 is not computed any more
 
 
 def test_model_is_loaded_in_the_thread_that_computes() -> None:

@@ -210,7 +210,7 @@ def test_quick_calls_share_a_turn_and_slow_ones_do_not() -> None:
     engine.on_delivered = lambda: wakes.append(1)
 
     def all_of(items: list[float]) -> int:
-        """How often the event loop was told."""
+        """How often the event loop was notified."""
         wakes.clear()
         greenlets = [gevent.spawn(engine.submit, Work(item)) for item in items]
         gevent.joinall(greenlets, timeout=20, raise_error=True)

@@ -1,4 +1,4 @@
-"""Batch transform: what the platform is told to send, and its payloads of many records."""
+"""Batch transform: what the platform should send, and its payloads of many records."""
 
 from __future__ import annotations
 

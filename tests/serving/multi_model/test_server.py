@@ -250,7 +250,7 @@ def test_unload_waits_for_a_worker_that_still_loads_the_model(models: Models) ->
     until(lambda: models.second._evicting)
     assert not removing.ready()
     go_on.set()
-    assert asking.get() == "a"  # it was there when it was asked for
+    assert asking.get() == "a"  # it was there when it was called
     removing.get()
     assert not models.alive()
     assert ask(models.second, "a") == 404

@@ -28,7 +28,7 @@ SETTINGS = ("SAGEMAKER_", "MODEL_SERVER_", "MODEL_HANDLER", "LOG_FORMAT", "GUNIC
 
 
 class Server:
-    """A `serve` process and all that it starts, told apart by a mark in their environment."""
+    """A `serve` process and all that it starts, identified by a mark in their environment."""
 
     def __init__(self, root: Path, environ: dict[str, str], prefix: Sequence[str], cwd: Path | None) -> None:
         self.root = root

@@ -93,7 +93,7 @@ def test_loading_worker_leaves_requests_to_those_that_are_ready(
 ) -> None:
     model.load_finished = False
     assert predictions.connect() == 0
-    others.ready = 0  # then its clients are told that the model is still being loaded
+    others.ready = 0  # then its clients get 503: the model is still being loaded
     gevent.sleep(0.03)
     assert len(predictions.accepted) == 1
 

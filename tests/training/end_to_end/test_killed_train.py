@@ -99,6 +99,6 @@ def test_ranks_save_and_end_when_train_is_killed(ml: MakeTree, launcher: str, nu
     process, pids = start(tree, ("0", "1"))
     os.kill(pids[number], signal.SIGKILL)
     end(process, pids)
-    # Open MPI gives its ranks no time when it is told itself, as it is by the kernel where the supervisor dies.
+    # Open MPI gives its ranks no time when it gets the signal itself, as from the kernel where the supervisor dies.
     if (launcher, number) != ("mpi", 1):
         assert {path.name: path.read_text() for path in tree.paths.model.iterdir()} == {"0": "SIGTERM", "1": "SIGTERM"}

@@ -160,9 +160,9 @@ print(json.dumps({name: not callable(getattr(job, name)) and job[name] for name 
     names = [name for name in TOOLKIT["environment"]["Environment"] if name != lacking]
     cases = json.loads(Path(__file__).with_name("toolkit_facts.json").read_text(encoding="utf-8"))
     of_the_machine = {"num_cpus": 1, "num_gpus": 0, "num_neurons": 0}
-    told = cases[0]["facts"]["training_env"] | of_the_machine
-    found = json.loads(python(code % names, tmp_path, SM_TRAINING_ENV=json.dumps(told)))
-    assert {name: value for name, value in found.items() if name in told} == told
+    environment = cases[0]["facts"]["training_env"] | of_the_machine
+    found = json.loads(python(code % names, tmp_path, SM_TRAINING_ENV=json.dumps(environment)))
+    assert {name: value for name, value in found.items() if name in environment} == environment
 
 
 @without_toolkits

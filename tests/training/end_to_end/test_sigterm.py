@@ -56,7 +56,7 @@ def test_sigterm_while_pip_installs(ml: MakeTree) -> None:
 
 
 def test_sigterm_before_training_begins(ml: MakeTree, tmp_path: Path) -> None:
-    # nvidia-smi is asked before anything is started: one that hangs holds the job there.
+    # nvidia-smi runs before anything is started: one that hangs holds the job there.
     driver, ready = tmp_path / "bin/nvidia-smi", tmp_path / "ready"
     write_files(driver.parent, {driver.name: f"#!/bin/sh\ntouch {ready}\nexec sleep 60\n"})
     driver.chmod(0o755)
@@ -90,7 +90,7 @@ def test_sigterm_while_a_fifo_is_opened(ml: MakeTree, there: bool) -> None:
 
 
 def test_sigterm_after_training_while_the_code_is_copied(ml: MakeTree) -> None:
-    # A script that ends well the moment it is told to: SIGTERM has come, and the job is done all the same.
+    # A script that ends well at once on SIGTERM: SIGTERM has come, and the job is done all the same.
     code = {
         "train.py": "import os, signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(0))\n"
         "open(os.environ['SM_OUTPUT_DATA_DIR'] + '/ready', 'w')\ntime.sleep(60)\n",
@@ -135,15 +135,15 @@ def test_sigterm_reaches_the_handler_while_the_log_is_blocked(ml: MakeTree) -> N
 
 
 def test_sigterm_while_leftover_processes_are_ended(ml: MakeTree) -> None:
-    # The daemon is told to end when the script has ended well; SIGTERM that comes then has nothing to stop.
-    daemon = "import signal, time\n{}\nsignal.signal(15, told)\nopen('{}', 'w')\ntime.sleep(60)\n"
-    told = "def told(*_):\n    open('{}', 'w')\n    time.sleep(1)\n    raise SystemExit"
+    # The daemon gets SIGTERM when the script has ended well; SIGTERM that comes then has nothing to stop.
+    daemon = "import signal, time\n{}\nsignal.signal(15, end)\nopen('{}', 'w')\ntime.sleep(60)\n"
+    end = "def end(*_):\n    open('{}', 'w')\n    time.sleep(1)\n    raise SystemExit"
     script = "import os, subprocess, sys, time\nsubprocess.Popen([sys.executable, 'daemon.py'])\n"
     tree = ml()
     ready, ending = tree.root / "ready", tree.root / "ending"
     files = {
         "train.py": f"{script}while not os.path.exists('{ready}'): time.sleep(0.01)\n",
-        "daemon.py": daemon.format(told.format(ending), ready),
+        "daemon.py": daemon.format(end.format(ending), ready),
     }
     write_files(tree.paths.code, files)
     done = stop_when(tree, ending.exists)

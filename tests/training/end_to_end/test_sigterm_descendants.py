@@ -18,7 +18,7 @@ subprocess.run([sys.executable, "save.py", "session-of-a-parent-that-dies"], sta
 """
 PASSES_ON = """
 import signal, subprocess, sys
-child = subprocess.Popen([sys.executable, "save.py", "told-by-its-parent"], start_new_session=True)
+child = subprocess.Popen([sys.executable, "save.py", "signalled-by-its-parent"], start_new_session=True)
 signal.signal(signal.SIGTERM, lambda *_: child.terminate())
 child.wait()
 """
@@ -35,7 +35,7 @@ BESIDE = [
 ]
 NAMES = [
     *("plain", "timeout", "setsid", "nohup", "daemon", "job-control", "shell-with-a-trap"),
-    *("session-of-a-parent-that-dies", "told-by-its-parent"),
+    *("session-of-a-parent-that-dies", "signalled-by-its-parent"),
 ]
 
 

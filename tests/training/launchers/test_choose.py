@@ -100,8 +100,8 @@ def test_handler_on_several_hosts_needs_a_distributing_launcher() -> None:
 def test_registered_launcher_of_a_handler_is_used_last(
     hosts: int, given: dict[str, Any], wanted: str | None, chosen: str
 ) -> None:
-    asked = job(hosts, **given)
-    assert choose_for_handler(asked, choose(asked), wanted).name == chosen
+    asking_job = job(hosts, **given)
+    assert choose_for_handler(asking_job, choose(asking_job), wanted).name == chosen
 
 
 def test_unknown_registered_launcher_is_rejected() -> None:

@@ -52,15 +52,15 @@ def fit(root: str, image: str, data: str, **more: Any) -> dict[str, Any]:
 
 
 def fit_deploy_predict(
-    root: str, image: str, data: str, port: int, asked: list[tuple[str, Any]], **more: Any
+    root: str, image: str, data: str, port: int, requests: list[tuple[str, Any]], **more: Any
 ) -> list[Any]:
-    """The answers of an endpoint whose model has just been trained; `asked` is (serializer, value)."""
+    """The answers of an endpoint whose model has just been trained; `requests` are (serializer, value)."""
     trained = estimator(root, image, sagemaker_session=session(root, port), **more)
     trained.fit({"training": f"file://{data}"})
     predictor = trained.deploy(initial_instance_count=1, instance_type="local")
     answers = []
     try:
-        for name, value in asked:
+        for name, value in requests:
             serializer, deserializer = SERIALIZERS[name]
             predictor.serializer, predictor.deserializer = serializer(), deserializer()
             answers.append(predictor.predict(value))

@@ -32,7 +32,7 @@ def train(
     return {"model": str(Path(root, "compressed_artifacts/model.tar.gz"))}
 
 
-def serve(root: str, image: str, model: str, port: int, asked: list[Any]) -> list[Any]:
+def serve(root: str, image: str, model: str, port: int, requests: list[Any]) -> list[Any]:
     """The answers of what ModelBuilder deploys here. Its local mode starts an image of one's own only when it takes it
     for a multi-model-server. It pulls it, mounts the folder `code` of the model as the model, waits on port 8080 until
     the sample is answered, and starts a second one, with the whole model, on `port`, which then answers."""
@@ -70,7 +70,7 @@ def serve(root: str, image: str, model: str, port: int, asked: list[Any]) -> lis
     try:
         endpoint = builder.deploy_local()
         try:
-            return [json.load(endpoint.invoke(body=body).body) for body in asked]
+            return [json.load(endpoint.invoke(body=body).body) for body in requests]
         finally:
             endpoint.delete()
     finally:

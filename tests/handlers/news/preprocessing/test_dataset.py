@@ -1,4 +1,4 @@
-"""Reading newsCorpora.csv: what is right is read as it is, what is wrong is told with its line."""
+"""Reading newsCorpora.csv: what is right is read as it is, what is wrong is an error with its line."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def make(tmp_path: Path, plain: Path, request: pytest.FixtureRequest) -> Make:
 
     def begin(count: int, **hyperparameters: object) -> Hosts:
         files = {path.name: path.read_text(encoding="utf-8") for path in plain.iterdir()}
-        asked = {"model_handler": "translation", **{name: str(value) for name, value in hyperparameters.items()}}
-        manager = make_hosts(count, tmp_path, channels={"training": files}, hyperparameters=asked)
+        settings = {"model_handler": "translation", **{name: str(value) for name, value in hyperparameters.items()}}
+        manager = make_hosts(count, tmp_path, channels={"training": files}, hyperparameters=settings)
         hosts = manager.__enter__()
         request.addfinalizer(lambda: manager.__exit__(None, None, None))
         return hosts

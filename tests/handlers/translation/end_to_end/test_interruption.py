@@ -56,7 +56,7 @@ def await_line(process: subprocess.Popen[str], beginning: str) -> None:
 
 
 def stop_at(tree: Tree, beginning: str) -> str:
-    """What is told of a job that got SIGTERM at such a line."""
+    """The failure reason of a job that got SIGTERM at such a line."""
     process = tree.start()
     await_line(process, beginning)
     process.send_signal(signal.SIGTERM)

@@ -25,7 +25,7 @@ SECOND, SECONDS = "Mein Bruder mag die grüne Tür am Fluss.", "My brother likes
 
 @pytest.fixture(scope="module")
 def server(able: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Two workers that are told nothing: the model remembers its handler."""
+    """Two workers without any setting: the model remembers its handler."""
     root = tmp_path_factory.mktemp("serve") / "ml"
     shutil.copytree(able, root / "model")
     (root / "model" / "handler.json").write_text('{"handler": "byo_container.handlers.translation:Translation"}')

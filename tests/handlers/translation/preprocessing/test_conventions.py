@@ -1,4 +1,4 @@
-"""How text was preprocessed, told by how often its words occur."""
+"""How text was preprocessed, detected by how often its words occur."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ WAYS = [
 ]
 
 
-def counts(lines: list[str], asked: Conventions) -> Counter[str]:
-    text = Text("de", asked)
+def counts(lines: list[str], wanted: Conventions) -> Counter[str]:
+    text = Text("de", wanted)
     return codes.count([[text.tokenize(line) for line in lines]])
 
 
-@pytest.mark.parametrize("asked", WAYS, ids=str)
-def test_conventions_are_detected_from_words(asked: Conventions) -> None:
+@pytest.mark.parametrize("wanted", WAYS, ids=str)
+def test_conventions_are_detected_from_words(wanted: Conventions) -> None:
     lines = [line.replace("rotes Auto", "E-Mail-Konto [neu]") for line in GERMAN]
-    assert detect(counts(lines, asked)) == asked
+    assert detect(counts(lines, wanted)) == wanted
 
 
 def test_a_few_characters_do_not_change_detected_conventions() -> None:

@@ -53,9 +53,9 @@ def test_metrics_are_logged_after_the_first_update_and_once_each(
 def test_options_of_old_fairseq_train_and_become_request_defaults(
     make_job: MakeJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = {"distributed-backend": "gloo", "skip-invalid-size-inputs-valid-test": "", "min-lr": "1e-9", "raw-text": ""}
+    given = {"distributed-backend": "gloo", "skip-invalid-size-inputs-valid-test": "", "min-lr": "1e-9", "raw-text": ""}
     search = {"sampling": "", "sampling-topk": 9999, "temperature": 0.8, "replace-unk": "", "min-len": 100}
-    job = make_job(max_update=3, **asked, **search)
+    job = make_job(max_update=3, **given, **search)
     Translation().train(job)
     assert "distributed_backend = 'gloo' changes nothing: ranks without a GPU" in capsys.readouterr().out
     generation = json.loads((job.model_dir / "translation.json").read_text())["generation"]
@@ -120,8 +120,8 @@ def test_restarting_a_finished_job_changes_nothing(
 
 @pytest.mark.slow
 def test_a_transformer_from_english_chosen_by_bleu(ready: Path, tmp_path: Path) -> None:
-    asked = {"source_lang": "en", "target_lang": "de", "best_checkpoint_metric": "bleu", "save_interval_updates": 4}
-    tree = make_tree_below(tmp_path, sorted(ready.iterdir()), **TRANSFORMER, **asked)
+    given = {"source_lang": "en", "target_lang": "de", "best_checkpoint_metric": "bleu", "save_interval_updates": 4}
+    tree = make_tree_below(tmp_path, sorted(ready.iterdir()), **TRANSFORMER, **given)
     job = TrainingJob.read(tree.paths)
     Translation().train(job)
     manifest = json.loads((job.model_dir / "translation.json").read_text())
@@ -132,16 +132,16 @@ def test_a_transformer_from_english_chosen_by_bleu(ready: Path, tmp_path: Path) 
 
 def test_a_transformer_with_the_flags_of_fairseqs_old_examples(ready: Path, tmp_path: Path) -> None:
     """Of which min-lr, above the 0 that warm-up begins at, would end training before the first update."""
-    asked = {"min-lr": "1e-9", "optimizer": "adam", "lr-scheduler": "inverse_sqrt", "max_update": 2, "raw-text": ""}
-    tree = make_tree_below(tmp_path, sorted(ready.iterdir()), **TRANSFORMER, **asked, eval_bleu="false")
+    given = {"min-lr": "1e-9", "optimizer": "adam", "lr-scheduler": "inverse_sqrt", "max_update": 2, "raw-text": ""}
+    tree = make_tree_below(tmp_path, sorted(ready.iterdir()), **TRANSFORMER, **given, eval_bleu="false")
     job = TrainingJob.read(tree.paths)
     Translation().train(job)
     assert json.loads((job.output_data_dir / "summary.json").read_text())["updates"] == 2
 
 
 def test_embeddings_that_are_shared_get_one_dictionary(plain: Path, tmp_path: Path) -> None:
-    asked = {"share_all_embeddings": "", "max_update": 1, "eval_bleu": "false"}
-    job = TrainingJob.read(make_tree_below(tmp_path, sorted(plain.iterdir()), **TRANSFORMER, **asked).paths)
+    given = {"share_all_embeddings": "", "max_update": 1, "eval_bleu": "false"}
+    job = TrainingJob.read(make_tree_below(tmp_path, sorted(plain.iterdir()), **TRANSFORMER, **given).paths)
     Translation().train(job)
     german, english = (job.model_dir / f"dict.{language}.txt" for language in ("de", "en"))
     assert german.read_text() == english.read_text()
@@ -173,8 +173,8 @@ def test_checkpoints_of_another_job_are_refused(make_job: MakeJob) -> None:
 
 
 def test_checkpoints_of_other_settings_are_refused(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = {"eval_bleu": "false", "log_interval": 1}
-    Translation().train(make_job(max_update=2, **asked))
+    given = {"eval_bleu": "false", "log_interval": 1}
+    Translation().train(make_job(max_update=2, **given))
     for name, value, before, now in [
         ("lr", 0.01, "0.25", "0.01"),
         ("dropout", 0.5, "0.2", "0.5"),
@@ -184,21 +184,21 @@ def test_checkpoints_of_other_settings_are_refused(make_job: MakeJob, capsys: py
         ("criterion", "cross_entropy", "'label_smoothed_cross_entropy'", "'cross_entropy'"),
         ("encoder_embed_dim", 64, "32", "64"),
     ]:
-        other = make_job(**{**asked, "max_update": 2, name: value})
+        other = make_job(**{**given, "max_update": 2, name: value})
         said = f"were made with another {name} ({name} was {before}, now {now}); empty the folder to train from the"
         with pytest.raises(JobError, match=re.escape(said)):
             Translation().train(other)
     more = {"max_epoch": 4, "log_interval": 2, "save_interval_updates": 3, "num_workers": 1, "patience": 9, "beam": 3}
     capsys.readouterr()
-    Translation().train(make_job(max_update=4, **{**asked, **more}, amp="true"))
+    Translation().train(make_job(max_update=4, **{**given, **more}, amp="true"))
     assert "going on after update 2 (epoch 1), from checkpoint_last.pt" in capsys.readouterr().out
-    job = make_job(max_update=5, **asked, lr=0.01, reset_lr_scheduler="true")
+    job = make_job(max_update=5, **given, lr=0.01, reset_lr_scheduler="true")
     Translation().train(job)  # fairseq's own way to go on with another learning rate
     note = job.checkpoint_dir / "run.json"
     noted = json.loads(note.read_text())
     assert noted.pop("settings")["lr"] == 0.01
     note.write_text(json.dumps(noted))
-    Translation().train(make_job(max_update=6, **asked, dropout=0.5))  # a note of an earlier release
+    Translation().train(make_job(max_update=6, **given, dropout=0.5))  # a note of an earlier release
 
 
 def test_job_without_any_update_fails(make_job: MakeJob) -> None:
@@ -221,17 +221,17 @@ def test_a_channel_in_pipe_mode_is_refused(make_job: MakeJob) -> None:
 
 
 def test_damaged_checkpoint_is_replaced_by_an_older_one(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = {"eval_bleu": "false", "save_interval_updates": 4, "log_interval": 1}
-    job = make_job(max_update=6, **asked)
+    given = {"eval_bleu": "false", "save_interval_updates": 4, "log_interval": 1}
+    job = make_job(max_update=6, **given)
     Translation().train(job)
     last = job.checkpoint_dir / "checkpoint_last.pt"
     last.write_bytes(last.read_bytes()[:-1000])
     capsys.readouterr()
-    Translation().train(make_job(max_update=8, **asked))
+    Translation().train(make_job(max_update=8, **given))
     assert "update 8:" in capsys.readouterr().out
     for path in job.checkpoint_dir.glob("checkpoint*.pt"):
         path.write_bytes(b"torn")
-    Translation().train(make_job(max_update=2, **asked))
+    Translation().train(make_job(max_update=2, **given))
     assert "update 1:" in capsys.readouterr().out
 
 

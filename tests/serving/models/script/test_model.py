@@ -43,11 +43,11 @@ def load(tmp_path: Path) -> Any:
 def outcome(
     model: ScriptModel, body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **headers: str
 ) -> Any:
-    (outcome,) = model.compute([asked(body, content_type, accept, **headers)])
+    (outcome,) = model.compute([request_of(body, content_type, accept, **headers)])
     return outcome
 
 
-def asked(body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **headers: str) -> Request:
+def request_of(body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **headers: str) -> Request:
     variables = {cgi_name(name): value for name, value in headers.items()}
     variables |= {"CONTENT_TYPE": content_type} if content_type else {}
     return Request(body, content_type, accept, partial(look_up, variables), variables=variables)
@@ -55,7 +55,7 @@ def asked(body: bytes = b"[1, 2]", content_type: str = "", accept: str = "", **h
 
 def respond(model: ScriptModel, *arguments: Any, **headers: Any) -> Reply:
     """Through an engine, as in the event loop."""
-    return model.respond(asked(*arguments, **headers), engine_for(model))
+    return model.respond(request_of(*arguments, **headers), engine_for(model))
 
 
 def answer(model: ScriptModel, *arguments: Any, **headers: Any) -> Reply:

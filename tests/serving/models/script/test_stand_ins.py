@@ -34,7 +34,7 @@ def clean() -> Iterator[None]:
         del sys.modules[name]
 
 
-def asked(folder: Path, code: str, body: bytes, content_type: str, accept: str = "") -> Any:
+def respond(folder: Path, code: str, body: bytes, content_type: str, accept: str = "") -> Any:
     path = folder / "inference.py"
     path.write_text(textwrap.dedent(code))
     model = ScriptModel(path, folder, Settings())
@@ -67,10 +67,10 @@ TOOLKIT = """
 
 
 def test_inference_toolkit(tmp_path: Path) -> None:
-    one = asked(tmp_path, TOOLKIT, b"[1, 2]", "application/json", "application/json")
+    one = respond(tmp_path, TOOLKIT, b"[1, 2]", "application/json", "application/json")
     assert one == Reply(b"[2, 4]", "application/json")
-    assert asked(tmp_path, TOOLKIT, b"1.5,2\n", "text/csv", "text/csv").body == b"3.0\n4.0\n"
-    there_and_back = asked(tmp_path, TOOLKIT, npy([[1, 2]]), "application/x-npy", "application/x-npy")
+    assert respond(tmp_path, TOOLKIT, b"1.5,2\n", "text/csv", "text/csv").body == b"3.0\n4.0\n"
+    there_and_back = respond(tmp_path, TOOLKIT, npy([[1, 2]]), "application/x-npy", "application/x-npy")
     assert np.load(io.BytesIO(there_and_back.body)).tolist() == [[2, 4]]
 
 
@@ -86,7 +86,7 @@ def test_inference_toolkit(tmp_path: Path) -> None:
 def test_inference_toolkit_errors_are_sent_to_the_client(
     tmp_path: Path, body: bytes, content_type: str, accept: str, status: int, message: str
 ) -> None:
-    error = asked(tmp_path, TOOLKIT, body, content_type, accept)
+    error = respond(tmp_path, TOOLKIT, body, content_type, accept)
     assert isinstance(error, ModelRefusalError | RequestError)
     assert (error.status, message in error.message) == (status, True)
 
@@ -120,11 +120,11 @@ HUGGING_FACE = """
 
 
 def test_hugging_face_toolkit(tmp_path: Path) -> None:
-    reply = asked(tmp_path, HUGGING_FACE, b'{"inputs": 1}', "application/json", "application/json")
+    reply = respond(tmp_path, HUGGING_FACE, b'{"inputs": 1}', "application/json", "application/json")
     assert reply == Reply(b'[{"label":"1","score":1.5}]\n', "application/json")
-    reply = asked(tmp_path, HUGGING_FACE, b"inputs\na\n", "text/csv", "text/csv")
+    reply = respond(tmp_path, HUGGING_FACE, b"inputs\na\n", "text/csv", "text/csv")
     assert reply.body.split() == [b"label,score", b"['a'],1.5"]
-    assert asked(tmp_path, HUGGING_FACE, b"x", "a/b").status == 415
+    assert respond(tmp_path, HUGGING_FACE, b"x", "a/b").status == 415
 
 
 def test_hugging_face_toolkit_images() -> None:
@@ -158,7 +158,7 @@ TRAIN_AND_SERVE = """
 
 
 def test_names_for_training_are_importable_but_not_callable(tmp_path: Path) -> None:
-    said = asked(tmp_path, TRAIN_AND_SERVE, b"[]", "application/json").body.decode()
+    said = respond(tmp_path, TRAIN_AND_SERVE, b"[]", "application/json").body.decode()
     assert said.startswith(
         "sagemaker_xgboost_container.distributed.rabit_run is no part of byo-container's stand-in for "
         "sagemaker_xgboost_container, which has what an inference.py needs to serve"
@@ -178,7 +178,7 @@ def test_module_beside_the_script_may_import_a_stand_in(tmp_path: Path) -> None:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path))
-        assert json.loads(asked(tmp_path, code, b"", "").body) == [1]
+        assert json.loads(respond(tmp_path, code, b"", "").body) == [1]
     sys.modules.pop("beside_it", None)
 
 

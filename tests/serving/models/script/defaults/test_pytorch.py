@@ -131,5 +131,5 @@ def test_torchscript_is_served_without_code(start: Start, root: Path) -> None:
     assert server.ask([[100]]) == [[100.0]]
     answer = server.post(data=b"100,200\n", headers={"Content-Type": "text/csv", "Accept": "text/csv"})
     assert (answer.status_code, answer.text) == (200, "100.0\n200.0\n")
-    told = "there is no inference.py: PyTorch's defaults are used, because the model folder has model.pt"
-    assert server.log().count(told) == 1
+    line = "there is no inference.py: PyTorch's defaults are used, because the model folder has model.pt"
+    assert server.log().count(line) == 1

@@ -225,8 +225,8 @@ def test_saved_model_is_served_without_code(start: Start, root: Path) -> None:
     refused = server.post(json={"instances": [[1, 2, 3]]})
     assert (refused.status_code, refused.json()["code"]) == (400, 400)
     assert "input 'x' takes float32 of shape (any, 2); what was sent has shape (1, 3)" in refused.json()["message"]
-    told = "TensorFlow Serving's defaults are used, because the model folder has 1/saved_model.pb"
-    assert server.log().count(told) == 1
+    line = "TensorFlow Serving's defaults are used, because the model folder has 1/saved_model.pb"
+    assert server.log().count(line) == 1
 
 
 @pytest.mark.slow
