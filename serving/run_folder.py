@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from byo_container.serving.settings import Settings
@@ -21,64 +21,34 @@ PREDICTIONS_SOCKET = "gunicorn.sock"
 VARIABLE = "BYO_SERVE_RUNTIME"
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Where each thing lies that several processes of a run use."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.environment = {VARIABLE: str(path)}
+        """Variables for a process that is to use this folder."""
+        self.predictions_socket = path / PREDICTIONS_SOCKET
+        """Where nginx sends what a model answers. A worker accepts there only what it can do something about."""
+        self.health_socket = path / "health.sock"
+        """Where nginx sends /ping and /metrics. Every worker accepts there at any time."""
+        self.metrics = path / "metrics"
+        """The table of metrics.shared_table."""
+        self.nginx_config = path / "nginx.conf"
+        self.sessions = path / "sessions"
+        """The sessions of a stateful endpoint."""
+        self.registry = path / "models"
+        """In multi-model mode: which models are loaded."""
+        self.unpacked_models = path / "unpacked"
+        """In multi-model mode: the models that came as archives."""
+        self.control_sockets = path / "control"
+        """In multi-model mode: a socket for each worker, by which the others reach it."""
+        self._settings = path / "settings.json"
 
     @classmethod
     def from_environment(cls) -> RunFolder:
         """The folder of the run that this process belongs to."""
         return cls(Path(os.environ[VARIABLE]))
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables for a process that is to use this folder."""
-        return {VARIABLE: str(self.path)}
-
-    @property
-    def predictions_socket(self) -> Path:
-        """Where nginx sends what a model answers. A worker accepts there only what it can do something about."""
-        return self.path / PREDICTIONS_SOCKET
-
-    @property
-    def health_socket(self) -> Path:
-        """Where nginx sends /ping and /metrics. Every worker accepts there at any time."""
-        return self.path / "health.sock"
-
-    @property
-    def metrics(self) -> Path:
-        """The table of metrics.shared_table."""
-        return self.path / "metrics"
-
-    @property
-    def nginx_config(self) -> Path:
-        return self.path / "nginx.conf"
-
-    @property
-    def sessions(self) -> Path:
-        """The sessions of a stateful endpoint."""
-        return self.path / "sessions"
-
-    @property
-    def registry(self) -> Path:
-        """In multi-model mode: which models are loaded."""
-        return self.path / "models"
-
-    @property
-    def unpacked_models(self) -> Path:
-        """In multi-model mode: the models that came as archives."""
-        return self.path / "unpacked"
-
-    @property
-    def control_sockets(self) -> Path:
-        """In multi-model mode: a socket for each worker, by which the others reach it."""
-        return self.path / "control"
-
-    @property
-    def _settings(self) -> Path:
-        return self.path / "settings.json"
 
     def write_settings(self, settings: Settings) -> None:
         """Hands the settings on to the processes that `serve` starts: read and checked once, they cannot differ."""
