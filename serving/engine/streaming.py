@@ -39,7 +39,9 @@ class Stream:
             return EVENTS
         if isinstance(self.first, str):
             return media_types.labelled(media_types.TEXT)
-        return "application/octet-stream" if isinstance(self.first, bytes) else media_types.JSON_LINES
+        if isinstance(self.first, bytes | bytearray | memoryview):
+            return "application/octet-stream"
+        return media_types.JSON_LINES
 
     def check_first(self) -> None:
         """Raises TypeError or ValueError, and closes the stream, if the first part cannot be written. Called before the

@@ -486,6 +486,7 @@ def test_stream_part_is_computed_with_the_context_of_its_request(load: Any) -> N
     [
         ("'text'", "", "text/plain; charset=utf-8"),
         ("b'bytes'", "", "application/octet-stream"),
+        ("bytearray(3)", "", "application/octet-stream"),
         ("1", "", "application/jsonlines"),
         ("'text'", "text/event-stream", "text/event-stream"),
     ],
