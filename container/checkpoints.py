@@ -56,7 +56,7 @@ class Checkpoints:
         for number in numbers:
             yield number, self._path(number)
 
-    def save(self, number: int, write: Callable[[Path], None]) -> None:
+    def save(self, number: int, write: Callable[[Path], object]) -> None:
         """Calls `write` with the path of a new file, which becomes checkpoint `number` when it is complete. An OSError
         is logged and does not stop the training; the older checkpoints are kept."""
         # Always the same name, so that what a killed job has left is overwritten. It ends with the suffix, which some

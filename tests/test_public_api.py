@@ -54,7 +54,7 @@ def test_the_package_imports_nothing_before_a_name_is_used() -> None:
 TYPED = """
 from dataclasses import dataclass
 from pathlib import Path
-from byo_container import Handler, RequestContext, TrainingJob
+from byo_container import Checkpoints, Handler, RequestContext, TrainingJob
 
 class Mine(Handler):
     @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Mine(Handler):
 
     def train(self, job: TrainingJob[Hyperparameters]) -> None:
         epochs: int = job.hyperparameters.epochs
+        Checkpoints(job.checkpoint_dir, ".txt").save(epochs, lambda path: path.write_text("whole"))
 
     def load(self, model_dir: Path) -> str:
         return model_dir.name
