@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from byo_container.serving.settings import Settings
@@ -21,11 +21,14 @@ PREDICTIONS_SOCKET = "gunicorn.sock"
 VARIABLE = "BYO_SERVE_RUNTIME"
 
 
+@dataclass
 class RunFolder:
     """Where each thing lies that several processes of a run use."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
+
+    def __post_init__(self) -> None:
+        path = self.path
         self.environment = {VARIABLE: str(path)}
         """Variables for a process that is to use this folder."""
         self.predictions_socket = path / PREDICTIONS_SOCKET
