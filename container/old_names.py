@@ -45,7 +45,7 @@ MOVED = {
     "container.hyperparameters": {"nearest": "byo_container.container.suggest:did_you_mean"},
     "container.writing": {"writing": "byo_container.container.files.disk_errors:disk_errors_explained"},
 }
-# The search path of our `container` and `handlers`, by which their submodules are told from those of a user's packages.
+# The search path of our `container` and `handlers`. It distinguishes their submodules from those of a user's packages.
 SEARCH_PATH = ["old names of byo_container"]
 
 
