@@ -49,7 +49,7 @@ class Command:
     background: bool = False
     """Whether it only runs beside the others and is ended with them, and its status does not matter."""
     needed_by: str = "others"
-    """Who needs a `service`, for the error where it ends too early."""
+    """The commands that need this `service`, for the error where it ends too early."""
     orphan_signal: signal.Signals = signal.SIGTERM
     """The signal that it gets where the process that started it is killed."""
 
