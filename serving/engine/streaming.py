@@ -30,6 +30,7 @@ class Stream:
         self._events = events
         self._on_close: list[Callable[[], None]] = []
         self._ended = False
+        self._encoded_first = b""
         self.first = self._next()
 
     @property
@@ -43,12 +44,12 @@ class Stream:
             return "application/octet-stream"
         return media_types.JSON_LINES
 
-    def check_first(self) -> None:
+    def encode_first(self) -> None:
         """Raises TypeError or ValueError, and closes the stream, if the first part cannot be written. Called before the
         head of the answer is sent, so that this too is an error of the request."""
         try:
             if self.first is not END:
-                self._encode(self.first)
+                self._encoded_first = self._encode(self.first)
         except BaseException:
             self.close()
             raise
@@ -61,7 +62,10 @@ class Stream:
             part = self._next()
 
     def __iter__(self) -> Iterator[bytes]:
-        return filter(None, map(self._encode, self.values()))  # an empty chunk would be the last one
+        for part in self.values():
+            encoded, self._encoded_first = self._encoded_first or self._encode(part), b""
+            if encoded:  # an empty chunk would be the last one
+                yield encoded
 
     def _encode(self, part: Any) -> bytes:
         return stream_parts.event(part) if self._events else stream_parts.line(part)

@@ -142,7 +142,7 @@ class HandlerModel:
         if streams:
             stream = streaming.of_outputs(outputs, engine, answer_type, inputs.many)
             if not inputs.many or answer_type == EVENTS:
-                stream.check_first()
+                stream.encode_first()
                 return Reply(b"", stream.content_type, stream=stream)
             outputs = list(stream.values())
         began = time.perf_counter()

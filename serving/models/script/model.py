@@ -121,7 +121,7 @@ class ScriptModel:
         if isinstance(found, Reply):
             return found
         stream = Stream(found.parts, engine, events=found.content_type.partition(";")[0].strip() == EVENTS)
-        stream.check_first()
+        stream.encode_first()
         return Reply(b"", found.content_type or stream.content_type, found.status, found.headers, stream)
 
     def converse(self, message: str | bytes, conversation: Conversation, engine: Engine) -> Iterator[Any]:
