@@ -133,3 +133,20 @@ def test_what_does_not_belong_to_users_code_knows_no_old_names() -> None:
     code = "import byo_container.cli, container"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert "No module named 'container'" in done.stderr
+
+
+def test_a_checkout_on_the_path_is_not_imported_twice() -> None:
+    """Its folders have the old names. An InputError of a second copy would be no InputError to the server."""
+    code = """
+        import byo_container
+        from container.handler import InputError
+        from handlers.news import NewsClassifier
+        import byo_container.handlers.news
+        assert InputError is byo_container.InputError
+        assert NewsClassifier is byo_container.handlers.news.NewsClassifier
+    """
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is an old name") == 1
