@@ -185,12 +185,12 @@ def test_a_working_directory_with_our_names_changes_nothing(start: Start, tmp_pa
     assert start(cwd=tmp_path / "here").ready().ask([1]) == [1]
 
 
-def test_command_line_arguments_are_rejected_with_help() -> None:
+def test_help_names_the_variables_and_arguments_are_rejected() -> None:
     serve = Path(sys.executable).with_name("serve")
-    for argument, status in (("--help", 0), ("now", 2)):
+    for argument, status, said in (("--help", 0, "SAGEMAKER_BIND_TO_PORT"), ("now", 2, "see serve --help")):
         done = subprocess.run([serve, argument], capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == status
-        assert "SAGEMAKER_BIND_TO_PORT" in done.stdout
+        assert said in (done.stderr if status else done.stdout)
 
 
 def test_without_nginx_gunicorn_listens_itself(start: Start) -> None:
