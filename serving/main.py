@@ -115,7 +115,8 @@ def watch(supervisor: Supervisor, servers: list[Child], settings: Settings) -> i
     deadline = time.monotonic() + settings.startup_timeout_s
     while not supervisor.stop_requested:
         supervisor.poll(1.0)
-        if supervisor.reload_requested:
+        # Where there are workers, gunicorn handles the signal. Before, it would die of it.
+        if supervisor.reload_requested and worker_state.present_workers():
             supervisor.reload_requested = False
             servers[0].signal_leader(signal.SIGHUP)
         for server in servers:

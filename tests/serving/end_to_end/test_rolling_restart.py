@@ -57,6 +57,16 @@ def test_no_request_waits_for_the_model_during_a_rolling_restart(start: Start, r
     assert slowest < 1.5
 
 
+def test_sighup_while_gunicorn_starts_waits_for_it(start: Start, root: Path) -> None:
+    (root / "model/version").write_text("old")
+    server = start(root, MODEL_SERVER_NGINX="off")
+    server.until(lambda: server.children(server.process.pid), "gunicorn's process is there")
+    os.kill(server.process.pid, signal.SIGHUP)
+    server.ready()
+    server.until(lambda: "all workers are replaced" in server.log(), "the roll is over")
+    assert server.process.poll() is None
+
+
 def test_broken_model_stops_the_rolling_restart(start: Start, root: Path) -> None:
     (root / "model/version").write_text("old")
     server = start(root, MODEL_SERVER_WORKERS="2").ready()
