@@ -68,7 +68,7 @@ def kill(served: Served, answers: Answers) -> tuple[float, float, float, float, 
 def worker(served: Served) -> int:
     """One of gunicorn's workers."""
     titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(served.processes[0].pid)}
-    gunicorn = [pid for pid, title in titles.items() if b"-m\0serving\0" in title]
+    gunicorn = [pid for pid, title in titles.items() if b"-m\0byo_container.serving.workers\0" in title]
     return gunicorn[-1]
 
 
