@@ -35,7 +35,7 @@ def _reason(child: Child, paths: Paths) -> str:
     else what its status and output show, which is written there."""
     text = _read_failure(paths.failure)
     if text:
-        log.error("failed: %s %s; its own account is in %s", child.command.name, child.how_it_ended(), paths.failure)
+        log.error("failed: %s %s; its own reason is in %s", child.command.name, child.how_it_ended(), paths.failure)
         return text
     text = child.reason()
     write_failure(paths.failure, text)

@@ -239,7 +239,7 @@ def test_failure_file_written_by_the_script_is_kept(ml: MakeTree) -> None:
     tree = ml(code={"train.py": code})
     done = tree.train()
     assert (done.status, done.failure) == (255, "I know better")
-    assert f"failed: train.py ended with status 255; its own account is in {tree.paths.failure}" in done.err
+    assert f"failed: train.py ended with status 255; its own reason is in {tree.paths.failure}" in done.err
 
 
 @pytest.mark.parametrize(
