@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
@@ -35,3 +36,13 @@ def test_serve_refuses_arguments() -> None:
     done = byo_container("serve", "--port", "80 80")
     assert (done.returncode, done.stdout) == (2, "")
     assert "serve takes no arguments, and was given --port '80 80'; see serve --help" in done.stderr
+
+
+def test_train_starts_with_the_standard_library_alone() -> None:
+    """On a base image of somebody's own there may be no other package."""
+    program = "import byo_container.cli, byo_container.training.main, byo_container.training.processes.rank"
+    environ = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

@@ -20,11 +20,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-
-from packaging.requirements import Requirement
+from typing import TYPE_CHECKING
 
 from byo_container.container.files.atomic import replacing
 from byo_container.container.log import configure, log
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 NAMES = ("train", "serve", "byo-container")
 DISTRIBUTION = "byo-container"
@@ -117,6 +119,8 @@ def imported_module(path: Path) -> str | None:
 
 def requirements() -> list[Requirement]:
     """What byo-container requires without extras; empty where it is not installed as a package."""
+    from packaging.requirements import Requirement  # not at the top: `train` itself needs the standard library only
+
     with suppress(metadata.PackageNotFoundError):
         return [Requirement(line) for line in metadata.requires(DISTRIBUTION) or () if "extra ==" not in line]
     return []

@@ -30,7 +30,7 @@ IMAGE = "byo-container-test:train_local"
 DOCKERFILE = """
 FROM python:3.11-slim-bookworm
 COPY . /opt/byo
-RUN printf '#!/bin/sh\\nexec python3 -c "from byo_container import train; raise SystemExit(train())"\\n' \\
+RUN printf '#!/bin/sh\\nexec python3 -c "from byo_container.cli import train; raise SystemExit(train())"\\n' \\
     >/usr/local/bin/train && chmod 755 /usr/local/bin/train
 ENV PYTHONPATH=/opt/byo
 """
