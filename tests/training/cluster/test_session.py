@@ -65,7 +65,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in processes:
         if process.poll() is None:
             for pid in [*descendants(process.pid), process.pid]:
-                os.kill(pid, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):  # it may end since it was listed
+                    os.kill(pid, signal.SIGCONT)
             process.kill()  # of which its supervisor hears
         process.communicate()
 
