@@ -72,10 +72,10 @@ class ModelServer:
             log.error("the model cannot be loaded: %s", self.failure, exc_info=not reason)
         if os.getpid() != self._pid:
             os._exit(0)  # a copy that the model's code has made by os.fork(): it is not this worker
-        self.load_finished = True
         if self._only:
             enter(WorkerState.FAILED if self.failure else WorkerState.READY)
             prometheus.models.set(not self.failure)
+        self.load_finished = True  # last: from now on the worker decides by its state whether it accepts
         if not self.failure:
             log.info("the model is loaded")
 

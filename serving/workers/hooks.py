@@ -67,7 +67,7 @@ class Hooks:
         answer at once. If it cannot load its model, it exits instead, while there are workers that have it.
         """
         model = worker.wsgi.model
-        if model.ping() == 200:
+        if model.ping() != 503:  # 500, too, is known a moment before loading has finished
             while not model.load_finished and worker.alive:
                 worker.notify()
                 gevent.sleep(0.02)
