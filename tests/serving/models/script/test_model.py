@@ -6,7 +6,6 @@ import importlib.util
 import io
 import json
 import sys
-import textwrap
 import threading
 from functools import partial
 from pathlib import Path
@@ -26,18 +25,6 @@ from byo_container.serving.settings import Settings
 from tests.serving.support.engine import engine_for
 
 LOAD = "def model_fn(model_dir): return 10\n"
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Any:
-    def load(code: str, **settings: Any) -> ScriptModel:
-        path = tmp_path / "inference.py"
-        path.write_text(textwrap.dedent(code))
-        model = ScriptModel(path, tmp_path, Settings(**settings))
-        model.load()
-        return model
-
-    return load
 
 
 def outcome(

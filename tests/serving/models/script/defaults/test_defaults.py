@@ -8,7 +8,6 @@ import io
 import json
 import logging
 import struct
-import textwrap
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -105,18 +104,6 @@ def test_log_line_names_the_family() -> None:
     assert "leaves out input_fn, predict_fn and output_fn: XGBoost's defaults are used" in several
     none = log_line(None, ["model_fn"], "PyTorch", "x")
     assert none.startswith("there is no inference.py: PyTorch's default is used")
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Any:
-    def load(code: str, **settings: Any) -> ScriptModel:
-        path = tmp_path / "inference.py"
-        path.write_text(textwrap.dedent(code))
-        model = ScriptModel(path, tmp_path, Settings(**settings))
-        model.load()
-        return model
-
-    return load
 
 
 def outcome(model: ScriptModel, body: bytes, content_type: str = "application/json", accept: str = "") -> Any:
