@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.support.http import connections, head, parse
+from tests.serving.support.http import connections, head, status_of
 from tests.serving.support.metrics import measured
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def endless(server: Server, opening: bytes, piece: bytes) -> tuple[bytes, int]:
 def test_endless_body_is_rejected_and_the_connection_closed(server: Server) -> None:
     piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
     received, sent = endless(server, head("Transfer-Encoding: chunked"), piece)
-    # gunicorn alone closes with much unread, and the kernel may throw away the answer with it.
-    assert received == b"" or parse(received)[0] == 413
+    # gunicorn alone closes with much unread, and the kernel may throw away the answer with it, or the end of it.
+    assert received == b"" or status_of(received) == 413
     assert sent < 200 * MEGABYTE
     assert server.ask(1) == 1
 
@@ -113,7 +113,7 @@ def test_half_closed_client_is_disconnected_by_nginx(start: Start) -> None:
 
 def test_endless_headers_are_rejected(server: Server) -> None:
     received, sent = endless(server, b"GET /ping HTTP/1.1\r\nHost: x\r\n", b"X-A: " + b"a" * 4000 + b"\r\n")
-    assert received == b"" or parse(received)[0] in (400, 431)
+    assert received == b"" or status_of(received) in (400, 431)
     assert sent < 20 * MEGABYTE  # the sockets' own buffers hold some
 
 

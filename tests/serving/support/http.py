@@ -25,6 +25,11 @@ def parse(received: bytes) -> tuple[int, dict[str, Any]]:
     return int(top.split()[1]), json.loads(body)
 
 
+def status_of(received: bytes) -> int:
+    """The status of an answer of which only the beginning may have come."""
+    return int(received.split(maxsplit=2)[1])
+
+
 @contextlib.contextmanager
 def connections(server: Server, count: int, beginning: bytes) -> Iterator[list[socket.socket]]:
     """So many clients that have sent `beginning` and say no more."""
