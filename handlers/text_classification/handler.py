@@ -1,0 +1,42 @@
+"""The handler that `train` and `serve` call. It imports PyTorch and Transformers only inside its methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from byo_container.container.handler import Handler, RequestContext
+from byo_container.container.job import TrainingJob
+from byo_container.handlers.text_classification import hyperparameters, requests
+
+if TYPE_CHECKING:
+    from byo_container.handlers.text_classification.predictor import Predictor
+
+
+class TextClassification(Handler):
+    """Classifies texts by a fine-tuned encoder: BERT, RoBERTa, ALBERT, DistilBERT, ModernBERT."""
+
+    Hyperparameters = hyperparameters.Hyperparameters
+    batched = True
+    csv_squeeze = True
+    batch_size = 32
+
+    def train(self, job: TrainingJob[hyperparameters.Hyperparameters]) -> None:
+        """Fine-tunes one rank; see training/job.py."""
+        from byo_container.handlers.text_classification.training.job import run
+
+        run(job)
+
+    def load(self, model_dir: Path) -> Predictor:
+        """The model that `train`, or `save_pretrained`, saved. Raises JobError where it is missing or damaged."""
+        from byo_container.handlers.text_classification.predictor import Predictor
+
+        return Predictor(model_dir)
+
+    def predict_with_context(self, model: Predictor, inputs: list[Any], contexts: list[RequestContext]) -> list[Any]:
+        """One output for each input, see requests.py; the texts of all inputs are classified in batches by length."""
+        return requests.respond(inputs, [context.parameters for context in contexts], model.classify)
+
+    def cost(self, input: Any) -> float:  # noqa: A002
+        """The characters of a text."""
+        return len(input) if isinstance(input, str) else 1.0

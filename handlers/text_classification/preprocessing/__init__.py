@@ -1,0 +1,1 @@
+"""Files of a channel → token ids and labels."""
