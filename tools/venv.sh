@@ -1,7 +1,7 @@
 #!/bin/sh
 # Creates .venv with byo-container, the news classifier and the development tools, all in the versions of constraints.txt.
-# EXTRAS=news,dev,torch,mpi adds what the tests of several hosts need, and `translation` what that handler needs. Where pip's
-# index has PyTorch for GPUs only, TORCH_INDEX names an index with small builds for the CPU.
+# EXTRAS=news,dev,torch,mpi adds what the tests of several hosts need, `text_classification` and `translation` what those
+# handlers need. Where pip's index has PyTorch for GPUs only, TORCH_INDEX names an index with small builds for the CPU.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/apt.sh
@@ -24,11 +24,8 @@ make_venv() {
         "$python" -m venv --clear .venv
 }
 
-# fairseq is partly in C++, and there are no wheels of it.
-need_compiler() {
-    command -v g++ >/dev/null || apt_or_tell g++ && return
-    echo "the extra translation needs g++, to build fairseq" >&2
-    return 1
+find_compiler() {
+    command -v g++ >/dev/null || apt_or_tell g++
 }
 
 python=$(find_python)
@@ -36,10 +33,16 @@ echo "setting up .venv with $("$python" --version)"
 make_venv
 install=".venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt"
 case ${EXTRAS:=news,dev} in
-*translation*) need_compiler ;;
+*translation*)
+    # fairseq is partly in C++, and there are no wheels of it.
+    find_compiler || { echo "the extra translation needs g++, to build fairseq" >&2 && exit 1; }
+    ;;
+*text_classification*)
+    find_compiler || echo "continuing without g++, by which torch.compile compiles: models are trained without it" >&2
+    ;;
 esac
 case $EXTRAS in
-*torch* | *translation*) [ -z "${TORCH_INDEX:-}" ] || $install --index-url "$TORCH_INDEX" torch ;;
+*torch* | *text_classification* | *translation*) [ -z "${TORCH_INDEX:-}" ] || $install --index-url "$TORCH_INDEX" torch ;;
 esac
 $install -e ".[$EXTRAS]"
 # Keras 2, by which TensorFlow trains on several hosts. It requires the package tensorflow, which is tensorflow-cpu here.

@@ -1,8 +1,9 @@
 """What goes into an image, by pyproject.toml. The Dockerfiles run it during the build.
 
     choose.py requirements HANDLERS EXTRAS cpu|gpu SOURCE FOLDER
-        writes what pip installs by FOLDER/constraints.txt: FOLDER/requirements.txt; and what it installs without
-        dependencies: FOLDER/alone.txt, which is compiled, and FOLDER/no_deps.txt
+        writes what pip installs by FOLDER/constraints.txt: FOLDER/requirements.txt; what it installs without
+        dependencies: FOLDER/alone.txt, which is compiled, and FOLDER/no_deps.txt; and what Debian has:
+        FOLDER/debian.txt
     choose.py prune HANDLERS SOURCE
         removes all other handlers from the source
 
@@ -22,6 +23,8 @@ from typing import Any
 
 # Not among a handler's extra, because their own dependencies cannot be installed; see tools/venv.sh.
 ALONE = {"translation": ["fairseq"]}
+# torch.compile writes C++ for CPUs, and Triton C for GPUs, while a model trains.
+DEBIAN = {"text_classification": ["g++"]}
 NOT_FOR_IMAGES = {"dev"}
 # Where the base image has one of these, it stays.
 FRAMEWORKS = {"torch", "tensorflow", "tensorflow-cpu"}
@@ -34,9 +37,12 @@ def main(words: list[str]) -> None:
             project = read_project(Path(source))
             chosen_handlers = choose_handlers(handlers, project)
             chosen_extras = choose_extras(extras, project)
-            lines = requirements([*chosen_handlers, *chosen_extras], project)
+            chosen = [*chosen_handlers, *chosen_extras]
+            lines = requirements(chosen, project)
             write_lines(Path(folder, "requirements.txt"), [build_for(machine, line) for line in lines])
             write_lines(Path(folder, "alone.txt"), [line for name in chosen_handlers for line in ALONE.get(name, ())])
+            debian = [package for name in dict.fromkeys(chosen) for package in DEBIAN.get(name, ())]
+            write_lines(Path(folder, "debian.txt"), debian)
             write_lines(Path(folder, "no_deps.txt"), tf_keras(Path(folder)) if "tensorflow" in chosen_extras else [])
         case ["prune", handlers, source]:
             prune(Path(source), choose_handlers(handlers, read_project(Path(source))))

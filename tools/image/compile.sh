@@ -5,6 +5,7 @@
 set -eu
 cd "$(dirname "$0")"
 . ./settle.sh
+. ./debian.sh
 begin
 # Never empty: docker's old builder fails on a layer that adds nothing.
 install -D -m 644 alone.txt "$1/usr/share/byo-container/alone.txt"
@@ -12,13 +13,7 @@ if [ ! -s alone.txt ]; then
     settle
     exit
 fi
-packages=g++
-# A distribution's Python has its headers in a package of their own.
-python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
-    packages="$packages python3-dev"
-apt-get update
-# shellcheck disable=SC2086
-apt-get install -y --no-install-recommends $packages
+install_debian g++
 python3 -m pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
     --no-deps -c constraints.txt --root "$1" -r alone.txt
 settle

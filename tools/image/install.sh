@@ -1,15 +1,18 @@
 #!/bin/sh
 # install.sh cpu|gpu
-# Installs requirements.txt in the versions of constraints.txt, and no_deps.txt, which has versions of its own; choose.py wrote
-# both. PyTorch comes from TORCH_INDEX, where that is given.
+# Installs requirements.txt in the versions of constraints.txt, no_deps.txt, which has versions of its own, and the Debian
+# packages of debian.txt; choose.py wrote all three. PyTorch comes from TORCH_INDEX, where that is given.
 set -eu
 cd "$(dirname "$0")"
 . ./settle.sh
+. ./debian.sh
 pip() {
     python3 -m pip install --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore "$@"
 }
 
 begin
+# shellcheck disable=SC2046
+[ ! -s debian.txt ] || install_debian $(cat debian.txt)
 if [ -n "${TORCH_INDEX:-}" ] && grep -q '^torch[^a-z]' requirements.txt; then
     pip --no-deps --index-url "$TORCH_INDEX" -c constraints.txt torch # its dependencies come from the usual index
 fi

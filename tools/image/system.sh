@@ -5,6 +5,7 @@
 set -eu
 cd "$(dirname "$0")"
 . ./settle.sh
+. ./debian.sh
 
 packages=nginx
 command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3 python3-pip"
@@ -15,11 +16,8 @@ if ! command -v apt-get >/dev/null; then
 fi
 
 begin
-export DEBIAN_FRONTEND=noninteractive
-apt-get update
 # shellcheck disable=SC2086
-apt-get install -y --no-install-recommends $packages
-apt-get clean
+install_debian $packages
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "BASE_IMAGE has $(python3 --version); byo-container needs 3.11 or later" >&2
     exit 1

@@ -25,6 +25,7 @@ report = ["pygal>=3"]
 s3 = ["boto3>=1.44", "flask>=3.1,<4"]
 torch = ["torch>=2.13,<3"]
 tensorflow = ["numpy>=2", "tensorflow-cpu>=2.21; platform_machine == 'x86_64'"]
+text_classification = ["torch>=2.13,<3"]
 dev = ["pytest"]
 [project.entry-points."byo_container.handlers"]
 news = "byo_container.handlers.news:NewsClassifier"
@@ -62,6 +63,15 @@ def test_requirements_follow_from_pyproject_and_included_extras(source: Path) ->
     assert wanted(source, "news", "") == news
     news[-1] = news[-1].replace("tensorflow-cpu", "tensorflow[and-cuda]")
     assert wanted(source, "news", "", "gpu") == news
+
+
+@pytest.mark.parametrize(
+    ("handlers", "extras", "packages"),
+    [("none", "torch", []), ("none", "text_classification", ["g++"]), ("none", "s3,text-classification", ["g++"])],
+)
+def test_compiler_where_models_are_compiled(source: Path, handlers: str, extras: str, packages: list[str]) -> None:
+    wanted(source, handlers, extras)
+    assert (source / "debian.txt").read_text().splitlines() == packages
 
 
 def test_framework_of_the_base_image_is_not_installed_again(
@@ -102,7 +112,8 @@ def test_tf_keras_has_the_version_of_tensorflow(
         (
             "news",
             "cuda",
-            "EXTRAS names 'cuda', which is no extra of this byo-container; known: news, report, s3, tensorflow, torch",
+            "EXTRAS names 'cuda', which is no extra of this byo-container; "
+            "known: news, report, s3, tensorflow, text_classification, torch",
         ),
         ("none", "dev", "EXTRAS names 'dev'"),
     ],
