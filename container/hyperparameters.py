@@ -6,7 +6,11 @@ A handler declares a frozen dataclass and gets an instance of it:
     class Hyperparameters:
         epochs: Annotated[int, Range(1, 1000)] = 3
         architecture: Literal["mlp", "rnn"] = "mlp"
-        learning_rate: float | None = None
+        learning_rate: Annotated[float, Aliases("lr")] | None = None
+        WITHOUT_EFFECT: ClassVar[Mapping[str, str]] = {"n_gpus": "all that the host has are used"}
+
+`WITHOUT_EFFECT` has the names that are accepted, as scripts for the same job have them, and change nothing, with the
+reasons.
 """
 
 from __future__ import annotations
@@ -47,6 +51,13 @@ class Range:
         return " and ".join(low + high) or "any"
 
 
+class Aliases:
+    """Other names of a hyperparameter, such as those of scripts for the same job: `Aliases("lr", "base_lr")`."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
 def is_platforms(name: str) -> bool:
     """Whether a hyperparameter is the platform's own, which handlers never get."""
     return name.startswith(PLATFORM_PREFIX) or name in PLATFORM_NAMES
@@ -68,8 +79,9 @@ def _refuse_constant(name: str) -> None:
 def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
     """Makes an instance of the dataclass `declared` from the platform's strings.
 
-    Hyphens in names are read as underscores. `source` is named in errors. Raises JobError that lists every fault: an
-    unknown name, a value of the wrong type or out of range, a missing value without a default.
+    Hyphens in names are read as underscores, and aliases as the names that they stand for. `source` is named in errors.
+    Raises JobError that lists every fault: an unknown name, a value of the wrong type or out of range, a missing value
+    without a default.
     """
     fields = {field.name: field for field in dataclasses.fields(declared)}  # type: ignore[arg-type]
     # A default of None makes a field nullable.
@@ -77,21 +89,25 @@ def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
         name: hint | None if name in fields and fields[name].default is None else hint
         for name, hint in typing.get_type_hints(declared, include_extras=True).items()
     }
+    aliases = {alias: name for name, hint in hints.items() for alias in _aliases(hint)}
     values: dict[str, Any] = {}
     faults: list[str] = []
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for given, text in texts.items():
         name = given if given in fields else given.replace("-", "_")
+        name = aliases.get(name, name)
+        if name in getattr(declared, "WITHOUT_EFFECT", ()):
+            continue
         if name not in fields:
             faults.append(f"unknown hyperparameter {given!r}; {did_you_mean(given, fields)}")
         elif name in seen:
-            faults.append(f"{name!r} is given twice, with a hyphen and with an underscore")
+            faults.append(f"{name!r} is given twice, as {seen[name]!r} and as {given!r}")
         else:
             try:
                 values[name] = convert(text, hints[name])
             except ValueError as error:
                 faults.append(f"{given} = {text!r} is not right: it must be {error}")
-        seen.add(name)
+        seen.setdefault(name, given)
     faults += [
         f"{name!r} is missing: it must be {expectation(hints[name])}"
         for name, field in fields.items()
@@ -100,6 +116,14 @@ def parse(declared: type[H], texts: Mapping[str, str], source: object) -> H:
     if faults:
         raise JobError(f"{source}: " + "; ".join(faults))
     return declared(**values)
+
+
+def _aliases(kind: Any) -> list[str]:
+    """The aliases in a type, which may lie in a union of it."""
+    own = getattr(kind, "__metadata__", ())
+    return [name for one in own if isinstance(one, Aliases) for name in one.names] + [
+        name for part in get_args(kind) if get_origin(kind) is not Literal for name in _aliases(part)
+    ]
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

@@ -1,19 +1,227 @@
-"""Where the encoder and its tokenizer come from: a name of the hub, a path, or the channel `model`."""
+"""Where the encoder and its tokenizer come from: a name of the hub, a path, or the channel `model`.
+
+No code that comes with a model runs, and pickled weights are loaded only where the job allows it, and then by PyTorch's
+restricted unpickler.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from byo_container.container.failure import JobError
+from byo_container.container.files import archives
 from byo_container.container.job import TrainingJob
+from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
 
 CHANNEL = "model"
+CONFIG = "config.json"
+ARCHIVE = "model.tar.gz"
+SAFE = ("model.safetensors", "model.safetensors.index.json")
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZER = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+DEFAULT_LENGTH = 512
+"""Tokens of a text where the job does not say, as the sample has it: ModernBERT would take 8,192."""
+HUB = "https://huggingface.co"
+REACHABLE_S = 3.0
 
 
-def find(job: TrainingJob[Any]) -> str:
-    """What `from_pretrained` takes. Raises JobError."""
-    if job.hyperparameters.model_id:
-        return str(job.hyperparameters.model_id)
+@dataclass(frozen=True)
+class Pretrained:
+    """A model with a new head, its tokenizer, and the longest text in tokens."""
+
+    model: Any
+    tokenizer: Any
+    max_length: int
+
+
+def find(job: TrainingJob[Hyperparameters], scratch: Path) -> str:
+    """What `from_pretrained` takes: a folder, or a name of the hub. Raises JobError. An archive in the channel is
+    unpacked in `scratch`, which is removed after the job."""
+    name = job.hyperparameters.model_id
+    if name and Path(name).is_dir():
+        return str(_folder_in(Path(name), "the hyperparameter model_id"))
     if CHANNEL in job.channels:
-        return str(job.channel(CHANNEL).path)
-    raise JobError("this job needs the hyperparameter model_id, a name of the hub or a path, or a channel `model`")
+        return str(_in_channel(job, scratch))
+    if not name:
+        raise JobError(
+            "this job needs a pretrained model: the hyperparameter model_id, a name of the hub such as "
+            "bert-base-uncased or a path, or a channel `model` with its files"
+        )
+    if name.startswith(("/", "./", "../", "~")):
+        raise JobError(f"model_id is {name!r}, and there is no such folder; it should hold {_needed()}")
+    return name
+
+
+def _in_channel(job: TrainingJob[Hyperparameters], scratch: Path) -> Path:
+    channel = job.channel(CHANNEL)
+    archive = channel.path / ARCHIVE
+    if archive.is_file() and not (channel.path / CONFIG).is_file():
+        unpacked = scratch / "pretrained"
+        unpacked.mkdir()
+        archives.unpack(archive, unpacked, f"channel {CHANNEL!r}: {archive}")
+        return _folder_in(unpacked, f"channel {CHANNEL!r}, {archive}")
+    return _folder_in(channel.path, f"channel {CHANNEL!r}")
+
+
+def _folder_in(folder: Path, where: str) -> Path:
+    """The folder with config.json: `folder`, or the only one below it. Raises JobError."""
+    if (folder / CONFIG).is_file():
+        return folder
+    found = sorted({path.parent for path in folder.rglob(CONFIG) if path.is_file()}, key=lambda path: len(path.parts))
+    # A model may have folders with a config.json below it, such as ONNX's.
+    outermost = [path for path in found if not any(other in path.parents for other in found)]
+    if len(outermost) == 1:
+        return outermost[0]
+    if outermost:
+        names = ", ".join(str(path.relative_to(folder)) for path in outermost[:5])
+        raise JobError(f"{where}: {folder} holds {len(outermost)} models ({names}); leave one, or name it by model_id")
+    held = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
+    raise JobError(f"{where}: {folder} has no {CONFIG}; a model's folder has {_needed()}, and this one holds {held}")
+
+
+def _needed() -> str:
+    return f"{CONFIG}, {SAFE[0]} and the tokenizer's files ({', '.join(TOKENIZER[:2])} or the like)"
+
+
+def check_files(folder: Path, allow_pickle: bool) -> None:
+    """Raises JobError that names the file which a model's folder lacks."""
+    names = {path.name for path in folder.iterdir()}
+    if not names & set(SAFE):
+        if not names & set(PICKLED):
+            raise JobError(f"{folder} lacks {SAFE[0]}, the model's weights; it holds {', '.join(sorted(names))}")
+        if not allow_pickle:
+            raise JobError(
+                f"{folder} has its weights in {', '.join(sorted(names & set(PICKLED)))}, which is pickled, and could "
+                f"hold code; bring {SAFE[0]}, or set the hyperparameter allow_pickle=true (it is read by PyTorch's "
+                "restricted unpickler then)"
+            )
+    if not names & set(TOKENIZER):
+        raise JobError(
+            f"{folder} lacks the tokenizer: one of {', '.join(TOKENIZER)} should be there, as save_pretrained of the "
+            f"tokenizer writes it; it holds {', '.join(sorted(names))}"
+        )
+
+
+def load(source: str, labels: tuple[str, ...], chosen: Hyperparameters) -> Pretrained:
+    """The model at `source` (see `find`) with a head for `labels`, and its tokenizer. Raises JobError."""
+    folder = Path(source)
+    if folder.is_dir():
+        check_files(folder, chosen.allow_pickle)
+    with _explained(source, chosen):
+        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+        own = {"trust_remote_code": False}
+        config = AutoConfig.from_pretrained(source, **own)
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, **own)
+        max_length = longest(tokenizer, config, chosen.max_length)
+        tokenizer.model_max_length = max_length
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={name: index for index, name in enumerate(labels)},
+            problem_type="single_label_classification",
+            use_safetensors=None if chosen.allow_pickle else True,
+            dtype="float32",
+            ignore_mismatched_sizes=True,  # the head of a classifier with other labels
+            **own,
+        )
+    _check_vocabulary(source, tokenizer, model)
+    return Pretrained(model, tokenizer, max_length)
+
+
+def longest(tokenizer: Any, config: Any, asked: int | None) -> int:
+    """The tokens of a text at most: what the job asks for, which the model must be able to take. Raises JobError."""
+    limit = model_limit(tokenizer, config)
+    if asked is None:
+        return min(DEFAULT_LENGTH, limit) if limit else DEFAULT_LENGTH
+    if limit and asked > limit:
+        raise JobError(f"max_length is {asked}, and the model takes {limit} tokens at most")
+    least = tokenizer.num_special_tokens_to_add()
+    if asked <= least:
+        raise JobError(f"max_length is {asked}, and {least} of these are special tokens; it must be above {least}")
+    return asked
+
+
+def model_limit(tokenizer: Any, config: Any) -> int | None:
+    """The tokens that a model takes at most; None without a limit. RoBERTa's positions begin after that of padding."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and getattr(config, "model_type", "") in OFFSET_POSITIONS:
+        positions -= (getattr(config, "pad_token_id", None) or 0) + 1
+    known = [limit for limit in (positions, tokenizer.model_max_length) if limit and 0 < limit < UNLIMITED]
+    return min(known, default=None)
+
+
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
+UNLIMITED = 1_000_000
+"""Transformers writes 10^30 for a tokenizer without a limit."""
+
+
+def _check_vocabulary(source: str, tokenizer: Any, model: Any) -> None:
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise JobError(
+            f"{source}: the tokenizer has {len(tokenizer):,} tokens and the model embeddings for {rows:,}; they do not "
+            "belong together"
+        )
+    if tokenizer.pad_token_id is None:
+        raise JobError(f"{source}: the tokenizer has no token for padding, so batches cannot be made")
+
+
+@contextmanager
+def _explained(source: str, chosen: Hyperparameters) -> Iterator[None]:
+    """Turns the errors of `from_pretrained` into a JobError; a hub that cannot be reached is not waited for."""
+    is_folder = Path(source).is_dir()
+    with _offline(is_folder or not hub_is_reachable()) as offline:
+        try:
+            yield
+        except JobError:
+            raise
+        except Exception as error:  # of every kind: each file has a reader of its own
+            text = " ".join(str(error).split())[:500]
+            if is_folder:
+                raise JobError(f"the model in {source} cannot be loaded: {type(error).__name__}: {text}") from error
+            if not chosen.allow_pickle and any(name in text for name in (*SAFE, "safetensors")):
+                raise JobError(
+                    f"{source} has no {SAFE[0]}, and pickled weights are loaded only with the hyperparameter "
+                    f"allow_pickle=true: {text}"
+                ) from error
+            reach = "the hub cannot be reached from here, and its files are not in the cache" if offline else text
+            raise JobError(
+                f"the model {source!r} cannot be loaded: {reach}; bring its files in a channel `model` "
+                f"({_needed()}), or correct model_id"
+            ) from error
+
+
+@contextmanager
+def _offline(offline: bool) -> Iterator[bool]:
+    """Whether huggingface_hub looks at its cache alone, for this block."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline
+    try:
+        yield bool(constants.HF_HUB_OFFLINE)
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def hub_is_reachable(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the hub, or the proxy on the way to it, answers within REACHABLE_S. The hub's own client would retry for
+    minutes."""
+    from urllib.parse import urlsplit
+
+    proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
+    url = urlsplit(proxy or environ.get("HF_ENDPOINT") or HUB)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        with socket.create_connection((url.hostname or "", port), REACHABLE_S):
+            return True
+    except OSError:
+        return False

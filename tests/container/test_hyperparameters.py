@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from byo_container.container.failure import JobError
-from byo_container.container.hyperparameters import Range, convert, decode, is_platforms, parse
+from byo_container.container.hyperparameters import Aliases, Range, convert, decode, is_platforms, parse
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -154,7 +155,7 @@ def test_hyphens_and_underscores_may_be_mixed() -> None:
 
 @pytest.mark.parametrize("first", ["1", "wrong"])
 def test_name_given_twice_is_refused(first: str) -> None:
-    with pytest.raises(JobError, match="'one_two_three' is given twice, with a hyphen and with an underscore"):
+    with pytest.raises(JobError, match="'one_two_three' is given twice, as 'one_two_three' and as 'one-two-three'"):
         parse(Awkward, {"one-two-three": first, "one_two_three": "2"}, "x.json")
 
 
@@ -179,3 +180,24 @@ def test_all_faults_are_listed_with_file_key_value_and_expectation() -> None:
 def test_platform_hyperparameters_are_recognised(name: str) -> None:
     assert is_platforms(name)
     assert not is_platforms(name.replace("_", "-", 1))
+
+
+@dataclass(frozen=True)
+class WithAliases:
+    rate: Annotated[float, Range(0, 1), Aliases("lr", "learning_rate")] = 0.1
+    steps: Annotated[int, Aliases("max_steps")] | None = None
+    WITHOUT_EFFECT: ClassVar[Mapping[str, str]] = {"n_gpus": "all are used"}
+
+
+def test_aliases_stand_for_their_hyperparameter() -> None:
+    assert parse(WithAliases, {"learning-rate": "0.5", "max_steps": "3"}, "f") == WithAliases(0.5, 3)
+    with pytest.raises(JobError, match="'rate' is given twice, as 'lr' and as 'rate'"):
+        parse(WithAliases, {"lr": "0.5", "rate": "0.5"}, "f")
+    with pytest.raises(JobError, match="lr = '2' is not right: it must be a number, at least 0 and at most 1"):
+        parse(WithAliases, {"lr": "2"}, "f")
+
+
+def test_what_has_no_effect_is_accepted_by_its_name_alone() -> None:
+    assert parse(WithAliases, {"n-gpus": "8"}, "f") == WithAliases()
+    with pytest.raises(JobError, match=r"unknown hyperparameter 'n_cpus'; .*known are: rate, steps"):
+        parse(WithAliases, {"n_cpus": "8"}, "f")

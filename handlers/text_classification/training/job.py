@@ -2,58 +2,136 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from byo_container.container.failure import JobStopped
+from byo_container.container.files.disk_errors import check_writable
 from byo_container.container.job import TrainingJob
+from byo_container.container.metrics import line
+from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import say
-from byo_container.handlers.text_classification import artifact, pretrained
+from byo_container.container.rank import Rank
+from byo_container.handlers.text_classification import artifact
 from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
-from byo_container.handlers.text_classification.preprocessing import splits
 from byo_container.handlers.text_classification.preprocessing.padding import PadToBucket
-from byo_container.handlers.text_classification.preprocessing.tokenizing import tokenize
-
-MAX_LENGTH = 512
+from byo_container.handlers.text_classification.training import checkpoints, identity, measures, quiet
+from byo_container.handlers.text_classification.training.arguments import training_arguments
+from byo_container.handlers.text_classification.training.task import Task, prepare
 
 
 def run(job: TrainingJob[Hyperparameters]) -> None:
-    """Fine-tunes as the job's hyperparameters say. Raises JobError for what is wrong with the job."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
+    """Fine-tunes as the job's hyperparameters say, and resumes from /opt/ml/checkpoints where that has a checkpoint.
 
-    chosen = job.hyperparameters
-    data = splits.read(job.channels, chosen.seed)
-    source = pretrained.find(job)
-    tokenizer: Any = AutoTokenizer.from_pretrained(source)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        source,
-        num_labels=len(data.labels),
-        id2label=dict(enumerate(data.labels)),
-        label2id={name: index for index, name in enumerate(data.labels)},
+    Raises JobError for what is wrong with the job, and JobStopped after SIGTERM, when checkpoint and model are saved.
+    """
+    quiet.silence_libraries()
+    import torch
+
+    for folder in (job.model_dir, job.checkpoint_dir):
+        check_writable(folder)
+    rank = Rank.from_environment()
+    has_gpu = torch.cuda.is_available()
+    with StopFlag() as stop, _joined(rank, has_gpu):
+        with tempfile.TemporaryDirectory(prefix="text-classification-") as scratch:
+            task = prepare(job, rank, has_gpu, Path(scratch))
+        _train(task, stop)
+
+
+@contextlib.contextmanager
+def _joined(rank: Rank, has_gpu: bool) -> Iterator[None]:
+    """The ranks find each other, and part at the end."""
+    import torch
+
+    rank.configure_process(has_gpu)
+    if rank.world_size > 1:
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if has_gpu else "gloo")
+    try:
+        rank.check_world_size()
+        yield
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _train(task: Task, stop: StopFlag) -> None:
+    # Transformers' Trainer is imported only here: bad data were refused before.
+    from byo_container.handlers.text_classification.training.flow import Flow
+
+    identity.check_same("texts", task.run["data"], task.rank)
+    identity.check_same("models", task.run["model"], task.rank)
+    _announce(task)
+    flow = Flow(task.chosen, task.rank, stop)
+    trainer = make_trainer(task, [flow])
+    start = _checkpoint(task)
+    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    take_best(trainer, task)
+    if task.rank.is_first:
+        artifact.save(trainer.accelerator.unwrap_model(trainer.model), task.tokenizer, task.job.model_dir)
+        say(f"saved {task.job.model_dir}")
+    if flow.stopped:
+        raise JobStopped(
+            f"after step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint and the model so far "
+            "are saved"
+        )
+    # The results: test metrics, pictures and the summary.
+    if task.test is not None:
+        say_test_metrics(trainer, task)
+
+
+def make_trainer(task: Task, callbacks: list[Any]) -> Any:
+    """The Trainer of this rank."""
+    from transformers import TrainingArguments
+
+    from byo_container.handlers.text_classification.training.trainer import FineTuner
+
+    arguments = training_arguments(
+        task.chosen, task.precision, task.job.checkpoint_dir, task.has_gpu, task.rank.world_size
     )
-    width = min(chosen.max_length or MAX_LENGTH, model.config.max_position_embeddings)
-    train, validation = (tokenize(part, tokenizer, width) for part in (data.train, data.validation))
-    arguments = TrainingArguments(
-        output_dir=str(job.checkpoint_dir),
-        num_train_epochs=chosen.epochs,
-        per_device_train_batch_size=chosen.train_batch_size,
-        per_device_eval_batch_size=chosen.eval_batch_size,
-        learning_rate=chosen.learning_rate,
-        bf16=True,
-        use_cpu=not torch.cuda.is_available(),
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        seed=chosen.seed,
-        report_to="none",
-        disable_tqdm=True,
+    return FineTuner(
+        task.rank,
+        task.run,
+        model=task.model,
+        args=TrainingArguments(**arguments),
+        data_collator=PadToBucket(task.tokenizer.pad_token_id, task.max_length),
+        train_dataset=task.train,
+        eval_dataset=task.validation,
+        compute_metrics=measures.of_predictions,
+        callbacks=callbacks,
     )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        data_collator=PadToBucket(tokenizer.pad_token_id, width),
-        train_dataset=train,
-        eval_dataset=validation,
-        compute_metrics=lambda found: {"accuracy": float((found.predictions.argmax(-1) == found.label_ids).mean())},
-    )
-    trainer.train()
-    artifact.save(trainer.model, tokenizer, job.model_dir)
-    say(f"saved {job.model_dir}")
+
+
+def _announce(task: Task) -> None:
+    if task.rank.is_first:
+        say(
+            f"{len(task.train):,} texts to train on and {len(task.validation):,} to validate with, {len(task.labels)} "
+            f"labels: {', '.join(task.labels[:20])}{', …' if len(task.labels) > 20 else ''}"
+        )
+        say(f"{task.precision.name}: {task.precision.reason}")
+
+
+def _checkpoint(task: Task) -> Path | None:
+    """The checkpoint to go on from, on every host."""
+    folder = task.job.checkpoint_dir
+    if task.rank.is_first:
+        found = checkpoints.newest(folder, task.run, identity.MEANINGS)
+        checkpoints.remove_incomplete(folder)
+        return found
+    return None
+
+
+def take_best(trainer: Any, task: Task) -> None:
+    """Gives all ranks the parameters of the best checkpoint, where there is one."""
+    from byo_container.handlers.text_classification.training import best
+
+    best.restore(trainer, task)
+
+
+def say_test_metrics(trainer: Any, task: Task) -> None:
+    """Measures the channel `test`, which has not chosen the model."""
+    found = trainer.evaluate(task.test, metric_key_prefix="test")
+    if task.rank.is_first:
+        say(line("test", {name: found[name] for name in ("test_loss", "test_accuracy", "test_f1")}))

@@ -1,0 +1,125 @@
+"""Tiny models of five families, whose vocabulary is made on the spot, and jobs that fine-tune them in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from byo_container.container.paths import Paths
+from tests.support.tree import ONE_HOST, Tree
+
+FAMILIES = ("bert", "roberta", "albert", "distilbert", "modernbert")
+LABELS = ("anger", "joy", "sadness")
+LONGEST = 64
+"""Tokens of a text that a tiny model takes."""
+_SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+_FEELINGS = {
+    "anger": ("furious", "annoyed", "mad"),
+    "joy": ("happy", "glad", "cheerful"),
+    "sadness": ("gloomy", "lonely", "miserable"),
+}
+_WORDS = (
+    "i",
+    "feel",
+    "so",
+    "very",
+    "today",
+    "and",
+    "because",
+    "of",
+    "the",
+    "weather",
+    "my",
+    "friends",
+    "work",
+    "a",
+    "bit",
+)
+
+
+def lines(count: int, seed: int = 0) -> list[str]:
+    """`text;label` lines, of lengths between 3 and 14 words, which a tiny model learns in a few epochs."""
+    made = []
+    for number in range(seed, seed + count):
+        label = LABELS[number % len(LABELS)]
+        feeling = _FEELINGS[label][number // 3 % 3]
+        filler = [_WORDS[(number * 7 + word * 5) % len(_WORDS)] for word in range(number * 5 % 12)]
+        made.append(f"i feel {feeling} {' '.join(filler)}".strip() + f";{label}")
+    return made
+
+
+def tiny_model(family: str, folder: Path) -> Path:
+    """A model without a head, two layers of 16, and its tokenizer, as `save_pretrained` leaves them."""
+    import torch
+    from transformers import AutoModel
+
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    AutoModel.from_config(_config(family, len(tokenizer), tokenizer.pad_token_id)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def tiny_tokenizer() -> Any:
+    """Of whole words, which are those of `lines`."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = [*_SPECIAL.values(), *_WORDS, *(word for words in _FEELINGS.values() for word in words)]
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=LONGEST, **_SPECIAL)
+
+
+def _config(family: str, words: int, pad: int) -> Any:
+    import transformers
+
+    size: dict[str, Any] = {"vocab_size": words, "pad_token_id": pad, "max_position_embeddings": LONGEST}
+    bert = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    if family == "roberta":
+        return transformers.RobertaConfig(**{**size, "max_position_embeddings": LONGEST + pad + 1}, **bert)
+    if family == "albert":
+        return transformers.AlbertConfig(**size, **bert, embedding_size=16)
+    if family == "distilbert":
+        return transformers.DistilBertConfig(**size, dim=16, n_layers=2, n_heads=2, hidden_dim=32)
+    if family == "modernbert":
+        special = {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+        return transformers.ModernBertConfig(**size, **bert, **special)
+    return transformers.BertConfig(**size, **bert)
+
+
+def make_tree(
+    root: Path,
+    channels: Mapping[str, Iterable[str] | Path],
+    hosts: Mapping[str, Any] = ONE_HOST,
+    **hyperparameters: object,
+) -> Tree:
+    """/opt/ml as the platform would lay it out. A channel is the lines of one file, or a folder to link to."""
+    paths = Paths(root)
+    for folder in (paths.config, paths.data, paths.model, paths.output):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, content in channels.items():
+        if isinstance(content, Path):
+            (paths.data / name).symlink_to(content)
+            continue
+        (paths.data / name).mkdir()
+        (paths.data / name / f"{name}.txt").write_text("".join(f"{line}\n" for line in content))
+    texts = {name: str(value) for name, value in hyperparameters.items()}
+    paths.hyperparameters.write_text(json.dumps({"model_handler": "text_classification", **texts}))
+    paths.input_data_config.write_text(json.dumps({name: {"TrainingInputMode": "File"} for name in channels}))
+    paths.resource_config.write_text(json.dumps(hosts))
+    return Tree(root)
