@@ -43,6 +43,7 @@ _WORDS = (
     "a",
     "bit",
 )
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
 
 
 def lines(count: int, seed: int = 0) -> list[str]:
@@ -62,32 +63,73 @@ def tiny_model(family: str, folder: Path) -> Path:
     from transformers import AutoModel
 
     torch.manual_seed(0)
-    tokenizer = tiny_tokenizer()
-    AutoModel.from_config(_config(family, len(tokenizer), tokenizer.pad_token_id)).save_pretrained(folder)
+    tokenizer = tiny_tokenizer(family)
+    AutoModel.from_config(_config(family, tokenizer)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def tiny_tokenizer() -> Any:
-    """Of whole words, which are those of `lines`."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+def tiny_tokenizer(family: str = "bert", longest: int = LONGEST) -> Any:
+    """Of the class that the family has, and with its special tokens and their places; a word of `lines` is one token,
+    any other is its letters."""
+    import transformers
+
+    words = [*_WORDS, *(word for words in _FEELINGS.values() for word in words)]
+    if family in ("bert", "distilbert"):
+        kind = transformers.BertTokenizer if family == "bert" else transformers.DistilBertTokenizer
+        pieces = [*_SPECIAL.values(), *words, *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
+        return kind(vocab=_numbered(pieces), do_lower_case=True, model_max_length=longest)
+    if family == "albert":
+        scores = {"<pad>": 0.0, "<unk>": 0.0, "[CLS]": 0.0, "[SEP]": 0.0, "[MASK]": 0.0}
+        scores |= {f"▁{word}": -1.0 for word in words} | dict.fromkeys(("▁", *_LETTERS), -9.0)
+        return transformers.AlbertTokenizer(vocab=list(scores.items()), model_max_length=longest)
+    if family == "roberta":
+        vocabulary, merges = _byte_pairs(("<s>", "<pad>", "</s>", "<unk>", "<mask>"), words)
+        return transformers.RobertaTokenizer(vocab=vocabulary, merges=merges, model_max_length=longest)
+    return _modern_tokenizer(words, longest)
+
+
+def _modern_tokenizer(words: list[str], longest: int) -> Any:
+    """ModernBERT has no class of its own: its tokenizer is what tokenizer.json says."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    words = [*_SPECIAL.values(), *_WORDS, *(word for words in _FEELINGS.values() for word in words)]
-    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    ends = [("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    vocabulary, merges = _byte_pairs(tuple(_SPECIAL.values()), words)
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
     made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
     )
-    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=LONGEST, **_SPECIAL)
+    inputs = ["input_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, model_max_length=longest, model_input_names=inputs, **_SPECIAL
+    )
 
 
-def _config(family: str, words: int, pad: int) -> Any:
+def _byte_pairs(special: Iterable[str], words: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """The vocabulary and merges that make one token of each word, in the middle of a text."""
+    from tokenizers import pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges: dict[tuple[str, str], None] = {}
+    for word in words:
+        beginning = "Ġ"
+        for letter in word:
+            merges[(beginning, letter)] = None
+            beginning += letter
+    return _numbered([*special, *letters, *(left + right for left, right in merges)]), list(merges)
+
+
+def _numbered(pieces: Iterable[str]) -> dict[str, int]:
+    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+
+
+def _config(family: str, tokenizer: Any) -> Any:
     import transformers
 
+    words, pad = len(tokenizer), tokenizer.pad_token_id
     size: dict[str, Any] = {"vocab_size": words, "pad_token_id": pad, "max_position_embeddings": LONGEST}
     bert = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     if family == "roberta":
@@ -97,7 +139,8 @@ def _config(family: str, words: int, pad: int) -> Any:
     if family == "distilbert":
         return transformers.DistilBertConfig(**size, dim=16, n_layers=2, n_heads=2, hidden_dim=32)
     if family == "modernbert":
-        special = {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+        cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+        special = {"cls_token_id": cls, "sep_token_id": sep, "bos_token_id": cls, "eos_token_id": sep}
         return transformers.ModernBertConfig(**size, **bert, **special)
     return transformers.BertConfig(**size, **bert)
 
