@@ -15,13 +15,13 @@ from byo_container.container.files.disk_errors import UNFINISHED, disk_errors_ex
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Writes the model into `folder`, in single precision, with low-rank adapters merged into it. Raises JobError where
-    it cannot be written: then the model that was there before stays."""
+    """Writes the model into `folder`, in single precision. Raises JobError where it cannot be written: then the model
+    that was there before stays."""
     folder.mkdir(parents=True, exist_ok=True)
     with disk_errors_explained(folder):
         building = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
         try:
-            _write(_merged(model), tokenizer, building)
+            _write(model, tokenizer, building)
             for path in sorted(building.iterdir()):
                 with path.open("rb") as stream:
                     os.fsync(stream.fileno())
@@ -42,8 +42,3 @@ def _write(model: Any, tokenizer: Any, folder: Path) -> None:
         raise RuntimeError(str(error)) from error
     for path in folder.iterdir():
         path.chmod(0o644)
-
-
-def _merged(model: Any) -> Any:
-    """The plain model, which serves without peft."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model

@@ -155,7 +155,7 @@ def test_hyphens_and_underscores_may_be_mixed() -> None:
 
 @pytest.mark.parametrize("first", ["1", "wrong"])
 def test_name_given_twice_is_refused(first: str) -> None:
-    with pytest.raises(JobError, match="'one_two_three' is given twice, as 'one_two_three' and as 'one-two-three'"):
+    with pytest.raises(JobError, match="'one_two_three' is given twice, as 'one-two-three' and as 'one_two_three'"):
         parse(Awkward, {"one-two-three": first, "one_two_three": "2"}, "x.json")
 
 

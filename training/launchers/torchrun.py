@@ -21,6 +21,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.instance_groups import team
 from byo_container.container.job import TrainingJob
 from byo_container.container.process.child import Command
+from byo_container.container.resources import cores
 from byo_container.training.launchers import HostContext, Launcher, efa, single
 from byo_container.training.launchers.options import PROCESSES_PER_HOST, process_count
 from byo_container.training.processes.rank import RANK_COMMAND, Ranks
@@ -48,11 +49,12 @@ def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> lis
     hosts = team(job)
     if job.hosts.current not in hosts:
         return single.launch(job, program, context)
+    count = process_count(job, PROCESSES_PER_HOST, context.accelerators or 1)
     words = [
         *([COMPILE] if compiles() else []),
         *[sys.executable, "-m", "torch.distributed.run"],
         f"--nnodes={len(hosts)}",
-        f"--nproc_per_node={process_count(job, PROCESSES_PER_HOST, context.accelerators or 1)}",
+        f"--nproc_per_node={count}",
         f"--node_rank={hosts.index(job.hosts.current)}",
         f"--master_addr={hosts[0] if len(hosts) > 1 else single.LOOPBACK}",
         f"--master_port={context.ports.master}",
@@ -62,11 +64,19 @@ def launch(job: TrainingJob[Any], program: Command, context: HostContext) -> lis
         **single.network_variables(job, context),
         **efa.variables(job),
         **Ranks(context.scratch).variables(program.name),
+        **_threads(count),
         **program.env,
     }
     argv = [*words, *RANK_COMMAND, *program.argv]
     name = f"torchrun {program.name}"
     return [dataclasses.replace(program, argv=argv, name=name, env=env, capture=True, spared_on_stop=True)]
+
+
+def _threads(count: int) -> dict[str, str]:
+    """A share of the cores for each of several ranks, where nobody sets it: torchrun would give each one core."""
+    if count == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, cores() // count))}
 
 
 LAUNCHER = Launcher("torchrun", launch, prepare=prepare)

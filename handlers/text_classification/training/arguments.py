@@ -36,6 +36,7 @@ def training_arguments(
         "length_column_name": LENGTH,
         "remove_unused_columns": True,
         "gradient_checkpointing": chosen.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if chosen.gradient_checkpointing else None,
         "bf16": precision.name == "bf16",
         "fp16": precision.name == "fp16",
         "use_cpu": not has_gpu,

@@ -18,7 +18,16 @@ from byo_container.container.rank import Rank
 from byo_container.handlers.text_classification import artifact
 from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
 from byo_container.handlers.text_classification.preprocessing.padding import PadToBucket
-from byo_container.handlers.text_classification.training import checkpoints, identity, measures, quiet
+from byo_container.handlers.text_classification.training import (
+    best,
+    checkpoints,
+    identity,
+    lora,
+    measures,
+    quiet,
+    sdk_settings,
+    transfer,
+)
 from byo_container.handlers.text_classification.training.arguments import training_arguments
 from byo_container.handlers.text_classification.training.task import Task, prepare
 
@@ -68,7 +77,8 @@ def _train(task: Task, stop: StopFlag) -> None:
     trainer = make_trainer(task, [flow])
     start = _checkpoint(task)
     trainer.train(resume_from_checkpoint=str(start) if start else None)
-    take_best(trainer, task)
+    best.restore(trainer, task)
+    lora.merge(trainer)
     if task.rank.is_first:
         artifact.save(trainer.accelerator.unwrap_model(trainer.model), task.tokenizer, task.job.model_dir)
         say(f"saved {task.job.model_dir}")
@@ -111,23 +121,18 @@ def _announce(task: Task) -> None:
             f"labels: {', '.join(task.labels[:20])}{', …' if len(task.labels) > 20 else ''}"
         )
         say(f"{task.precision.name}: {task.precision.reason}")
+        if remark := sdk_settings.remark(task.chosen, task.job.texts, task.job.platform):
+            say(remark)
 
 
 def _checkpoint(task: Task) -> Path | None:
     """The checkpoint to go on from, on every host."""
     folder = task.job.checkpoint_dir
+    found = None
     if task.rank.is_first:
         found = checkpoints.newest(folder, task.run, identity.MEANINGS)
         checkpoints.remove_incomplete(folder)
-        return found
-    return None
-
-
-def take_best(trainer: Any, task: Task) -> None:
-    """Gives all ranks the parameters of the best checkpoint, where there is one."""
-    from byo_container.handlers.text_classification.training import best
-
-    best.restore(trainer, task)
+    return transfer.share(found, folder, task.rank)
 
 
 def say_test_metrics(trainer: Any, task: Task) -> None:

@@ -12,7 +12,7 @@ from byo_container.handlers.text_classification import pretrained
 from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
 from byo_container.handlers.text_classification.preprocessing import splits
 from byo_container.handlers.text_classification.preprocessing.tokenizing import tokenize
-from byo_container.handlers.text_classification.training import identity, precision
+from byo_container.handlers.text_classification.training import identity, lora, precision
 from byo_container.handlers.text_classification.training.precision import Precision
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def prepare(job: TrainingJob[Hyperparameters], rank: Rank, has_gpu: bool, scratc
         given["test"] = data.test
     tokenised = {name: tokenize(part, loaded.tokenizer, loaded.max_length) for name, part in given.items()}
     fingerprint = identity.of_data(tokenised["train"], tokenised["validation"])
-    run = identity.identify(chosen, data.labels, fingerprint, loaded.model, rank)
+    model = lora.adapt(loaded.model, chosen)
+    run = identity.identify(chosen, data.labels, fingerprint, model, rank)
     return Task(
         job=job,
         rank=rank,
@@ -70,7 +71,7 @@ def prepare(job: TrainingJob[Hyperparameters], rank: Rank, has_gpu: bool, scratc
         validation=tokenised["validation"],
         test=tokenised.get("test"),
         tokenizer=loaded.tokenizer,
-        model=loaded.model,
+        model=model,
         max_length=loaded.max_length,
         precision=chosen_precision,
         has_gpu=has_gpu,

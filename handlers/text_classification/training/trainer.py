@@ -29,6 +29,9 @@ class FineTuner(Trainer):  # type: ignore[misc]  # transformers is not checked
         super().__init__(**arguments)
         self.remove_callback(PrinterCallback)  # its lines would come twice, see metric_log.py
         self._rank, self._run = rank, run
+        # The classifiers take the number of rows in all batches of a step, and ignore it: their loss is the mean of a
+        # batch. Trainer, who trusts them, would multiply it by the ranks and not divide it by the accumulated batches.
+        self.model_accepts_loss_kwargs = False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """That of Transformers draws from PyTorch's global generator, whose state at the beginning of an epoch is not

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from byo_container.container.failure import JobError
+from byo_container.container.resources import cores
 from byo_container.training.launchers import torchrun
 from byo_container.training.processes.rank import RANK_COMMAND
 from tests.training.support.jobs import (
@@ -27,7 +28,9 @@ from tests.training.support.jobs import (
 
 
 @pytest.mark.parametrize(("hosts", "gpus"), SIZES)
-def test_torchrun_command(hosts: int, gpus: int) -> None:
+def test_torchrun_command(hosts: int, gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    threads = {"OMP_NUM_THREADS": str(max(1, cores() // gpus))} if gpus > 1 else {}
     for current in {1, hosts}:
         command = only(torchrun.launch(job(hosts, current, launcher="torchrun"), PROGRAM, context(gpus)))
         assert command.argv == [
@@ -36,16 +39,17 @@ def test_torchrun_command(hosts: int, gpus: int) -> None:
             f"--master_addr={'127.0.0.1' if hosts == 1 else 'algo-1'}",
             *["--master_port=20001", "--no_python", *RANK_COMMAND, sys.executable, "train.py", "--lr", "1"],
         ]
-        assert command.env == EVERY_HOST | (SEVERAL_HOSTS if hosts > 1 else SINGLE_HOST) | RANKS | ENV
+        assert command.env == EVERY_HOST | (SEVERAL_HOSTS if hosts > 1 else SINGLE_HOST) | RANKS | threads | ENV
         assert command.spared_on_stop
         assert command.name == "torchrun train.py"
 
 
 def test_variables_that_are_set_already_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NCCL_PROTO", "LL128")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     hosts = dataclasses.replace(job(2).hosts, instance_type="ml.p4d.24xlarge")
     env = only(torchrun.launch(dataclasses.replace(job(2), hosts=hosts), PROGRAM, context())).env
-    assert "NCCL_PROTO" not in env
+    assert not {"NCCL_PROTO", "OMP_NUM_THREADS"} & set(env)
     assert env["FI_PROVIDER"] == "efa"
 
 
