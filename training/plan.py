@@ -20,6 +20,7 @@ from byo_container.container.process.supervisor import Supervisor
 from byo_container.training import script
 from byo_container.training.artifacts import collect
 from byo_container.training.cluster.session import ClusterSession
+from byo_container.training.hugging_face import command as hugging_face
 from byo_container.training.launchers import HostContext, Launcher
 from byo_container.training.launchers.choose import choose, choose_for_handler, reject_undistributed_handler
 from byo_container.training.launchers.mpi import ssh_port
@@ -42,6 +43,7 @@ def plan(job: TrainingJob[dict[str, Any]], cluster: ClusterSession) -> Plan:
     if training_script:
         script.fetch_code(training_script, job)
         *installs, program = script.commands(training_script, job)
+        program = program if launcher.name == "tf_config" else hugging_face.adapted(program, job)
         return Plan([*([command] for command in installs), *launch_stages(job, program, launcher, cluster)])
     reference = discovery.find_for_training(job)
     launcher = choose_for_handler(job, launcher, discovery.launcher_of(reference.target))

@@ -20,6 +20,7 @@ TF_CONFIG = Launcher("tf_config", tf_config.launch)
 LAUNCHERS = {launcher.name: launcher for launcher in (SINGLE, torchrun.LAUNCHER, mpi.LAUNCHER, TF_CONFIG)}
 # The first that is true counts, in the order of sagemaker-training-toolkit.
 BY_FLAG = {
+    "sagemaker_pytorch_xla_multi_worker_enabled": "torchrun",
     "sagemaker_mpi_enabled": "mpi",
     "sagemaker_torch_distributed_enabled": "torchrun",
     "sagemaker_pytorch_ddp_enabled": "torchrun",
@@ -27,8 +28,10 @@ BY_FLAG = {
     "sagemaker_parameter_server_enabled": "tf_config",
     "sagemaker_multi_worker_mirrored_strategy_enabled": "tf_config",
 }
-REPLACED = {"sagemaker_distributed_dataparallel_enabled": "SageMaker's smddp library is not in this image"}
-XLA = "sagemaker_pytorch_xla_multi_worker_enabled"
+REPLACED = {
+    "sagemaker_distributed_dataparallel_enabled": "SageMaker's smddp library is not in this image",
+    "sagemaker_pytorch_xla_multi_worker_enabled": "the torch_xla of SageMaker Training Compiler is not in this image",
+}
 
 
 def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> Launcher:
@@ -40,12 +43,6 @@ def choose(job: TrainingJob[Any], environ: Mapping[str, str] = os.environ) -> La
         return LAUNCHERS[str(name)]
     if environ.get("SAGEMAKER_TRAINING_MODULE"):
         return SINGLE  # a framework module reads the SDKs' hyperparameters and starts the ranks itself
-    if is_enabled(job, XLA):
-        raise JobError(
-            f"{job.paths.hyperparameters}: {XLA} is on, and there is no such launcher here: it needs the torch_xla of "
-            "SageMaker Training Compiler, which calls the script's _mp_fn; a script for torch.distributed is started "
-            "by the hyperparameter launcher=torchrun"
-        )
     for flag, launcher in BY_FLAG.items():
         if is_enabled(job, flag):
             if flag in REPLACED:

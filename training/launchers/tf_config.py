@@ -30,7 +30,8 @@ from byo_container.container.log import log
 from byo_container.container.process.child import Command
 from byo_container.training.launchers import HostContext, single
 from byo_container.training.launchers.options import is_enabled
-from byo_container.training.launchers.parameter_server import find_parameter_server, program_of
+from byo_container.training.launchers.parameter_server import find_parameter_server
+from byo_container.training.program_files import program_of
 
 STRATEGY = ("-m", "byo_container.training.processes.tf_strategy")
 LEGACY_KERAS = "TF_USE_LEGACY_KERAS"

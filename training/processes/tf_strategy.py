@@ -27,10 +27,11 @@ from collections.abc import Sequence
 from byo_container.training.tf import saving
 from byo_container.training.tf.keras_3 import Keras3Guard
 from byo_container.training.tf.parameter_server import record_calls, save_on_chief
-from byo_container.training.tf.script import name_of, run, run_explained
+from byo_container.training.tf.script import run_explained
 from byo_container.training.tf.sharding import DataSharding
 from byo_container.training.tf.strategies import reject_single_host_strategies, replace_strategies
 from byo_container.training.tf.workers import Workers
+from byo_container.training.user_script import name_of, run
 
 DISCARDED_MODEL_DIR = "TRAINING_SPARE_MODEL_DIR"
 """The variable with the folder for what a worker saves and nobody keeps."""

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
-import sys
 from types import ModuleType
 from typing import Any
 
+from byo_container.training.after_import import AfterImport
 
-class Keras3Guard(importlib.abc.MetaPathFinder):
-    """Lets a script import Keras 3, and makes its `fit` raise an error. This process runs nothing but the script."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name != "keras":
-            return None
-        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
-        spec = next(filter(None, specs), None)
-        if spec and spec.loader:
-            exec_module = spec.loader.exec_module
+class Keras3Guard(AfterImport):
+    """Lets a script import Keras 3, and makes its `fit` raise an error."""
 
-            def exec_guarded(module: ModuleType) -> None:
-                exec_module(module)
-                if str(getattr(module, "__version__", "")).startswith("3."):
-                    module.Model.fit = _reject
+    def __init__(self) -> None:
+        super().__init__({"keras": _guard})
 
-            spec.loader.exec_module = exec_guarded  # type: ignore[method-assign]
-        return spec
+
+def _guard(keras: ModuleType) -> None:
+    if str(getattr(keras, "__version__", "")).startswith("3."):
+        keras.Model.fit = _reject
 
 
 def _reject(*_: Any, **__: Any) -> None:

@@ -13,7 +13,6 @@ from byo_container.container.log import log
 from byo_container.training.launchers.choose import (
     BY_FLAG,
     SINGLE,
-    XLA,
     choose,
     choose_for_handler,
     reject_undistributed_handler,
@@ -37,6 +36,7 @@ HETERO = {"cpus": ["algo-3"], "gpus": ["algo-1", "algo-2"]}
         ({"sagemaker_torch_distributed_enabled": True, "sagemaker_instance_type": "ml.p4d.24xlarge"}, "torchrun"),
         ({"sagemaker_pytorch_ddp_enabled": True}, "torchrun"),
         ({"sagemaker_distributed_dataparallel_enabled": True}, "torchrun"),
+        ({"sagemaker_pytorch_xla_multi_worker_enabled": True}, "torchrun"),
         ({"sagemaker_parameter_server_enabled": True}, "tf_config"),
         ({"sagemaker_multi_worker_mirrored_strategy_enabled": True}, "tf_config"),
     ],
@@ -60,10 +60,6 @@ def test_framework_module_gets_the_single_launcher() -> None:
             "launcher is 'torchrum'; did you mean 'torchrun'? known are: mpi, single, tf_config",
         ),
         ({"sagemaker_mpi_enabled": "maybe"}, "sagemaker_mpi_enabled is 'maybe'; it must be true or false"),
-        (
-            {"sagemaker_pytorch_xla_multi_worker_enabled": True},
-            "is on, and there is no such launcher here: it needs the torch_xla of",
-        ),
     ],
 )
 def test_unknown_or_unsupported_launcher_is_rejected(given: dict[str, Any], said: str) -> None:
@@ -72,11 +68,22 @@ def test_unknown_or_unsupported_launcher_is_rejected(given: dict[str, Any], said
     assert said in str(error.value)
 
 
-def test_smddp_is_replaced_with_a_warning(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("flag", "library"),
+    [
+        ("sagemaker_distributed_dataparallel_enabled", "SageMaker's smddp library"),
+        ("sagemaker_pytorch_xla_multi_worker_enabled", "the torch_xla of SageMaker Training Compiler"),
+    ],
+)
+def test_libraries_are_replaced_with_a_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, flag: str, library: str
+) -> None:
     monkeypatch.setattr(log, "propagate", True)
+    given: dict[str, Any] = {flag: True}
     with caplog.at_level(logging.WARNING):
-        choose(job(2, sagemaker_distributed_dataparallel_enabled=True))
-    assert "smddp library is not in this image" in caplog.text
+        choose(job(2, **given))
+    expected = f"{library} is not in this image, which {flag} asks for: torch.distributed takes its place"
+    assert [record.getMessage() for record in caplog.records] == [expected]
 
 
 def test_handler_on_several_hosts_needs_a_distributing_launcher() -> None:
@@ -125,4 +132,4 @@ def test_unknown_instance_group_is_rejected(wanted: Any) -> None:
 
 
 def test_distribution_flags_agree_with_the_environment() -> None:
-    assert sorted(FLAGS) == sorted([*BY_FLAG, XLA])
+    assert sorted(FLAGS) == sorted(BY_FLAG)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from byo_container.training.launchers.parameter_server import find_parameter_server, program_of
+from byo_container.training.launchers.parameter_server import find_parameter_server
+from byo_container.training.program_files import program_of
 from tests.support.tree import write_files
 
 USES = "import tensorflow as tf\n\nstrategy = tf.distribute.ParameterServerStrategy(resolver)\n"
