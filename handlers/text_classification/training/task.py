@@ -53,13 +53,14 @@ def prepare(job: TrainingJob[Hyperparameters], rank: Rank, has_gpu: bool, scratc
     chosen = job.hyperparameters
     chosen_precision = precision.choose(chosen.fp16, chosen.bf16, precision.this_hardware())
     source = pretrained.find(job, scratch)
-    data = splits.read(job.channels, chosen.seed)
+    quiet = not rank.is_first
+    data = splits.read(job.channels, chosen.seed, quiet)
     transformers.set_seed(chosen.seed)  # also the new head's
     loaded = pretrained.load(source, data.labels, chosen)
     given = {"train": data.train, "validation": data.validation}
     if data.test is not None:
         given["test"] = data.test
-    tokenised = {name: tokenize(part, loaded.tokenizer, loaded.max_length) for name, part in given.items()}
+    tokenised = {name: tokenize(part, loaded.tokenizer, loaded.max_length, name, quiet) for name, part in given.items()}
     fingerprint = identity.of_data(tokenised["train"], tokenised["validation"])
     model = lora.adapt(loaded.model, chosen)
     run = identity.identify(chosen, data.labels, fingerprint, model, rank)
