@@ -32,18 +32,23 @@ BESIDE = ("readme", "license", "_success", "_common_metadata", "_metadata")
 
 def read(channel: Channel) -> Rows:
     """The rows of a channel. Raises JobError that names channel, file and line, row or column."""
-    files = [path for path in channel.files() if not path.name.lower().startswith(BESIDE)]
-    if channel.mode != "Pipe" and (folder := saved_datasets.find(files, channel.name)):
-        return read_saved(saved_datasets.pick(folder, channel.name), channel.name)
     if channel.mode == "Pipe":
         return _of_tables(
             channel.name, [_read_bytes(stream.read(), name, ".txt") for name, stream in channel.streams()]
         )
+    files = [path for path in channel.files() if not path.name.lower().startswith(BESIDE)]
     if not files:
         raise JobError(f"channel {channel.name!r} ({channel.path}) holds no file; it should hold {_kinds()}")
-    if _kind(files, channel.name) == PARQUET:
-        return _read_parquet(files, channel.name)
-    return _of_tables(channel.name, [_read_bytes(path.read_bytes(), str(path), path.suffix.lower()) for path in files])
+    return read_files(files, channel.name)
+
+
+def read_files(files: Sequence[Path], channel: str) -> Rows:
+    """The rows of a channel's files. Raises JobError."""
+    if folder := saved_datasets.find(files, channel):
+        return read_saved(saved_datasets.pick(folder, channel), channel)
+    if _kind(files, channel) == PARQUET:
+        return _read_parquet(files, channel)
+    return _of_tables(channel, [_read_bytes(path.read_bytes(), str(path), path.suffix.lower()) for path in files])
 
 
 def _kinds() -> str:
