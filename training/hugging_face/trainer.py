@@ -45,6 +45,8 @@ def _change_arguments(arguments_class: Any) -> None:
         _tell("TrainingArguments", lines)
         if "logging_dir" not in known and given.get("logging_dir"):
             _set_logging_dir(given["logging_dir"])
+        if _machine().compile and arguments.get("torch_compile"):
+            _tolerate_what_cannot_be_compiled()
         init(self, *positional, **arguments)
 
     arguments_class.__init__ = init_mapped
@@ -138,6 +140,14 @@ def shorten(instance: Any, base: type, name: str) -> bool:
     setattr(instance, name, call)
     _tell(type(instance).__name__, [f"{name} is called without {', '.join(sorted(lacking))}, which it does not take"])
     return True
+
+
+def _tolerate_what_cannot_be_compiled() -> None:
+    """The job asks for the compiler, and not the script: what it cannot compile, or load from a /tmp that is mounted
+    noexec, runs as it is, with PyTorch's warning."""
+    import torch._dynamo.config
+
+    torch._dynamo.config.suppress_errors = True
 
 
 def _set_logging_dir(folder: Any) -> None:

@@ -40,6 +40,11 @@ def translation_image(engine: None) -> str:
 
 
 @pytest.fixture(scope="session")
+def text_classification_image(engine: None) -> str:
+    return build("text_classification", HANDLERS="text_classification")
+
+
+@pytest.fixture(scope="session")
 def shout_image(none_image: str) -> str:
     """The example of an own handler."""
     return build("shout", file="Dockerfile", folder=REPOSITORY / "examples/own_handler", BYO_CONTAINER=none_image)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("transformers")
+from tests.handlers.text_classification.support import tiny_model
 from tests.support.tree import Tree
 from tests.training.support import older_scripts
-from tests.training.support.hugging_face import save_channels, save_model, scores
+from tests.training.support.hugging_face import save_channels, scores
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ RUN = [sys.executable, "-P", "-m", "byo_container.training.processes.hugging_fac
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("m") / "model")
+    return tiny_model("bert", tmp_path_factory.mktemp("m") / "model")
 
 
 @pytest.mark.timeout(300)
@@ -43,7 +44,7 @@ def test_example_in_script_mode(ml: Callable[..., Tree], model: Path) -> None:
     assert done.err.count("evaluation_strategy='epoch' is eval_strategy='epoch'") == 1
     assert "tokenizer is processing_class" in done.err
     assert "'epoch': 2.0" in done.out
-    assert scores(tree.paths.output / "data/eval_results.txt")["eval_accuracy"] >= 0.5
+    assert scores(tree.paths.output / "data/eval_results.txt")["eval_accuracy"] >= 1 / 3
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in tree.paths.model.iterdir()}
     assert list((tree.paths.output / "data/logs").glob("events.out.tfevents.*"))
 

@@ -1,51 +1,31 @@
-"""A tiny model and datasets, as scripts for Hugging Face's Trainer take them."""
+"""Datasets as scripts for Hugging Face's Trainer take them, and what they leave."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-LABELS = ["joy", "anger"]
-WORDS = ["glad", "happy", "merry", "cross", "furious", "livid", "i", "am"]
-TEXTS = [f"i am {word}" for word in WORDS[:6]] * 4
-NUMBERS = [0, 0, 0, 1, 1, 1] * 4
-
-
-def save_model(folder: Path) -> Path:
-    """A BERT of one layer, and its tokenizer."""
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    folder.mkdir(parents=True)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=64,
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
-    vocabulary = {word: number for number, word in enumerate(words)}
-    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words))
-    BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
-    return folder
+from tests.handlers.text_classification.support import LABELS, lines
 
 
 def save_channels(model: Path, *folders: Path) -> None:
-    """The same tokenised dataset in each of the folders."""
+    """The same tokenised dataset, padded to 24, in each of the folders."""
     from datasets import ClassLabel, Dataset, Features, Value
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    features = Features({"text": Value("string"), "label": ClassLabel(names=LABELS)})
-    dataset = Dataset.from_dict({"text": TEXTS, "label": NUMBERS}, features)
-    dataset = dataset.map(lambda rows: tokenizer(rows["text"], padding="max_length", truncation=True), batched=True)
+    texts, labels = zip(*(line.rsplit(";", 1) for line in lines(24)), strict=True)
+    features = Features({"text": Value("string"), "label": ClassLabel(names=list(LABELS))})
+    numbers = [LABELS.index(label) for label in labels]
+    dataset = Dataset.from_dict({"text": list(texts), "label": numbers}, features)
+    dataset = dataset.map(
+        lambda rows: tokenizer(rows["text"], padding="max_length", max_length=24, truncation=True), batched=True
+    )
     for folder in folders:
         dataset.save_to_disk(folder)
 
 
 def scores(path: Path) -> dict[str, float]:
     """What the script of examples/hugging_face writes."""
-    lines = (line.split(" = ") for line in path.read_text().splitlines())
-    return {name: json.loads(value) for name, value in lines}
+    pairs = (line.split(" = ") for line in path.read_text().splitlines())
+    return {name: json.loads(value) for name, value in pairs}

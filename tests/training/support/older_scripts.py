@@ -32,7 +32,7 @@ def main():
     assert training_args.eval_strategy == EvaluationStrategy.EPOCH == "epoch" and training_args.warmup_steps == 0.1
     assert not is_torch_tpu_available()
     dataset = load_from_disk(data_args.dataset)
-    model = AutoModelForSequenceClassification.from_pretrained(model_args.model_name_or_path, num_labels=2)
+    model = AutoModelForSequenceClassification.from_pretrained(model_args.model_name_or_path, num_labels=3)
     tokenizer = AutoTokenizer.from_pretrained(model_args.model_name_or_path, use_fast=True)
     metric = load_metric("glue", "sst2")
 
@@ -47,7 +47,7 @@ def main():
     trainer.save_metrics("train", result.metrics)
     trainer.save_state()
     assert 0 <= trainer.evaluate(eval_dataset=dataset)["eval_accuracy"] <= 1
-    assert trainer.predict(dataset, metric_key_prefix="predict").predictions.shape == (len(dataset), 2)
+    assert trainer.predict(dataset, metric_key_prefix="predict").predictions.shape == (len(dataset), 3)
     assert trainer.tokenizer is tokenizer
     print("trained", trainer.state.log_history[-1]["epoch"])
 
@@ -71,7 +71,7 @@ class WeightedTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False):
         labels = inputs.pop("labels")
         outputs = model(**inputs)
-        loss = torch.nn.functional.cross_entropy(outputs.logits, labels, weight=torch.tensor([1.0, 2.0]))
+        loss = torch.nn.functional.cross_entropy(outputs.logits, labels, weight=torch.tensor([1.0, 2.0, 2.0]))
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs):
@@ -80,13 +80,13 @@ class WeightedTrainer(Trainer):
 
 model_dir, data_dir, output_dir = sys.argv[1:4]
 tokenizer = BertTokenizer.from_pretrained(model_dir)
-one = tokenizer.encode_plus("i am glad", pad_to_max_length=True, max_length=8, truncation=True, return_tensors="pt")
+one = tokenizer.encode_plus("i feel glad", pad_to_max_length=True, max_length=8, truncation=True, return_tensors="pt")
 assert one["input_ids"].shape == (1, 8)
-assert len(tokenizer.batch_encode_plus(["i am", "i"])["input_ids"]) == 2
+assert len(tokenizer.batch_encode_plus(["i feel", "i"])["input_ids"]) == 2
 dataset = load_from_disk(data_dir).rename_column("label", "labels")
 dataset = dataset.map(lambda rows: tokenizer(rows["text"], truncation=True), batched=True)
 dataset.set_format("torch", columns=["input_ids", "attention_mask", "labels"])
-model = BertForSequenceClassification.from_pretrained(model_dir, num_labels=2)
+model = BertForSequenceClassification.from_pretrained(model_dir, num_labels=3)
 optimizer = AdamW(model.parameters(), lr=1e-2, correct_bias=False)
 args = TrainingArguments(output_dir, evaluation_strategy="steps", eval_steps=2, save_steps=2, max_steps=4,
     per_gpu_train_batch_size=4, gradient_accumulation_steps=2, logging_steps=1, no_cuda=True,
@@ -97,6 +97,6 @@ trainer = WeightedTrainer(model=model, args=args, train_dataset=dataset, eval_da
     optimizers=(optimizer, get_linear_schedule_with_warmup(optimizer, 0, 4)))
 trainer.train()
 # The loss of a batch of eight, and not the sum of those of its two halves.
-assert 0.3 < logged[0]["loss"] < 1.2, logged
+assert 0.8 < logged[0]["loss"] < 1.5, logged
 trainer.save_model(output_dir)
 """
