@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from byo_container.training.hugging_face import names, trainer
+from byo_container.training.hugging_face import dataset_cache, names, trainer
 
 BY_MODULE = {
     "datasets": names.change_datasets,
+    "datasets.arrow_dataset": dataset_cache.change_arrow_dataset,
     "transformers": names.change_transformers,
     "transformers.hf_argparser": trainer.change_argument_parser,
     "transformers.optimization": names.change_optimization,

@@ -37,4 +37,4 @@ def test_a_module_keeps_the_names_it_makes_itself() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notes, "_told", set())
+    monkeypatch.setattr(notes, "_older", [])
