@@ -31,6 +31,8 @@ def number(parts: Mapping[str, Rows], tell: Tell) -> tuple[tuple[str, ...], dict
             _compare(parts[channel], keys[channel], found, tell)
     if numeric:
         _tell_gaps(names, tell)
+    if unused := [name for name in names if name not in found]:
+        tell(f"warning: channel 'train' has no row with the label {listed(unused, MOST_LABELS_TO_LIST)}")
     numbers = {name: at for at, name in enumerate(names)}
     return names, {channel: [numbers[key] for key in values] for channel, values in keys.items()}
 
@@ -51,22 +53,23 @@ def _common_names(parts: Mapping[str, Rows]) -> tuple[str, ...] | None:
 def _key(rows: Rows, row: int, names: Sequence[str] | None) -> str:
     """The label as text; the name of a number, where numbers have names."""
     value = rows.labels[row]
-    where = f"channel {rows.channel!r}: {rows.place(row)}" if not isinstance(value, str | int) or value == "" else ""
-    if value is None or (isinstance(value, str) and not value.strip()) or value != value:
-        missing = sum(one is None or one != one or one == "" for one in rows.labels)
-        also = "every row" if missing == len(rows.labels) else f"{missing:,} of {len(rows.labels):,} rows"
-        raise JobError(f"{where or rows.place(row)} has no label ({also}); each text should have one")
+    if isinstance(value, str) and (name := value.strip()):
+        # A channel of CSV may have the numbers, where another has their names too.
+        return _name(rows, row, int(name), names) if names and name.isdecimal() and name not in names else name
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int):
+        return _name(rows, row, value, names)
+    where = f"channel {rows.channel!r}: {rows.place(row)}"
+    if value is None or isinstance(value, str) or value != value:
+        missing = sum(one is None or one != one or (isinstance(one, str) and not one.strip()) for one in rows.labels)
+        also = "every row" if missing == len(rows.labels) else f"{missing:,} of {len(rows.labels):,} rows"
+        raise JobError(f"{where} has no label ({also}); each text should have one")
     if isinstance(value, float):
         raise JobError(
             f"{where} has the label {value!r}, a decimal number; labels should be names or whole numbers (a missing "
             "label turns a column of pandas into decimal numbers: drop those rows, and convert by astype(int))"
         )
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, int):
-        return _name(rows, row, value, names)
     raise JobError(f"{where} has the label {shortened(str(value))}; it should be one name or one whole number")
 
 

@@ -23,9 +23,12 @@ from byo_container.handlers.text_classification.preprocessing.rows import (
 from byo_container.handlers.text_classification.preprocessing.text_files import Table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 PARQUET = ".parquet"
+CONTENT_TYPES = {"text/csv": ".csv", "application/jsonlines": ".jsonl", "application/json": ".json"}
+"""What a stream in Pipe mode holds, as the ending of a file's name; what it begins with tells otherwise."""
 BESIDE = ("readme", "license", "_success", "_common_metadata", "_metadata")
 """The beginnings of names of files that say something about data and hold none."""
 
@@ -33,8 +36,9 @@ BESIDE = ("readme", "license", "_success", "_common_metadata", "_metadata")
 def read(channel: Channel) -> Rows:
     """The rows of a channel. Raises JobError that names channel, file and line, row or column."""
     if channel.mode == "Pipe":
+        ending = CONTENT_TYPES.get(channel.content_type or "", ".txt")
         return _of_tables(
-            channel.name, [_read_bytes(stream.read(), name, ".txt") for name, stream in channel.streams()]
+            channel.name, [_read_bytes(stream.read(), name, ending) for name, stream in channel.streams()]
         )
     files = [path for path in channel.files() if not path.name.lower().startswith(BESIDE)]
     if not files:
@@ -92,7 +96,12 @@ def _of_tables(channel: str, tables: Sequence[Table]) -> Rows:
         texts += table.columns[text]
         labels += table.columns[label]
     check_texts(texts, place, channel)
-    return Rows(channel, Dataset.from_dict({TEXT: texts}), labels, None, place)
+    try:
+        data = Dataset.from_dict({TEXT: texts})
+    except UnicodeEncodeError as error:  # JSON can write half of a pair of surrogates
+        row = next(row for row, text in enumerate(texts) if text.encode(errors="replace").decode() != text)
+        raise JobError(f"channel {channel!r}: {place(row)} has a text that is not Unicode: {error}") from error
+    return Rows(channel, data, labels, None, place)
 
 
 def _places(names: Sequence[str], numbers: Sequence[Sequence[int]], unit: str) -> Place:
@@ -114,7 +123,7 @@ def _read_parquet(files: Sequence[Path], channel: str) -> Rows:
     for path in files:
         with saved_datasets.explained(f"channel {channel!r}: {path}"):
             # Features that datasets wrote into the file's metadata, such as ClassLabel, are kept.
-            parts.append(Dataset(pq.read_table(path)))
+            parts.append(Dataset(_plain(pq.read_table(path))))
     place = _places([str(path) for path in files], [range(1, len(part) + 1) for part in parts], "row")
     for path, part in zip(files, parts, strict=True):
         if part.features != parts[0].features:
@@ -123,6 +132,16 @@ def _read_parquet(files: Sequence[Path], channel: str) -> Rows:
                 f"({_described(parts[0])}); they should be the same"
             )
     return _of_dataset(concatenate_datasets(parts), channel, f"channel {channel!r}: {files[0]}", place)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without dictionaries, as which pandas writes its categories. Raises ArrowInvalid for what is damaged."""
+    import pyarrow as pa
+
+    table.validate(full=True)
+    kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in table.schema.types]
+    names = zip(table.schema.names, kinds, strict=True)
+    return table.cast(pa.schema(list(names), table.schema.metadata))
 
 
 def _described(data: Dataset) -> str:
@@ -136,27 +155,31 @@ def read_saved(folder: Path, channel: str) -> Rows:
 
 
 def _of_dataset(data: Dataset, channel: str, where: str, place: Place) -> Rows:
-    from datasets import ClassLabel
-
     if not len(data):
         raise JobError(f"{where} has no rows")
     text = columns.find_text(data.column_names, where)
-    label = columns.find_label(data.column_names, where)
-    feature = data.features[label]
-    names = tuple(map(str, feature.names)) if isinstance(feature, ClassLabel) and feature.names else None
-    if names == tuple(map(str, range(len(names or ())))):
-        names = None  # that many numbers: no names
+    named = {name: names for name, feature in data.features.items() if (names := _names(feature))}
+    labelled = [name for name in named if columns.recognised(name, columns.LABELS)]
+    label = columns.find_label(labelled or data.column_names, where)
     with saved_datasets.explained(where):
         labels = data.with_format("arrow")[:][label].to_pylist()
         kept = {name: name for name in TOKEN_COLUMNS if name in data.column_names}
         if text is not None:
             _check_text_column(data.features[text], where, text)
-            check_texts(data[text], place, channel)
+            check_texts(data.with_format("arrow")[:][text].to_pylist(), place, channel)
             kept = {text: TEXT} | kept
         if TOKENS in kept:
             _check_tokens_column(data.features[TOKENS], where)
         data = data.select_columns(list(kept)).rename_columns(kept) if kept else data
-    return Rows(channel, data, labels, names, place)
+    return Rows(channel, data, labels, named.get(label), place)
+
+
+def _names(feature: Any) -> tuple[str, ...] | None:
+    """The names of a ClassLabel; None where they are but the numbers, or it is something else."""
+    from datasets import ClassLabel
+
+    names = tuple(map(str, feature.names or ())) if isinstance(feature, ClassLabel) else ()
+    return None if names == tuple(map(str, range(len(names)))) else names
 
 
 def _check_text_column(feature: Any, where: str, column: str) -> None:

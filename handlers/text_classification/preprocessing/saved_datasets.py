@@ -87,6 +87,7 @@ def load(folder: Path, channel: str) -> Dataset:
         if state["_data_files"] == []:
             raise JobError(f"channel {channel!r}: the data set in {folder} has no rows")
         data = Dataset.load_from_disk(str(folder))
+        data.data.table.validate(full=True)  # wrong offsets would crash the process
         if indices := state.get("_indices_data_files"):
             numbers = _indices([folder / each["filename"] for each in indices])
             data = data.select(numbers).flatten_indices(keep_in_memory=True)

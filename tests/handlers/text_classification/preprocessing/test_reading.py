@@ -106,6 +106,23 @@ def test_names_beside_numbers_are_preferred(tmp_path: Path) -> None:
     assert list(read(tmp_path).labels) == ["joy"]
 
 
+def test_class_labels_are_preferred_to_texts_of_labels(tmp_path: Path) -> None:
+    features = Features({"text": Value("string"), "label_text": Value("string"), "label": ClassLabel(names=NAMES)})
+    made = Dataset.from_dict({"text": ["a"], "label_text": ["joy"], "label": [1]}, features=features)
+    made.save_to_disk(tmp_path / "d")
+    rows = read(tmp_path / "d")
+    assert (rows.names, list(rows.labels)) == (tuple(NAMES), [1])
+    made.to_parquet(tmp_path / "p" / "a.parquet")
+    assert read(tmp_path / "p").names == tuple(NAMES)
+
+
+def test_categories_of_pandas_in_parquet(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": ["a", "b"], "label": ["joy", "fear"]})
+    frame.astype({"label": "category"}).to_parquet(tmp_path / "a.parquet")
+    assert list(read(tmp_path).labels) == ["joy", "fear"]
+
+
 def test_pipe_mode(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "train_0")
     writer = threading.Thread(target=lambda: (tmp_path / "train_0").write_text("a;joy\nb;fear\n"))
@@ -113,6 +130,15 @@ def test_pipe_mode(tmp_path: Path) -> None:
     rows = reading.read(Channel("train", tmp_path / "train", "Pipe"))
     writer.join()
     assert (list(rows.data["text"]), list(rows.labels)) == (["a", "b"], ["joy", "fear"])
+
+
+def test_pipe_mode_with_a_content_type(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train_0")
+    writer = threading.Thread(target=lambda: (tmp_path / "train_0").write_text("a;b,joy\nc,joy\nd,fear\n"))
+    writer.start()
+    rows = reading.read(Channel("train", tmp_path / "train", "Pipe", "text/csv"))
+    writer.join()
+    assert list(rows.data["text"]) == ["a;b", "c", "d"]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +151,10 @@ def test_pipe_mode(tmp_path: Path) -> None:
         ({"a__jsonl": '{"text": "a", "label": 1}\n{"label": 1}\n'}, "a.jsonl, line 2 has no text"),
         ({"a__jsonl": '{"text": 7, "label": 1}\n'}, "a.jsonl, line 1 has '7' (int) in place of a text"),
         ({"a__csv": "text,label\na,joy\n", "b__txt": "a;joy\n"}, "holds files of several kinds, such as"),
+        (
+            {"a__jsonl": '{"text": "a", "label": 1}\n{"text": "\\ud83d", "label": 1}\n'},
+            "a.jsonl, line 2 has a text that",
+        ),
         ({"a__png": "?"}, "a.png is of no kind that is known here"),
         ({"a__arrow": "?"}, "has neither state.json nor dataset_info.json beside it"),
         ({"a__parquet": "PAR1 no"}, "a.parquet cannot be read"),
@@ -141,6 +171,9 @@ def test_damaged_data_sets_are_explained(tmp_path: Path) -> None:
     cut = saved("cut") / "dataset.arrow"
     cut.write_bytes(cut.read_bytes()[:-1000])
     refused(cut.parent, "cannot be read: ")
+    flipped = saved("flipped") / "dataset.arrow"
+    flipped.write_bytes(flipped.read_bytes().replace(b"a" * 999, b"a" * 500 + b"\xff" * 499))
+    refused(flipped.parent, "cannot be read: ArrowInvalid: ")
     lacking = saved("lacking")
     (lacking / "dataset_info.json").unlink()
     refused(lacking, "has no dataset_info.json; bring the whole folder")

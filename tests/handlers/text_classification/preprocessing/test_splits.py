@@ -65,6 +65,15 @@ def test_class_labels_keep_names_and_order_beside_numbers_and_names(tmp_path: Pa
     assert [list(part["label"]) for part in (found.train, found.validation, found.test)] == [[2, 0, 2], [2], [0, 2]]
 
 
+def test_numbers_in_csv_beside_class_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = save(tmp_path / "train", [2, 0, 2], ["joy", "love", "fear"])
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "rows.csv").write_text("text,label\na,2\nb,joy\n")
+    found = splits.read({"train": train, "test": Channel("test", tmp_path / "test")}, 1)
+    assert list(found.validation["label"]) == [2, 0]
+    assert "warning: channel 'train' has no row with the label love" in capsys.readouterr().out
+
+
 def test_validation_without_a_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = read(tmp_path, train=TWO, test=["d;joy", "e;fear"])
     assert (len(found.validation), found.test) == (2, None)
@@ -106,6 +115,7 @@ def test_a_dictionary_gives_the_other_channels(tmp_path: Path) -> None:
         ),
         (["a;joy", "b;"], TWO, "channel 'train': {root}/train/rows.txt, line 2 has no label (1 of 2 rows)"),
         (TWO, ["c;"], "channel 'test': {root}/test/rows.txt, line 1 has no label (every row)"),
+        (["a;joy", "b;  "], TWO, "channel 'train': {root}/train/rows.txt, line 2 has no label (1 of 2 rows)"),
         (["a;0.0", "b;1.0"], ["c;1.0"], "rows.txt, line 1 has the label 0.0; labels should be names or whole numbers"),
         ([f"a;{row}x" for row in range(60)], TWO, "each of 60 rows has a label of its own"),
     ],
