@@ -110,3 +110,9 @@ def test_rows_of_another_family_are_refused() -> None:
     tokens = tiny_tokenizer("roberta")(TEXTS)["input_ids"]
     with pytest.raises(JobError, match="another model's tokenizer"):
         tokenize(rows(input_ids=tokens), tiny_tokenizer("bert"), 64)
+
+
+def test_rows_that_are_held_out_are_named_by_their_place_in_the_channel() -> None:
+    given = rows(input_ids=[[2, 5, 3], [2, 5, 3], [2, 9999, 3]]).select([0, 2])
+    with pytest.raises(JobError, match="row 3 has the token 9999"):
+        tokenize(given, tiny_tokenizer("bert"), 64)
