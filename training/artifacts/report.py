@@ -1,9 +1,9 @@
 """`python -m byo_container.training.artifacts.report STATUS`: writes output/data/report.html, one file that loads
 nothing else.
 
-It shows how the job went, its hyperparameters, what the training code has left in summary.json, the curves of
-metrics.csv, and the pictures (*.png) in output/data. What is read of each file, the size of the report and the memory
-are limited; process 1 limits the time (collect.py).
+It shows how the job went, its hyperparameters, what the training code has left in summary.json (a list of objects
+there is a table of its own), the curves of metrics.csv, and the pictures (*.png) in output/data. What is read of each
+file, the size of the report and the memory are limited; process 1 limits the time (collect.py).
 """
 
 from __future__ import annotations
@@ -42,7 +42,29 @@ MAX_PICTURE_BYTES = 4 << 20
 MAX_PICTURES_BYTES = 20 << 20
 """Of all pictures in the report; output/data, which is uploaded, has them anyway."""
 MAX_PICTURE_NAMES = 1000
+MAX_TABLE_ROWS = 500
+MAX_TABLE_COLUMNS = 20
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A list of objects in summary.json: a row for each, a column for each key."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    """None where an object lacks a key."""
+    more: bool
+    """Whether rows or columns are left out."""
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, Any]]) -> Table:
+        """The columns are in the order in which their keys occur first."""
+        first = records[:MAX_TABLE_ROWS]
+        columns = list(dict.fromkeys(name for record in first for name in record))
+        kept = columns[:MAX_TABLE_COLUMNS]
+        rows = [[record.get(name) for name in kept] for record in first]
+        return cls(kept, rows, len(records) > len(first) or len(columns) > len(kept))
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,7 @@ class Report:
     status: int
     failure: str
     summary: Mapping[str, Any]
+    tables: Mapping[str, Table]
     curves: Curves
     pictures: Mapping[str, bytes]
     left_out: Sequence[str]
@@ -63,12 +86,15 @@ class Report:
     def read(cls, paths: Paths, status: int) -> Report:
         """Reads what a job has left. Raises JobError."""
         names = heapq.nsmallest(MAX_PICTURE_NAMES + 1, names_in(paths.output_data, ".png"))
+        summary = _read_summary(paths.summary)
+        tables = {name: Table.of(value) for name, value in summary.items() if is_table(value)}
         pictures, left_out = _read_pictures(paths.output_data, names[:MAX_PICTURE_NAMES])
         return cls(
             job=read_job(paths),
             status=status,
             failure=_read_text(paths.failure) if status else "",
-            summary=_read_summary(paths.summary),
+            summary={name: shown(value) for name, value in summary.items() if name not in tables},
+            tables=tables,
             curves=read_curves(_read_metrics(paths.metrics)),
             pictures=pictures,
             left_out=left_out,
@@ -93,7 +119,9 @@ def _read_summary(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(_read_text(path) or "{}")
         summary = value if isinstance(value, dict) else {"summary": value}
-        return {name: shown(entry) for name, entry in summary.items()}
+        for entry in summary.values():
+            shown(entry)  # that of JSON which is nested too deep to be written again is noticed here
+        return summary
     except (ValueError, RecursionError) as error:  # RecursionError: nested some thousand levels deep
         log.warning("%s is not JSON (%s), and is left out of the report", path, error)
         return {}
@@ -131,6 +159,11 @@ def _read_png(path: Path, max_bytes: int) -> bytes | None:
             data = stream.read(max_bytes)
             return data if data.startswith(PNG) else None
     return None
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value of summary.json is shown as a table: a list of objects."""
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
 
 
 def shown(value: Any) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from byo_container.container.failure import JobStopped
 from byo_container.container.files.disk_errors import check_writable
 from byo_container.container.job import TrainingJob
-from byo_container.container.metrics import line
 from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import say
 from byo_container.container.rank import Rank
@@ -68,15 +67,20 @@ def _joined(rank: Rank, has_gpu: bool) -> Iterator[None]:
 
 def _train(task: Task, stop: StopFlag) -> None:
     # Transformers' Trainer is imported only here: bad data were refused before.
+    from byo_container.handlers.text_classification.training import evaluation
+    from byo_container.handlers.text_classification.training.compilation import measuring
+    from byo_container.handlers.text_classification.training.compilation.compiler import Compiler
     from byo_container.handlers.text_classification.training.flow import Flow
 
     identity.check_same("texts", task.run["data"], task.rank)
     identity.check_same("models", task.run["model"], task.rank)
     _announce(task)
     flow = Flow(task.chosen, task.rank, stop)
-    trainer = make_trainer(task, [flow])
+    compiler = Compiler.of(task)
+    trainer = make_trainer(task, [flow], compiler)
     start = _checkpoint(task)
-    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    with compiler.training():
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
     best.restore(trainer, task)
     lora.merge(trainer)
     if task.rank.is_first:
@@ -87,12 +91,10 @@ def _train(task: Task, stop: StopFlag) -> None:
             f"after step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint and the model so far "
             "are saved"
         )
-    # The results: test metrics, pictures and the summary.
-    if task.test is not None:
-        say_test_metrics(trainer, task)
+    evaluation.write(trainer, task, measuring.summary(compiler.account()))
 
 
-def make_trainer(task: Task, callbacks: list[Any]) -> Any:
+def make_trainer(task: Task, callbacks: list[Any], compiler: Any) -> Any:
     """The Trainer of this rank."""
     from transformers import TrainingArguments
 
@@ -104,6 +106,7 @@ def make_trainer(task: Task, callbacks: list[Any]) -> Any:
     return FineTuner(
         task.rank,
         task.run,
+        compiler,
         model=task.model,
         args=TrainingArguments(**arguments),
         data_collator=PadToBucket(task.tokenizer.pad_token_id, task.max_length),
@@ -133,10 +136,3 @@ def _checkpoint(task: Task) -> Path | None:
         found = checkpoints.newest(folder, task.run, identity.MEANINGS)
         checkpoints.remove_incomplete(folder)
     return transfer.share(found, folder, task.rank)
-
-
-def say_test_metrics(trainer: Any, task: Task) -> None:
-    """Measures the channel `test`, which has not chosen the model."""
-    found = trainer.evaluate(task.test, metric_key_prefix="test")
-    if task.rank.is_first:
-        say(line("test", {name: found[name] for name in ("test_loss", "test_accuracy", "test_f1")}))

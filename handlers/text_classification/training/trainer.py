@@ -16,6 +16,7 @@ from byo_container.container.log import log
 from byo_container.container.rank import Rank
 from byo_container.handlers.text_classification.training import checkpoints
 from byo_container.handlers.text_classification.training.arguments import LENGTH
+from byo_container.handlers.text_classification.training.compilation.compiler import Compiler
 
 KEEP = 2
 """The newest checkpoints that are kept; and the best one."""
@@ -23,15 +24,28 @@ STATE = "trainer_state.json"
 
 
 class FineTuner(Trainer):  # type: ignore[misc]  # transformers is not checked
-    """`run` says which job the checkpoints belong to; see checkpoints.py."""
+    """`run` says which job the checkpoints belong to; see checkpoints.py. Each pass goes through the compiler."""
 
-    def __init__(self, rank: Rank, run: dict[str, Any], **arguments: Any) -> None:
+    def __init__(self, rank: Rank, run: dict[str, Any], compiler: Compiler, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.remove_callback(PrinterCallback)  # its lines would come twice, see metric_log.py
-        self._rank, self._run = rank, run
+        self._rank, self._run, self._compiler = rank, run, compiler
         # The classifiers take the number of rows in all batches of a step, and ignore it: their loss is the mean of a
         # batch. Trainer, who trusts them, would multiply it by the ranks and not divide it by the accumulated batches.
         self.model_accepts_loss_kwargs = False
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        """One pass forward and backward."""
+        step = super().training_step
+        return self._compiler.run(self, model, inputs, lambda: step(model, inputs, num_items_in_batch))
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return evaluation_order(eval_dataset)
+
+    def evaluation_loop(self, *arguments: Any, **named: Any) -> Any:
+        """Of an evaluation or a prediction."""
+        with self._compiler.evaluating():
+            return super().evaluation_loop(*arguments, **named)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """That of Transformers draws from PyTorch's global generator, whose state at the beginning of an epoch is not
@@ -65,6 +79,13 @@ class FineTuner(Trainer):  # type: ignore[misc]  # transformers is not checked
             torch.save(state, path / name)
         self.state.save_to_json(str(path / STATE))
         checkpoints.complete(path, self._run)
+
+
+def evaluation_order(data: Any) -> list[int]:
+    """The rows in the order in which they are evaluated: by length, so that there is little padding, and the longest
+    first, so that too little memory is noticed at once."""
+    lengths = [len(ids) for ids in data["input_ids"]]
+    return sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
 
 class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]  # transformers is not checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -35,6 +36,23 @@ folder = pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"])
     assert "<th>updates</th><td>12,345</td>" in page
     # One file that asks for nothing from anywhere.
     assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+
+
+def test_a_list_of_objects_in_the_summary_is_a_table(ml: MakeTree) -> None:
+    tree = ml()
+    tree.paths.output_data.mkdir(parents=True)
+    records = [{"text": "<script>1</script>", "probability": 0.5}, {"text": "b", "more": None}]
+    many = [{f"column {number}": row for number in range(30)} for row in range(1000)]
+    tree.paths.summary.write_text(json.dumps({"steps": 3, "mistakes": records, "many": many, "list": [1]}))
+    run_report(tree)
+    page = tree.paths.report.read_text()
+    assert "<h2>mistakes</h2>\n<table><tr><th>text</th><th>probability</th><th>more</th></tr>" in page
+    assert '<tr><td>&lt;script&gt;1&lt;/script&gt;</td><td class="number">0.5</td><td></td></tr>' in page
+    assert "<th>steps</th><td>3</td>" in page
+    assert "<th>list</th><td>[1]</td>" in page
+    table = page.split("<h2>many</h2>")[1].split("</table>")[0]
+    assert (table.count("<tr>"), table.count("<th>")) == (report.MAX_TABLE_ROWS + 1, report.MAX_TABLE_COLUMNS)
+    assert page.count("There are more") == 1
 
 
 STRANGE = """
