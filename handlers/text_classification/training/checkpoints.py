@@ -84,7 +84,7 @@ def read(checkpoint: Path) -> dict[str, Any] | str:
         return f"{Path(error.filename).name} is missing, so it was not saved or copied completely"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{COMPLETE} cannot be read: {error!r}"
-    return dict(run)
+    return run if isinstance(run, dict) else f"{COMPLETE} cannot be read: run is {run!r}"
 
 
 def rotate(folder: Path, keep: int, best_step: int | None) -> None:
@@ -98,5 +98,5 @@ def rotate(folder: Path, keep: int, best_step: int | None) -> None:
 def remove_incomplete(folder: Path) -> None:
     """Removes what a run that was killed has left, which would fill the disk in time."""
     for path in newest_first(folder):
-        if not (path / COMPLETE).exists() and not (path / "complete.json").is_symlink():
+        if not (path / COMPLETE).exists():
             shutil.rmtree(path, ignore_errors=True)

@@ -36,7 +36,7 @@ class Hardware:
         if self.gpu:
             return f"the {self.gpu} (compute capability {self.capability[0]}.{self.capability[1]})"
         found = [flag for flag in BF16_CPU if flag in self.cpu_flags]
-        return f"the CPU ({', '.join(found)})" if found else "the CPU, which has neither avx512_bf16 nor amx_bf16"
+        return f"the CPU ({', '.join(found)})" if found else "the CPU (without avx512_bf16 or amx_bf16)"
 
 
 @dataclass(frozen=True)
