@@ -7,6 +7,7 @@ import tarfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -26,12 +27,14 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model("bert", tmp_path_factory.mktemp("bert") / "model")
 
 
-def job(root: Path, channel: Path | None = None, **hyperparameters: object) -> TrainingJob[Hyperparameters]:
-    channels = {"train": lines(3)} if channel is None else {"train": lines(3), "model": channel}
+def job(root: Path, channel: Path | None = None, **hyperparameters: Any) -> TrainingJob[Hyperparameters]:
+    channels: dict[str, list[str] | Path] = {"train": lines(3)}
+    if channel:
+        channels["model"] = channel
     return read_job(make_tree(root / "ml", channels, **hyperparameters).paths).declare(Hyperparameters)
 
 
-def find(root: Path, channel: Path | None = None, **hyperparameters: object) -> str:
+def find(root: Path, channel: Path | None = None, **hyperparameters: Any) -> str:
     scratch = root / "scratch"
     scratch.mkdir(parents=True)
     return pretrained.find(job(root, channel, **hyperparameters), scratch)

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from byo_container.handlers.text_classification.training.job import run
 from tests.handlers.text_classification.support import FAMILIES, LABELS, lines, make_tree, tiny_model
 from tests.support.tree import Tree
 
-SMALL: dict[str, object] = {"epochs": 3, "train_batch_size": 8, "learning_rate": 0.01, "compile": "false"}
+SMALL: dict[str, Any] = {"epochs": 3, "train_batch_size": 8, "learning_rate": 0.01, "compile": "false"}
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make(root: Path, model: Path, **hyperparameters: object) -> Tree:
-    channels = {"train": lines(48), "validation": lines(12, 1000), "model": model}
+def make(root: Path, model: Path, **hyperparameters: Any) -> Tree:
+    channels: dict[str, list[str] | Path] = {"train": lines(48), "validation": lines(12, 1000), "model": model}
     return make_tree(root, channels, **{**SMALL, **hyperparameters})
 
 
@@ -157,7 +157,7 @@ def test_checkpoints_of_another_job_are_refused_and_more_epochs_go_on(models: Pa
     assert "checkpoint-12" in steps(Tree(tmp_path))
 
 
-def make_again(root: Path, changed: dict[str, object]) -> Tree:
+def make_again(root: Path, changed: Mapping[str, object]) -> Tree:
     tree = Tree(root)
     before = json.loads(tree.paths.hyperparameters.read_text())
     tree.paths.hyperparameters.write_text(json.dumps(before | {name: str(value) for name, value in changed.items()}))
