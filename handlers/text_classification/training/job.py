@@ -16,7 +16,7 @@ from byo_container.container.progress import say
 from byo_container.container.rank import Rank
 from byo_container.handlers.text_classification import artifact
 from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
-from byo_container.handlers.text_classification.preprocessing.padding import PadToBucket
+from byo_container.handlers.text_classification.preprocessing.padding import PadToBucket, savings
 from byo_container.handlers.text_classification.training import (
     best,
     checkpoints,
@@ -123,6 +123,9 @@ def _announce(task: Task) -> None:
             f"{len(task.train):,} texts to train on and {len(task.validation):,} to validate with, {len(task.labels)} "
             f"labels: {', '.join(task.labels[:20])}{', …' if len(task.labels) > 20 else ''}"
         )
+        by_length = task.chosen.sampling == "group_by_length"
+        lengths, rows = list(task.train["length"]), task.chosen.train_batch_size
+        say(savings(lengths, rows, task.max_length, by_length=by_length).line())
         say(f"{task.precision.name}: {task.precision.reason}")
         if remark := sdk_settings.remark(task.chosen, task.job.texts, task.job.platform):
             say(remark)
