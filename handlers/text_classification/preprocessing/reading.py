@@ -98,10 +98,15 @@ def _of_tables(channel: str, tables: Sequence[Table]) -> Rows:
     check_texts(texts, place, channel)
     try:
         data = Dataset.from_dict({TEXT: texts})
+        "".join(map(str, labels)).encode()
     except UnicodeEncodeError as error:  # JSON can write half of a pair of surrogates
-        row = next(row for row, text in enumerate(texts) if text.encode(errors="replace").decode() != text)
-        raise JobError(f"channel {channel!r}: {place(row)} has a text that is not Unicode: {error}") from error
+        row = next(row for row in range(len(texts)) if not _is_unicode(f"{texts[row]}{labels[row]}"))
+        raise JobError(f"channel {channel!r}: {place(row)} has a text or label that is not Unicode: {error}") from error
     return Rows(channel, data, labels, None, place)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.encode(errors="replace").decode() == text
 
 
 def _places(names: Sequence[str], numbers: Sequence[Sequence[int]], unit: str) -> Place:
@@ -190,8 +195,8 @@ def _check_text_column(feature: Any, where: str, column: str) -> None:
 
 def _check_tokens_column(feature: Any, where: str) -> None:
     inner = getattr(feature, "feature", None)
-    kind = getattr(inner or feature, "dtype", inner or feature)
-    if not str(kind).startswith(("int", "uint")):
+    kind = feature if inner is None else getattr(inner, "dtype", inner)
+    if inner is None or not str(kind).startswith(("int", "uint")):
         raise JobError(
             f"{where}: the column {TOKENS!r} should have lists of whole numbers (int32, int64), and has {kind}"
         )

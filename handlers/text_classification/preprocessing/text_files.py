@@ -33,7 +33,8 @@ def decode(content: bytes, name: str) -> str:
         raise JobError(f"{name} is empty; it should hold {SHAPES}")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
+        return text if "\n" in text else text.replace("\r", "\n")  # the line ends of old spreadsheets
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise JobError(
@@ -110,7 +111,10 @@ def _names_both(line: str, delimiter: str) -> bool:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line.rstrip("\r")], delimiter=delimiter), [])
+    try:
+        return next(csv.reader([line.rstrip("\r")], delimiter=delimiter), [])
+    except csv.Error:  # a carriage return within a line of text;label
+        return []
 
 
 def _without_header(rows: Sequence[tuple[int, list[str]]], name: str) -> Table:
@@ -156,7 +160,7 @@ def _json_lines(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:
 def _json_object(line: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JobError(f'{where} is not JSON: {error}; it should be like {{"text": "…", "label": "joy"}}') from error
     if not isinstance(value, dict):
         raise JobError(f'{where} is not an object; it should be like {{"text": "…", "label": "joy"}}')
@@ -167,7 +171,7 @@ def _json_list(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:
     """The rows of a list count from 1, since lines tell nothing there."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JobError(f"{name} is not JSON: {error}; it should hold {SHAPES}") from error
     for number, row in enumerate(value, 1):
         if not isinstance(row, dict):

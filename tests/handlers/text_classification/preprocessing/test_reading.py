@@ -153,7 +153,7 @@ def test_pipe_mode_with_a_content_type(tmp_path: Path) -> None:
         ({"a__csv": "text,label\na,joy\n", "b__txt": "a;joy\n"}, "holds files of several kinds, such as"),
         (
             {"a__jsonl": '{"text": "a", "label": 1}\n{"text": "\\ud83d", "label": 1}\n'},
-            "a.jsonl, line 2 has a text that",
+            "a.jsonl, line 2 has a text or label that",
         ),
         ({"a__png": "?"}, "a.png is of no kind that is known here"),
         ({"a__arrow": "?"}, "has neither state.json nor dataset_info.json beside it"),
@@ -195,8 +195,9 @@ def test_damaged_data_sets_are_explained(tmp_path: Path) -> None:
         ),
         (
             {"input_ids": ["a", "b"], "label": [0, 1]},
-            "should have lists of whole numbers (int32, int64), and has string",
+            "should have lists of whole numbers (int32, int64), and has Value('string')",
         ),
+        ({"input_ids": [7, 8], "label": [0, 1]}, "should have lists of whole numbers (int32, int64), and has Value"),
         ({"text": ["a", None], "label": [0, 1]}, "row 2 has no text"),
         ({"label": [0, 1]}, "has no column of texts"),
         ({"text": [], "label": []}, "has no rows"),
