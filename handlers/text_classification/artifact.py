@@ -8,10 +8,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from byo_container.container.env_reader import EnvReader
+from byo_container.container.failure import JobError
 from byo_container.container.files.disk_errors import UNFINISHED, disk_errors_explained
+from byo_container.handlers.text_classification import pretrained
+from byo_container.handlers.text_classification.training import quiet
+
+ALLOW_PICKLE = "MODEL_ALLOW_PICKLE"
+TASKS = ("text-classification", "sentiment-analysis")
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -42,3 +51,62 @@ def _write(model: Any, tokenizer: Any, folder: Path) -> None:
         raise RuntimeError(str(error)) from error
     for path in folder.iterdir():
         path.chmod(0o644)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A classifier, its tokenizer, and the longest text in tokens."""
+
+    model: Any
+    tokenizer: Any
+    max_length: int
+
+
+def load(folder: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """The classifier that `save`, or Transformers' `save_pretrained`, left in `folder`; where that has no config.json,
+    the one that HF_MODEL_ID names, a path or a name of the hub. Raises JobError that says what is missing."""
+    source, allow_pickle = source_of(folder, environ), EnvReader(environ).switch(ALLOW_PICKLE, False)
+    if Path(source).is_dir():
+        pretrained.check_files(Path(source), allow_pickle, f"the environment variable {ALLOW_PICKLE}=true")
+    quiet.silence_transformers()
+    with pretrained.explained(source, allow_pickle):
+        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+        own = {"trust_remote_code": False}
+        config = AutoConfig.from_pretrained(source, **own)
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, **own)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source,
+            config=config,
+            use_safetensors=None if allow_pickle else True,
+            dtype="float32",
+            output_loading_info=True,
+            **own,
+        )
+    if missing := sorted(info["missing_keys"]):
+        architecture = (config.architectures or ["a model without a name"])[0]
+        raise JobError(
+            f"{source} is no classifier of texts: it holds {architecture}, and lacks {', '.join(missing[:4])}; "
+            "fine-tune it with `train`, or bring what save_pretrained of a …ForSequenceClassification writes"
+        )
+    pretrained.check_vocabulary(source, tokenizer, model)
+    return Loaded(model, tokenizer, pretrained.model_limit(tokenizer, config) or pretrained.DEFAULT_LENGTH)
+
+
+def source_of(folder: Path, environ: Mapping[str, str]) -> str:
+    """A folder, or a name of the hub. Raises JobError."""
+    task = environ.get("HF_TASK") or TASKS[0]
+    if task not in TASKS:
+        raise JobError(f"HF_TASK is {task!r}, and the handler text_classification does {' or '.join(TASKS)} alone")
+    if (folder / pretrained.CONFIG).is_file():
+        return str(folder)
+    name = environ.get("HF_MODEL_ID", "").strip()
+    if not name:
+        held = ", ".join(sorted(path.name for path in folder.glob("*"))[:20]) or "nothing"
+        raise JobError(
+            f"{folder / pretrained.CONFIG} is missing: a model's folder has {pretrained.needed()}, and this one holds "
+            f"{held}; HF_MODEL_ID may name a model elsewhere"
+        )
+    if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+        raise JobError(f"HF_MODEL_ID is {name!r}, and there is no such folder")
+    return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from byo_container.container.handler import Handler, RequestContext
+from byo_container.container.handler import Handler
 from byo_container.container.job import TrainingJob
 from byo_container.handlers.text_classification import hyperparameters, requests
 
@@ -17,9 +17,10 @@ class TextClassification(Handler):
     """Classifies texts by a fine-tuned encoder: BERT, RoBERTa, ALBERT, DistilBERT, ModernBERT."""
 
     Hyperparameters = hyperparameters.Hyperparameters
-    batched = True
-    csv_squeeze = True
+    # Limits of one call of `predict`, so that small requests can pass between the calls of a large one.
     batch_size = 32
+    batch_cost = 20_000
+    csv_squeeze = True
 
     def train(self, job: TrainingJob[hyperparameters.Hyperparameters]) -> None:
         """Fine-tunes one rank; see training/job.py."""
@@ -33,10 +34,18 @@ class TextClassification(Handler):
 
         return Predictor(model_dir)
 
-    def predict_with_context(self, model: Predictor, inputs: list[Any], contexts: list[RequestContext]) -> list[Any]:
+    def predict(self, model: Predictor, inputs: list[Any]) -> list[Any]:
         """One output for each input, see requests.py; the texts of all inputs are classified in batches by length."""
-        return requests.respond(inputs, [context.parameters for context in contexts], model.classify)
+        return requests.respond(inputs, model.classify)
 
     def cost(self, input: Any) -> float:  # noqa: A002
         """The characters of a text."""
-        return len(input) if isinstance(input, str) else 1.0
+        return requests.cost(input)
+
+    def split(self, input: Any) -> list[Any] | None:  # noqa: A002
+        """The texts of an input with several, each as an input."""
+        return requests.split(input)
+
+    def join(self, input: Any, outputs: list[Any]) -> Any:  # noqa: A002
+        """The output for an input from the outputs of its texts."""
+        return requests.join(input, outputs)

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from byo_container.container.handler import InputError
+from byo_container.handlers.text_classification import artifact
+from byo_container.handlers.text_classification.inference import batches, networks, scores
+from byo_container.handlers.text_classification.inference.encoding import Encoded, Encoder
+from byo_container.handlers.text_classification.requests import DEFAULTS, Scores, Text
 
 
 class Predictor:
     """Classifies texts. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-        self.labels = [self._model.config.id2label[index] for index in range(self._model.config.num_labels)]
+        """Loads the model and computes once, so that no request waits for the first call's set-up. Raises JobError
+        where the model is missing or damaged."""
+        loaded = artifact.load(folder)
+        config = loaded.model.config
+        self.labels = [str(config.id2label[number]) for number in range(config.num_labels)]
+        self._function = scores.default_function(config)
+        self._encoder = Encoder(loaded.tokenizer, loaded.max_length)
+        self._padding = loaded.tokenizer.pad_token_id or 0
+        self._run = networks.choose(loaded.model)
+        for text in ("warm up", "warm up for a batch"):
+            self.classify([Text(text, None, DEFAULTS)] * len(text.split()))
 
-    def classify(self, texts: list[str]) -> list[list[tuple[str, float]]]:
-        """For each text (label, score) of every label, best first."""
-        batch = self._tokenizer(texts, truncation=True, padding=True, return_tensors="pt")
-        rows = torch.softmax(self._model(**batch).logits.float(), dim=-1).tolist()
-        return [sorted(zip(self.labels, row, strict=True), key=lambda pair: -pair[1]) for row in rows]
+    def classify(self, texts: Sequence[Text]) -> list[Scores | InputError]:
+        """For each text (label, score) of every label, in the model's order, or what is wrong with it."""
+        found: list[Any] = self._encoder.encode(texts)
+        right = [number for number, one in enumerate(found) if isinstance(one, Encoded)]
+        for batch in batches.by_length([len(found[number].ids) for number in right]):
+            numbers = [right[index] for index in batch]
+            rows = self._run([found[number] for number in numbers], self._padding)
+            for number, logits in zip(numbers, rows, strict=True):
+                found[number] = self._scores(logits, texts[number].parameters.function_to_apply)
+        return found
+
+    def _scores(self, logits: list[float], function: str | None) -> Scores:
+        chosen = self._function if function in (None, "default") else function
+        return list(zip(self.labels, scores.apply(str(chosen), logits), strict=True))

@@ -25,6 +25,7 @@ ARCHIVE = "model.tar.gz"
 SAFE = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+PICKLE_SETTING = "the hyperparameter allow_pickle=true"
 DEFAULT_LENGTH = 512
 """Tokens of a text where the job does not say, as the sample has it: ModernBERT would take 8,192."""
 HUB = "https://huggingface.co"
@@ -54,7 +55,7 @@ def find(job: TrainingJob[Hyperparameters], scratch: Path) -> str:
             "bert-base-uncased or a path, or a channel `model` with its files"
         )
     if name.startswith(("/", "./", "../", "~")):
-        raise JobError(f"model_id is {name!r}, and there is no such folder; it should hold {_needed()}")
+        raise JobError(f"model_id is {name!r}, and there is no such folder; it should hold {needed()}")
     return name
 
 
@@ -82,15 +83,16 @@ def _folder_in(folder: Path, where: str) -> Path:
         names = ", ".join(str(path.relative_to(folder)) for path in outermost[:5])
         raise JobError(f"{where}: {folder} holds {len(outermost)} models ({names}); leave one, or name it by model_id")
     held = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
-    raise JobError(f"{where}: {folder} has no {CONFIG}; a model's folder has {_needed()}, and this one holds {held}")
+    raise JobError(f"{where}: {folder} has no {CONFIG}; a model's folder has {needed()}, and this one holds {held}")
 
 
-def _needed() -> str:
+def needed() -> str:
     return f"{CONFIG}, {SAFE[0]} and the tokenizer's files ({', '.join(TOKENIZER[:2])} or the like)"
 
 
-def check_files(folder: Path, allow_pickle: bool) -> None:
-    """Raises JobError that names the file which a model's folder lacks."""
+def check_files(folder: Path, allow_pickle: bool, setting: str = PICKLE_SETTING) -> None:
+    """Raises JobError that names the file which a model's folder lacks, and the `setting` that allows
+    pickled weights."""
     names = {path.name for path in folder.iterdir()}
     if not names & set(SAFE):
         if not names & set(PICKLED):
@@ -98,7 +100,7 @@ def check_files(folder: Path, allow_pickle: bool) -> None:
         if not allow_pickle:
             raise JobError(
                 f"{folder} has its weights in {', '.join(sorted(names & set(PICKLED)))}, which is pickled, and could "
-                f"hold code; bring {SAFE[0]}, or set the hyperparameter allow_pickle=true (it is read by PyTorch's "
+                f"hold code; bring {SAFE[0]}, or set {setting} (it is read by PyTorch's "
                 "restricted unpickler then)"
             )
     if not names & set(TOKENIZER):
@@ -113,7 +115,7 @@ def load(source: str, labels: tuple[str, ...], chosen: Hyperparameters) -> Pretr
     folder = Path(source)
     if folder.is_dir():
         check_files(folder, chosen.allow_pickle)
-    with _explained(source, chosen):
+    with explained(source, chosen.allow_pickle):
         from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
         own = {"trust_remote_code": False}
@@ -132,7 +134,7 @@ def load(source: str, labels: tuple[str, ...], chosen: Hyperparameters) -> Pretr
             ignore_mismatched_sizes=True,  # the head of a classifier with other labels
             **own,
         )
-    _check_vocabulary(source, tokenizer, model)
+    check_vocabulary(source, tokenizer, model)
     return Pretrained(model, tokenizer, max_length)
 
 
@@ -163,7 +165,7 @@ UNLIMITED = 1_000_000
 """Transformers writes 10^30 for a tokenizer without a limit."""
 
 
-def _check_vocabulary(source: str, tokenizer: Any, model: Any) -> None:
+def check_vocabulary(source: str, tokenizer: Any, model: Any) -> None:
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise JobError(
@@ -175,7 +177,7 @@ def _check_vocabulary(source: str, tokenizer: Any, model: Any) -> None:
 
 
 @contextmanager
-def _explained(source: str, chosen: Hyperparameters) -> Iterator[None]:
+def explained(source: str, allow_pickle: bool) -> Iterator[None]:
     """Turns the errors of `from_pretrained` into a JobError; a hub that cannot be reached is not waited for."""
     is_folder = Path(source).is_dir()
     with _offline(is_folder or not hub_is_reachable()) as offline:
@@ -187,7 +189,7 @@ def _explained(source: str, chosen: Hyperparameters) -> Iterator[None]:
             text = " ".join(str(error).split())[:500]
             if is_folder:
                 raise JobError(f"the model in {source} cannot be loaded: {type(error).__name__}: {text}") from error
-            if not chosen.allow_pickle and any(name in text for name in (*SAFE, "safetensors")):
+            if not allow_pickle and any(name in text for name in (*SAFE, "safetensors")):
                 raise JobError(
                     f"{source} has no {SAFE[0]}, and pickled weights are loaded only with the hyperparameter "
                     f"allow_pickle=true: {text}"
@@ -195,7 +197,7 @@ def _explained(source: str, chosen: Hyperparameters) -> Iterator[None]:
             reach = "the hub cannot be reached from here, and its files are not in the cache" if offline else text
             raise JobError(
                 f"the model {source!r} cannot be loaded: {reach}; bring its files in a channel `model` "
-                f"({_needed()}), or correct model_id"
+                f"({needed()}), or correct model_id"
             ) from error
 
 

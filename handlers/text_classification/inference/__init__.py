@@ -1,1 +1,1 @@
-"""Ways to compute a batch."""
+"""Texts → token ids → logits → scores."""

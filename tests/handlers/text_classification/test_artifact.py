@@ -1,0 +1,95 @@
+"""What is served, and what is missing where nothing can be."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("transformers", reason="text classification needs Transformers")
+
+from byo_container.container.failure import JobError
+from byo_container.handlers.text_classification import artifact
+from tests.handlers.text_classification.support import tiny_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tiny_model("bert", tmp_path / "model")
+    AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_of_save_pretrained_is_a_model(folder: Path) -> None:
+    loaded = artifact.load(folder, {"HF_TASK": "text-classification"})
+    assert (loaded.model.config.num_labels, loaded.max_length) == (3, 64)
+
+
+def test_hf_model_id_names_the_model_of_an_empty_folder(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert artifact.load(tmp_path / "empty", {"HF_MODEL_ID": str(folder)}).max_length == 64
+    assert artifact.source_of(folder, {"HF_MODEL_ID": "a/b"}) == str(folder)
+    assert artifact.source_of(tmp_path, {"HF_MODEL_ID": "a/b"}) == "a/b"
+
+
+def cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def without_tokenizer(folder: Path) -> None:
+    for path in folder.glob("*token*"):
+        path.unlink()
+
+
+def without_head(folder: Path) -> None:
+    tiny_model("bert", folder)
+
+
+def pickled(folder: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "environ", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), {}, "config.json is missing.*HF_MODEL_ID may name"),
+        (lambda folder: (folder / "config.json").unlink(), {"HF_MODEL_ID": "/no/such"}, "'/no/such', and there is no"),
+        (lambda folder: (folder / "config.json").write_text("{"), {}, "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").unlink(), {}, "lacks model.safetensors"),
+        (cut, {}, "cannot be loaded: .*[Ss]afetensor"),
+        (without_tokenizer, {}, "lacks the tokenizer"),
+        (without_head, {}, "holds BertModel, and lacks classifier.bias"),
+        (pickled, {}, "pickled, and could hold code.*MODEL_ALLOW_PICKLE=true"),
+        (lambda folder: None, {"HF_TASK": "fill-mask"}, "HF_TASK is 'fill-mask', and the handler"),
+    ],
+)
+def test_what_is_missing_is_said(
+    folder: Path, damage: Callable[[Path], None], environ: dict[str, str], message: str
+) -> None:
+    damage(folder)
+    with pytest.raises(JobError, match=message):
+        artifact.load(folder, environ)
+
+
+def test_pickled_weights_are_loaded_where_they_are_asked_for(folder: Path) -> None:
+    pickled(folder)
+    assert artifact.load(folder, {"MODEL_ALLOW_PICKLE": "true"}).model.config.num_labels == 3
+
+
+def test_code_that_comes_with_a_model_does_not_run(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "own.Own", "AutoModelForSequenceClassification": "own.Own"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()")
+    artifact.load(folder, {})
+    assert not (folder / "ran").exists()
