@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,12 @@ def test_two_ranks_train_one_model_and_go_on_where_they_stopped(launcher: str, t
         pytest.skip("Open MPI is not installed")
     model = tiny_model("bert", tmp_path / "model")
     channels: dict[str, list[str] | Path] = {"train": lines(48), "validation": lines(13, 1000), "model": model}
-    given = {"launcher": launcher, "processes_per_host": 2, "train_batch_size": 4, "learning_rate": 0.01}
+    given: dict[str, Any] = {
+        "launcher": launcher,
+        "processes_per_host": 2,
+        "train_batch_size": 4,
+        "learning_rate": 0.01,
+    }
     tree = make_tree(tmp_path / "ml", channels, epochs=1, compile="false", **given)
     first = tree.finish(tree.start(), 180)
     assert first.status == 0, first.err
