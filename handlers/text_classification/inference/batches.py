@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 MAX_TOKENS = 8_192
-"""Of a batch, padding included; limits the memory. Beyond 1,000 a core computes no faster."""
+"""Of a batch, padding included; limits the memory."""
 CALL_TOKENS = 64
-"""Tokens that take as long as a call by itself does: so much padding is cheaper than another batch."""
+"""So much padding is allowed rather than another call; for larger batches more."""
 
 
 def by_length(
