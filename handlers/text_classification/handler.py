@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class TextClassification(Handler):
 
     def load(self, model_dir: Path) -> Predictor:
         """The model that `train`, or `save_pretrained`, saved. Raises JobError where it is missing or damaged."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # there is a worker for each core
         from byo_container.handlers.text_classification.predictor import Predictor
 
         return Predictor(model_dir)
