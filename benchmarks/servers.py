@@ -46,6 +46,7 @@ class Launch:
     commands: tuple[Command, ...]
     path: str = "/invocations"
     body: bytes = QUESTION
+    bodies: tuple[bytes, ...] = ()  # what the load sends in turn; without them, body again and again
     answer: Callable[[Any], object] = lambda reply: reply["result"]
     expected: str | None = HEADLINE  # None: any answer will do
 
@@ -148,8 +149,8 @@ http {
 """
 
 
-def gunicorn(place: Place, application: str, bind: str) -> Command:
-    options = ("-k", "gevent", "-w", WORKERS, "-b", bind, "--chdir", str(PEERS))
+def gunicorn(place: Place, application: str, bind: str, kind: str = "gevent") -> Command:
+    options = ("-k", kind, "-w", WORKERS, "-b", bind, "--chdir", str(PEERS))
     python = str(place.programs / "python")
     return Command((python, "-m", "gunicorn", *options, "--no-control-socket", application))
 
@@ -171,13 +172,19 @@ def inference_server(place: Place) -> Launch:
     return Launch((gunicorn(place, "inference_server_echo:application", bind),))
 
 
-def multi_model_server(place: Place) -> Launch:
-    """Its programs are looked up on PATH; logs and pid file would land outside its folder."""
-    if not shutil.which("java"):
-        raise BenchmarkError("needs Java: apt-get install -y openjdk-17-jre-headless")
-    code = place.folder / "model" / "code"
+def multi_model_server_echo(place: Place) -> Launch:
+    code = place.folder / "with script" / "code"
     code.mkdir(parents=True)
     shutil.copy(MMS_SCRIPT, code / "inference.py")
+    return multi_model_server(place, "mms_start.py", code.parent)
+
+
+def multi_model_server(place: Place, start: str, model_dir: Path, env: dict[str, str] | None = None) -> Launch:
+    """`start` is a file of peers/. Its programs are looked up on PATH; logs and pid file would land outside its
+    folder."""
+    if not shutil.which("java"):
+        raise BenchmarkError("needs Java: apt-get install -y openjdk-17-jre-headless")
+    shutil.copytree(model_dir, place.folder / "model")
     variables = {
         "PATH": f"{place.programs}:/usr/local/bin:/usr/bin:/bin",
         "SAGEMAKER_BASE_DIR": str(place.folder),
@@ -186,8 +193,9 @@ def multi_model_server(place: Place) -> Launch:
         "TMPDIR": str(place.folder),
         "LOG_LOCATION": str(place.folder),
         "METRICS_LOCATION": str(place.folder),
+        **(env or {}),
     }
-    return Launch((Command((str(place.programs / "python"), str(PEERS / "mms_start.py")), env=variables),))
+    return Launch((Command((str(place.programs / "python"), str(PEERS / start)), env=variables),))
 
 
 def mlserver(place: Place) -> Launch:
@@ -224,7 +232,7 @@ SERVERS = {
     "flask": Server("nginx + Flask", partial(behind_nginx, application="flask_echo:application")),
     "ours": ECHO,
     "script": our_script(MMS_SCRIPT),
-    "mms": Server("sagemaker-inference + multi-model-server, the same inference.py", multi_model_server, "mms"),
+    "mms": Server("sagemaker-inference + multi-model-server, the same inference.py", multi_model_server_echo, "mms"),
     "mlserver": Server("MLServer, one process", mlserver, "mlserver"),
     "litserve": Server("LitServe", litserve, "litserve"),
     "inference-server": Server("inference-server, no nginx", inference_server, "inference-server"),

@@ -1,7 +1,21 @@
 -- What wrk sends, and its figures as one line of JSON (latencies come in microseconds).
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = os.getenv("WRK_BODY")
+
+-- The requests are made before the load begins: one for each line of the file, sent in turn.
+local requests = {}
+local number = 0
+
+function init(args)
+  for body in io.lines(os.getenv("WRK_BODIES")) do
+    requests[#requests + 1] = wrk.format(nil, nil, nil, body)
+  end
+end
+
+function request()
+  number = number % #requests + 1
+  return requests[number]
+end
 
 function done(summary, latency)
   local e = summary.errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,15 @@ def measure(served: Served, seconds: float, connections: int = CONNECTIONS, warm
 
 
 def run(served: Served, seconds: float, connections: int = CONNECTIONS) -> dict[str, float]:
-    """Sends the server's request over and over: the figures that wrk.lua prints."""
+    """Sends the server's requests over and over: the figures that wrk.lua prints."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed: apt-get install -y wrk")
     options = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT))
-    command = Command(("wrk", *options, served.url), env={"WRK_BODY": served.launch.body.decode()})
-    ran = subprocess.run(command.argv, env=command.environment(), capture_output=True, text=True)
+    with tempfile.NamedTemporaryFile("wb", prefix="benchmark-") as bodies:
+        bodies.writelines(body + b"\n" for body in served.launch.bodies or (served.launch.body,))
+        bodies.flush()
+        command = Command(("wrk", *options, served.url), env={"WRK_BODIES": bodies.name})
+        ran = subprocess.run(command.argv, env=command.environment(), capture_output=True, text=True)
     if ran.returncode:
         raise BenchmarkError(f"wrk: {ran.stderr.strip() or ran.stdout.strip()}")
     seen: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
