@@ -86,12 +86,15 @@ def mlserver(model_dir: Path) -> Callable[[Place], Launch]:
         settings = {"host": "127.0.0.1", "http_port": place.port, "grpc_port": free_port()}
         settings |= {"metrics_port": free_port(), "parallel_workers": 0, "debug": False}
         extra = {"task": "text-classification", "pretrained_model": str(model_dir)}
-        model: dict[str, object] = {"name": "classifier", "implementation": "mlserver_huggingface.HuggingFaceRuntime"}
+        model: dict[str, object] = {
+            "name": "classifier",
+            "implementation": "mlserver_huggingface_classifier.Classifier",
+        }
         model |= {"parameters": {"extra": extra}, "max_batch_size": SIZE, "max_batch_time": DELAY_MS / 1000}
         (place.folder / "settings.json").write_text(json.dumps(settings))
         (place.folder / "model-settings.json").write_text(json.dumps(model))
         start = (str(place.programs / "mlserver"), "start", str(place.folder))
-        return Launch((Command(start, env={"TRANSFORMERS_OFFLINE": "1"}),), path="/v2/models/classifier/infer")
+        return Launch((Command(start, env={"PYTHONPATH": str(PEERS)}),), path="/v2/models/classifier/infer")
 
     return launch
 

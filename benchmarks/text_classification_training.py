@@ -159,7 +159,7 @@ def measure(root: Path, side: Side, options: argparse.Namespace) -> float:
     ran = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True)
     if ran.returncode or not clock.exists():
         raise BenchmarkError(f"{side.label}: status {ran.returncode}\n{(ran.stdout + ran.stderr)[-3000:]}")
-    ends = json.loads(clock.read_text())
+    ends: list[float] = json.loads(clock.read_text())
     ends = ends[1 if side.script == "padded" else WARM_UP :]
     return BATCH * (len(ends) - 1) / (ends[-1] - ends[0])
 
