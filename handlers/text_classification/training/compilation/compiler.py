@@ -246,15 +246,16 @@ class Compiler:
 @contextlib.contextmanager
 def _local_cache() -> Iterator[None]:
     """A folder of this process for what is compiled, removed at the end: nothing is taken from what others left in the
-    folder that PyTorch would use, a well-known one in /tmp."""
-    if LOCAL_CACHE in os.environ:
-        yield
-        return
+    folder that PyTorch would use, a well-known one in /tmp. PyTorch sets the variable itself, so that one that is set
+    says nothing."""
+    before = os.environ.get(LOCAL_CACHE)
     folder = os.environ[LOCAL_CACHE] = tempfile.mkdtemp(prefix="compiler-cache-")
     try:
         yield
     finally:
         del os.environ[LOCAL_CACHE]
+        if before is not None:
+            os.environ[LOCAL_CACHE] = before
         shutil.rmtree(folder, ignore_errors=True)
 
 
