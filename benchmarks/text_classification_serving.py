@@ -117,8 +117,10 @@ def with_texts(server: Server, texts: list[str]) -> Server:
 
 
 def v2_request(text: str) -> dict[str, Any]:
-    """By the V2 inference protocol, as MLServer's runtime expects it."""
-    return {"inputs": [{"name": "args", "shape": [1], "datatype": "BYTES", "data": [text]}]}
+    """By the V2 inference protocol, by the name of the pipeline's own parameter: MLServer makes of a batch of `args`,
+    which its documentation shows, as many arguments, and fails."""
+    tensor = {"name": "inputs", "shape": [1], "datatype": "BYTES", "data": [text]}
+    return {"inputs": [{**tensor, "parameters": {"content_type": "str"}}]}
 
 
 def v2_label(reply: Any) -> object:
