@@ -1,8 +1,9 @@
 """Writes texts for demonstrations and tests, as the channels train and test, in lines of text;label:
 
-    python -m byo_container.handlers.text_classification.sample FOLDER [--rows N]
+    python -m byo_container.handlers.text_classification.sample FOLDER [--rows N] [--encoder FOLDER]
 
-They are made of hand-written patterns and word lists, and the same each time. Standard library only.
+They are made of hand-written patterns and word lists, and the same each time. --encoder also makes a small BERT that
+knows their words and nothing else, for machines that cannot reach the hub. Without it the standard library is enough.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from pathlib import Path
 SEED = 42
 ROWS = 600
 TEST_SHARE = 0.2
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ENCODER_TEXTS = 5000  # enough for every word of the lists
+ENCODER_LENGTH = 128
 
 PATTERNS: dict[str, tuple[str, ...]] = {
     "sadness": (
@@ -100,17 +104,46 @@ def write(folder: Path, rows: int = ROWS) -> tuple[int, int]:
     return len(lines) - held_out, held_out
 
 
+def write_encoder(folder: Path) -> None:
+    """Saves an untrained BERT, two layers of 64, and its tokenizer, as `save_pretrained` does."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer, logging
+
+    logging.disable_progress_bar()
+    words = sorted({word for text, _ in texts(ENCODER_TEXTS) for word in re.findall(r"\w+|[^\w\s]", text)})
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'"
+    pieces = [*SPECIAL, *dict.fromkeys([*words, *letters]), *(f"##{letter}" for letter in letters)]
+    tokenizer = BertTokenizer(
+        vocab={piece: index for index, piece in enumerate(pieces)}, model_max_length=ENCODER_LENGTH
+    )
+    torch.manual_seed(SEED)
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+        max_position_embeddings=ENCODER_LENGTH,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m byo_container.handlers.text_classification.sample", description=__doc__
     )
     parser.add_argument("folder", type=Path, help="where the folders train and test are made")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"how many texts in all (default {ROWS})")
+    parser.add_argument("--encoder", type=Path, metavar="FOLDER", help="where a small untrained encoder is saved")
     given = parser.parse_args(arguments)
     if given.rows < 5 * len(PATTERNS):
         parser.error(f"--rows should be {5 * len(PATTERNS)} at least, so that each label is in train and in test")
     train, test = write(given.folder, given.rows)
     print(f"wrote {train:,} texts to {given.folder / 'train'} and {test:,} to {given.folder / 'test'}")
+    if given.encoder:
+        write_encoder(given.encoder)
+        print(f"saved an untrained encoder in {given.encoder}")
 
 
 if __name__ == "__main__":
