@@ -29,3 +29,12 @@ def test_too_few_rows_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
         sample.main([str(tmp_path / "a"), "--rows", "3"])
     assert "--rows should be 30 at least" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
+
+
+def test_encoder_knows_every_word_of_the_texts(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    sample.write_encoder(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text, _ in sample.texts(100):
+        assert tokenizer.unk_token not in tokenizer.tokenize(text)
+    assert transformers.AutoModel.from_pretrained(tmp_path).config.hidden_size == 64
