@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from byo_container.container.hardware import missing_compiler, this_hardware
 
 COMPILER_FLAG = "sagemaker_training_compiler_enabled"
 
@@ -31,10 +32,10 @@ def this_machine(environ: Mapping[str, str] = os.environ) -> Machine:
     has_gpu = torch.cuda.is_available()
     return Machine(
         has_gpu=has_gpu,
-        has_bfloat16=torch.cuda.is_bf16_supported() if has_gpu else torch.cpu._is_avx512_bf16_supported(),
+        has_bfloat16=torch.cuda.is_bf16_supported() if has_gpu else this_hardware().best == "bf16",
         has_tensorboard=any(importlib.util.find_spec(name) for name in ("tensorboardX", "tensorboard")),
         compile=asks_for_compiler(environ),
-        compiler=has_compiler(has_gpu, environ),
+        compiler=missing_compiler(has_gpu, environ) is None,
     )
 
 
@@ -45,9 +46,3 @@ def asks_for_compiler(environ: Mapping[str, str]) -> bool:
     except ValueError:
         return False
     return str(value).lower() == "true"
-
-
-def has_compiler(has_gpu: bool, environ: Mapping[str, str]) -> bool:
-    named = environ.get("CC" if has_gpu else "CXX")
-    usual = ("cc", "gcc", "clang") if has_gpu else ("g++", "clang++")
-    return any(shutil.which(name) for name in ((named,) if named else usual))

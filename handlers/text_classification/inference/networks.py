@@ -6,16 +6,16 @@ MODEL_PRECISION chooses another way. benchmarks/text_classification_backends.py 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from byo_container.container.env_reader import EnvReader
+from byo_container.container.hardware import this_hardware
 from byo_container.handlers.text_classification.inference.encoding import Encoded
-from byo_container.handlers.text_classification.training.precision import BF16_CPU
 
 VARIABLE = "MODEL_PRECISION"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 Network = Callable[[Sequence[Encoded], int], list[list[float]]]
@@ -27,19 +27,8 @@ def choose(model: Any, environ: Any = None) -> Network:
     reader = EnvReader() if environ is None else EnvReader(environ)
     name = reader.choice(VARIABLE, PRECISIONS)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = fastest(device) if name == "auto" else getattr(torch, name)
+    dtype = DTYPES[this_hardware().best] if name == "auto" else getattr(torch, name)
     return in_pytorch(model.to(device=device, dtype=dtype).eval(), device)
-
-
-def fastest(device: str) -> torch.dtype:
-    """bfloat16 where this machine multiplies it, else single precision."""
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split())
-    except OSError:
-        return torch.float32
-    return torch.bfloat16 if flags & set(BF16_CPU) else torch.float32
 
 
 def in_pytorch(model: Any, device: str) -> Network:

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from byo_container.container.failure import JobError
-
-Name = Literal["fp32", "bf16", "fp16"]
-BF16_CPU = ("avx512_bf16", "amx_bf16", "bf16")
-"""The flags in /proc/cpuinfo of processors that multiply bfloat16: x86's, and Arm's."""
-AMPERE = (8, 0)  # the first GPUs that multiply bfloat16
-VOLTA = (7, 0)  # the first that multiply half precision faster than single precision
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What the precision depends on."""
-
-    gpu: str = ""
-    """Its name; empty without one."""
-    capability: tuple[int, int] = (0, 0)
-    """NVIDIA's compute capability."""
-    cpu_flags: frozenset[str] = frozenset()
-
-    @property
-    def best(self) -> Name:
-        """The mixed precision to prefer; fp32 where there is none that pays."""
-        if self.gpu:
-            return "bf16" if self.capability >= AMPERE else "fp16" if self.capability >= VOLTA else "fp32"
-        return "bf16" if self.cpu_flags & set(BF16_CPU) else "fp32"
-
-    def __str__(self) -> str:
-        if self.gpu:
-            return f"the {self.gpu} (compute capability {self.capability[0]}.{self.capability[1]})"
-        found = [flag for flag in BF16_CPU if flag in self.cpu_flags]
-        return f"the CPU ({', '.join(found)})" if found else "the CPU (without avx512_bf16 or amx_bf16)"
+from byo_container.container.hardware import Hardware, PrecisionName
 
 
 @dataclass(frozen=True)
 class Precision:
     """The precision, and why: a line for the log."""
 
-    name: Name
+    name: PrecisionName
     reason: str
 
     @property
@@ -84,22 +53,3 @@ def _refusal(name: str, hardware: Hardware) -> str:
         "GPU of compute capability 8.0 or more, or a CPU with avx512_bf16 or amx_bf16, half precision a GPU of 7.0 or "
         f"more{other}; leave {name} out"
     )
-
-
-def this_hardware(cpuinfo: Path = Path("/proc/cpuinfo")) -> Hardware:
-    """That of this process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return Hardware(torch.cuda.get_device_name(), torch.cuda.get_device_capability())
-    return Hardware(cpu_flags=cpu_flags(cpuinfo))
-
-
-def cpu_flags(cpuinfo: Path) -> frozenset[str]:
-    """The flags (x86) or features (Arm) of the first processor; none where the file cannot be read."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    found = (line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features")))
-    return frozenset(next(found, "").split())

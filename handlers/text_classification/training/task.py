@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from byo_container.container.hardware import this_hardware
 from byo_container.container.job import TrainingJob
 from byo_container.container.rank import Rank
 from byo_container.handlers.text_classification import pretrained
@@ -51,7 +52,7 @@ def prepare(job: TrainingJob[Hyperparameters], rank: Rank, has_gpu: bool, scratc
     import transformers
 
     chosen = job.hyperparameters
-    chosen_precision = precision.choose(chosen.fp16, chosen.bf16, precision.this_hardware())
+    chosen_precision = precision.choose(chosen.fp16, chosen.bf16, this_hardware())
     source = pretrained.find(job, scratch)
     quiet = not rank.is_first
     data = splits.read(job.channels, chosen.seed, quiet)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from byo_container.container.hardware import missing_compiler, this_hardware
 from byo_container.container.log import log
 from byo_container.container.progress import say
 from byo_container.container.rank import Rank
@@ -30,7 +31,6 @@ from byo_container.handlers.text_classification.training.compilation import (
 )
 from byo_container.handlers.text_classification.training.compilation.decision import Setting
 from byo_container.handlers.text_classification.training.compilation.measuring import Account, Shape, Steps
-from byo_container.handlers.text_classification.training.precision import this_hardware
 from byo_container.handlers.text_classification.training.task import Task
 
 WARM_UP = 2
@@ -71,7 +71,7 @@ class Compiler:
 
     def __post_init__(self) -> None:
         start = decision.at_start(self.setting, self.has_gpu)
-        missing = torch_compile.missing_compiler(self.has_gpu) if start.compiled else None
+        missing = missing_compiler(self.has_gpu) if start.compiled else None
         self._phase = self._measure_eager
         if not start.compiled:
             self._stay_eager(start.why)

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-CPP_COMPILERS = ("g++", "clang++")
 
 
 @dataclass(frozen=True)
@@ -87,16 +83,6 @@ def eager() -> Iterator[None]:
 
     with torch.compiler.set_stance("force_eager"):
         yield
-
-
-def missing_compiler(has_gpu: bool) -> str | None:
-    """What is missing to compile with, where that can be told beforehand. On GPUs Triton compiles C."""
-    wanted = os.environ.get("CC" if has_gpu else "CXX")
-    known = (wanted,) if wanted else ("gcc", "clang", "cc") if has_gpu else CPP_COMPILERS
-    if any(shutil.which(name) for name in known):
-        return None
-    language = "C" if has_gpu else "C++"
-    return f"torch.compile needs a {language} compiler, and there is no {' or '.join(known)} on the PATH"
 
 
 def reason(error: BaseException) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from byo_container.container.failure import JobError
-from byo_container.handlers.text_classification.training.precision import Hardware, choose, cpu_flags
+from byo_container.container.hardware import Hardware
+from byo_container.handlers.text_classification.training.precision import choose
 
 PLAIN = Hardware(cpu_flags=frozenset({"avx2", "avx512f"}))
 ZEN4 = Hardware(cpu_flags=frozenset({"avx2", "avx512_bf16"}))
@@ -54,12 +53,3 @@ def test_precision(fp16: bool | None, bf16: bool | None, hardware: Hardware, exp
 def test_refused_with_a_reason(fp16: bool | None, bf16: bool | None, hardware: Hardware, why: str) -> None:
     with pytest.raises(JobError, match=why):
         choose(fp16, bf16, hardware)
-
-
-def test_cpu_flags(tmp_path: Path) -> None:
-    x86, arm = tmp_path / "x86", tmp_path / "arm"
-    x86.write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16\n\nprocessor\t: 1\nflags\t\t: other\n")
-    arm.write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
-    assert cpu_flags(x86) == {"fpu", "avx512_bf16"}
-    assert cpu_flags(arm) == {"fp", "asimd", "bf16"}
-    assert cpu_flags(tmp_path / "none") == frozenset()
