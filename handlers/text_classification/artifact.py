@@ -25,20 +25,27 @@ TASKS = ("text-classification", "sentiment-analysis")
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Writes the model into `folder`, in single precision. Raises JobError where it cannot be written: then the model
-    that was there before stays."""
+    that was there before stays. A kill while files are put into place leaves a folder without config.json, which is no
+    model, rather than one with files of two models."""
     folder.mkdir(parents=True, exist_ok=True)
     with disk_errors_explained(folder):
+        for left in folder.glob(f"{UNFINISHED}*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
         building = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
         try:
             _write(model, tokenizer, building)
             for path in sorted(building.iterdir()):
                 with path.open("rb") as stream:
                     os.fsync(stream.fileno())
-            # All is written, so that no name is missing but for this moment.
-            for path in sorted(building.iterdir()):
-                path.replace(folder / path.name)
+            (folder / pretrained.CONFIG).unlink(missing_ok=True)
+            for path in sorted(building.iterdir(), key=lambda path: path.name == pretrained.CONFIG):
+                _put(path, folder / path.name)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+
+
+def _put(path: Path, place: Path) -> None:
+    path.replace(place)
 
 
 def _write(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -101,6 +108,12 @@ def source_of(folder: Path, environ: Mapping[str, str]) -> str:
     if (folder / pretrained.CONFIG).is_file():
         return str(folder)
     name = environ.get("HF_MODEL_ID", "").strip()
+    weights = [each for each in (*pretrained.SAFE, *pretrained.PICKLED) if (folder / each).exists()]
+    if weights:  # another model in its place would answer as if it were this one
+        raise JobError(
+            f"{folder / pretrained.CONFIG} is missing, beside {weights[0]}: the model was not saved or copied "
+            "completely; train it again, or bring its whole folder"
+        )
     if not name:
         held = ", ".join(sorted(path.name for path in folder.glob("*"))[:20]) or "nothing"
         raise JobError(

@@ -37,9 +37,57 @@ def test_hf_model_id_names_the_model_of_an_empty_folder(folder: Path, tmp_path: 
     assert artifact.source_of(tmp_path, {"HF_MODEL_ID": "a/b"}) == "a/b"
 
 
+def saved(folder: Path, seed: int) -> dict[str, bytes]:
+    """Saves a model of other weights; its files."""
+    import torch
+
+    loaded = artifact.load(folder.parent / "model", {})
+    torch.manual_seed(seed)
+    loaded.model.classifier.reset_parameters()
+    loaded.model.config.id2label = {number: f"{seed}-{number}" for number in range(3)}
+    artifact.save(loaded.model, loaded.tokenizer, folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_saving_replaces_a_model_and_what_a_killed_run_has_left(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    before = saved(place, 1)
+    (place / ".unfinished-left").mkdir()
+    (place / ".unfinished-left" / "model.safetensors").touch()
+    after = saved(place, 2)
+    assert after.keys() == before.keys()
+    assert artifact.load(place, {}).model.config.id2label[0] == "2-0"
+
+
+@pytest.mark.parametrize("survives", range(4))
+def test_a_kill_while_a_model_is_replaced_never_leaves_a_mix(
+    survives: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, put = tmp_path / "place", artifact._put
+    done: list[Path] = []
+    saved(place, 1)
+
+    def put_until_killed(path: Path, to: Path) -> None:
+        if len(done) == survives:
+            raise KeyboardInterrupt
+        done.append(path)
+        put(path, to)
+
+    monkeypatch.setattr(artifact, "_put", put_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        saved(place, 2)
+    with pytest.raises(JobError, match=r"config.json is missing, beside model.safetensors: the model was not saved"):
+        artifact.load(place, {"HF_MODEL_ID": str(folder)})
+
+
 def cut(folder: Path) -> None:
     path = folder / "model.safetensors"
     os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
 
 
 def without_tokenizer(folder: Path) -> None:
@@ -62,8 +110,9 @@ def pickled(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "environ", "message"),
     [
-        (lambda folder: (folder / "config.json").unlink(), {}, "config.json is missing.*HF_MODEL_ID may name"),
-        (lambda folder: (folder / "config.json").unlink(), {"HF_MODEL_ID": "/no/such"}, "'/no/such', and there is no"),
+        (lambda folder: (folder / "config.json").unlink(), {}, "config.json is missing, beside model.safetensors"),
+        (empty, {}, "config.json is missing.*HF_MODEL_ID may name"),
+        (empty, {"HF_MODEL_ID": "/no/such"}, "'/no/such', and there is no"),
         (lambda folder: (folder / "config.json").write_text("{"), {}, "cannot be loaded"),
         (lambda folder: (folder / "model.safetensors").unlink(), {}, "lacks model.safetensors"),
         (cut, {}, "cannot be loaded: .*[Ss]afetensor"),
