@@ -12,6 +12,8 @@ from typing import Literal
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 BF16_CPU = ("avx512_bf16", "amx_bf16", "bf16")
 """The flags in /proc/cpuinfo of processors that multiply bfloat16: x86's, and Arm's."""
+INT8_CPU = ("avx512_vnni", "avx_vnni", "amx_int8", "i8mm")
+"""The flags of processors that multiply 8-bit integers: x86's, and Arm's."""
 AMPERE = (8, 0)  # the first GPUs that multiply bfloat16
 VOLTA = (7, 0)  # the first that multiply half precision faster than single precision
 
@@ -32,6 +34,11 @@ class Hardware:
         if self.gpu:
             return "bf16" if self.capability >= AMPERE else "fp16" if self.capability >= VOLTA else "fp32"
         return "bf16" if self.cpu_flags & set(BF16_CPU) else "fp32"
+
+    @property
+    def has_fast_int8(self) -> bool:
+        """Whether 8-bit weights are the fastest."""
+        return not self.gpu and bool(self.cpu_flags & set(INT8_CPU))
 
     def __str__(self) -> str:
         if self.gpu:

@@ -9,6 +9,7 @@ pretrained.py       where the encoder and its tokenizer come from
 requests.py         inputs ↔ outputs
 predictor.py        the loaded model
 artifact.py         the model folder
+quantization.py     8-bit weights beside it; also a command
 preprocessing/      files of a channel → token ids and labels
 training/           a training job
 inference/          ways to compute a batch, of which the fastest is the default

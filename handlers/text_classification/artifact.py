@@ -1,4 +1,5 @@
-"""The model folder: config.json, model.safetensors and the tokenizer's files, as `save_pretrained` writes them.
+"""The model folder: config.json, model.safetensors and the tokenizer's files, as `save_pretrained` writes them, and
+model_int8.onnx where quantization.py has made it.
 
 The labels' names are in config.json (id2label), the longest text in tokens in tokenizer_config.json (model_max_length).
 """
@@ -20,6 +21,7 @@ from byo_container.handlers.text_classification import pretrained
 from byo_container.handlers.text_classification.training import quiet
 
 ALLOW_PICKLE = "MODEL_ALLOW_PICKLE"
+INT8 = "model_int8.onnx"
 TASKS = ("text-classification", "sentiment-analysis")
 
 
@@ -37,7 +39,8 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
             for path in sorted(building.iterdir()):
                 with path.open("rb") as stream:
                     os.fsync(stream.fileno())
-            (folder / pretrained.CONFIG).unlink(missing_ok=True)
+            for name in (pretrained.CONFIG, INT8):
+                (folder / name).unlink(missing_ok=True)
             for path in sorted(building.iterdir(), key=lambda path: path.name == pretrained.CONFIG):
                 _put(path, folder / path.name)
         finally:
@@ -61,15 +64,41 @@ def _write(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A classifier, its tokenizer, and the longest text in tokens."""
+class Classifier:
+    """A model's folder, or a name of the hub. The weights are loaded only by `model`."""
 
-    model: Any
+    source: str
+    allow_pickle: bool
+    config: Any
     tokenizer: Any
     max_length: int
+    """Tokens of a text, at most."""
+
+    def model(self) -> Any:
+        """Transformers' model, in single precision. Raises JobError where it is damaged, or no classifier."""
+        with pretrained.explained(self.source, self.allow_pickle):
+            from transformers import AutoModelForSequenceClassification
+
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                self.source,
+                config=self.config,
+                use_safetensors=None if self.allow_pickle else True,
+                dtype="float32",
+                output_loading_info=True,
+                trust_remote_code=False,
+            )
+        if missing := sorted(info["missing_keys"]):
+            architecture = (self.config.architectures or ["a model without a name"])[0]
+            raise JobError(
+                f"{self.source} is no classifier of texts: it holds {architecture}, and lacks "
+                f"{', '.join(missing[:4])}; fine-tune it with `train`, or bring what save_pretrained of a "
+                "…ForSequenceClassification writes"
+            )
+        pretrained.check_vocabulary(self.source, self.tokenizer, model)
+        return model
 
 
-def load(folder: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
+def load(folder: Path, environ: Mapping[str, str] = os.environ) -> Classifier:
     """The classifier that `save`, or Transformers' `save_pretrained`, left in `folder`; where that has no config.json,
     the one that HF_MODEL_ID names, a path or a name of the hub. Raises JobError that says what is missing."""
     source, allow_pickle = source_of(folder, environ), EnvReader(environ).switch(ALLOW_PICKLE, False)
@@ -77,27 +106,12 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
         pretrained.check_files(Path(source), allow_pickle, f"the environment variable {ALLOW_PICKLE}=true")
     quiet.silence_transformers()
     with pretrained.explained(source, allow_pickle):
-        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
-        own = {"trust_remote_code": False}
-        config = AutoConfig.from_pretrained(source, **own)
-        tokenizer: Any = AutoTokenizer.from_pretrained(source, **own)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source,
-            config=config,
-            use_safetensors=None if allow_pickle else True,
-            dtype="float32",
-            output_loading_info=True,
-            **own,
-        )
-    if missing := sorted(info["missing_keys"]):
-        architecture = (config.architectures or ["a model without a name"])[0]
-        raise JobError(
-            f"{source} is no classifier of texts: it holds {architecture}, and lacks {', '.join(missing[:4])}; "
-            "fine-tune it with `train`, or bring what save_pretrained of a …ForSequenceClassification writes"
-        )
-    pretrained.check_vocabulary(source, tokenizer, model)
-    return Loaded(model, tokenizer, pretrained.model_limit(tokenizer, config) or pretrained.DEFAULT_LENGTH)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    longest = pretrained.model_limit(tokenizer, config) or pretrained.DEFAULT_LENGTH
+    return Classifier(source, allow_pickle, config, tokenizer, longest)
 
 
 def source_of(folder: Path, environ: Mapping[str, str]) -> str:

@@ -71,6 +71,10 @@ class Hyperparameters:
     """Computes activations again rather than keep them: less memory, more time."""
     dataloader_num_workers: Annotated[int, Range(0, 64)] = 0
 
+    # How it is served
+    int8: bool | Literal["auto"] = "auto"
+    """Saves 8-bit weights for CPUs beside the model; by itself only where they are as accurate."""
+
     # Low-rank adapters (LoRA), where lora_r is set
     lora_r: Annotated[int, Range(1, 4096), Aliases("lora_rank")] | None = None
     lora_alpha: Annotated[float, Range(0, above=True)] | None = None

@@ -20,12 +20,12 @@ class Predictor:
         """Loads the model and computes once, so that no request waits for the first call's set-up. Raises JobError
         where the model is missing or damaged."""
         loaded = artifact.load(folder)
-        config = loaded.model.config
+        config = loaded.config
         self.labels = [str(config.id2label[number]) for number in range(config.num_labels)]
         self._function = scores.default_function(config)
         self._encoder = Encoder(loaded.tokenizer, loaded.max_length)
         self._padding = loaded.tokenizer.pad_token_id or 0
-        self._run = networks.choose(loaded.model)
+        self._run = networks.load(loaded)
         for text in ("warm up", "warm up for a batch"):
             self.classify([Text(text, None, DEFAULTS)] * len(text.split()))
 

@@ -14,6 +14,10 @@ from byo_container.handlers.text_classification.requests import DEFAULTS, Text
 CHARACTERS_A_TOKEN = 200
 """A text of more is cut before it is made tokens of: 512 tokens are never that long, and a megabyte takes a second."""
 
+MOST_CHARACTERS = 200_000
+"""Of a text that must not be truncated. All requests of a worker wait for its tokenizer, which takes a second for a
+megabyte."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -63,8 +67,22 @@ class Encoder:
         if length <= self._least:
             fault = InputError(f"'max_length' is {length}, and {self._least} tokens of it may be special; ask for more")
             return [fault] * len(texts)
+        if strategy in ("only_first", "only_second"):
+            return [self._of_one_side(text, paired, strategy, length) for text in texts]
+        return self._tokenized(texts, paired, strategy, length)
+
+    def _of_one_side(self, text: Text, paired: bool, strategy: str, length: int) -> Encoded | InputError:
+        """By itself: a text that this way cannot make short enough is an exception of the tokenizer's for all texts."""
+        try:
+            return self._tokenized([text], paired, strategy, length)[0]
+        except Exception:  # of a kind that the tokenizers' Rust part makes up, or Transformers
+            return InputError(
+                f'the text cannot be cut to {length} tokens by "truncation": "{strategy}"; "longest_first" or true can'
+            )
+
+    def _tokenized(self, texts: list[Text], paired: bool, strategy: str, length: int) -> list[Encoded | InputError]:
         truncates = strategy != "do_not_truncate"
-        cut = CHARACTERS_A_TOKEN * length if truncates else None
+        cut = CHARACTERS_A_TOKEN * length if truncates else MOST_CHARACTERS
         first = [text.text[:cut] for text in texts]
         second = [(text.pair or "")[:cut] for text in texts] if paired else None
         with self._lock:

@@ -35,34 +35,58 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def write(trainer: Any, task: Task, account: Mapping[str, Any]) -> None:
-    """Measures the model of `trainer`; every rank has to call it, and the first one writes summary.json, `account` in
-    it, and the pictures. Raises JobError where they cannot be written."""
+@dataclass(frozen=True)
+class Measured:
+    """A model on the texts of a split, in the order in which they were evaluated."""
+
+    split: str
+    data: Dataset
+    order: Sequence[int]
+    """The rows of `data`."""
+    metrics: Mapping[str, float]
+    """loss, accuracy and f1."""
+    scores: Floats
+    """(texts, labels): probabilities."""
+    actual: Ints
+    """(texts,): labels by number."""
+
+
+def measure(trainer: Any, task: Task) -> Measured:
+    """Every rank has to call it."""
     split, data = ("test", task.test) if task.test is not None else ("validation", task.validation)
     found = trainer.predict(data, metric_key_prefix=split)
-    if not task.rank.is_first:
-        return
-    measured = {name: found.metrics[f"{split}_{name}"] for name in ("loss", "accuracy", "f1")}
-    if split == "test":
-        say(line("test", {f"test_{name}": value for name, value in measured.items()}))
-    scores = softmax(found.predictions[0] if isinstance(found.predictions, tuple) else found.predictions)
-    actual = np.asarray(found.label_ids, np.int64)
-    counts = confusion(scores.argmax(axis=1), actual, len(task.labels))
-    texts, order = _Texts(task, split, data), evaluation_order(data)
+    logits = found.predictions[0] if isinstance(found.predictions, tuple) else found.predictions
+    return Measured(
+        split=split,
+        data=data,
+        order=evaluation_order(data),
+        metrics={name: found.metrics[f"{split}_{name}"] for name in ("loss", "accuracy", "f1")},
+        scores=softmax(logits),
+        actual=np.asarray(found.label_ids, np.int64),
+    )
+
+
+def write(found: Measured, task: Task, log_history: Sequence[dict[str, Any]], account: Mapping[str, Any]) -> None:
+    """Writes summary.json, `account` in it, and the pictures. Raises JobError where they cannot be written."""
+    if found.split == "test":
+        say(line("test", {f"test_{name}": value for name, value in found.metrics.items()}))
+    counts = confusion(found.scores.argmax(axis=1), found.actual, len(task.labels))
+    texts = _Texts(task, found.split, found.data)
+    wrong = mistakes(found.scores, found.actual)
     values = {
-        **{f"{split}_{name}": round(float(value), 4) for name, value in measured.items()},
+        **{f"{found.split}_{name}": round(float(value), 4) for name, value in found.metrics.items()},
         "training_texts": len(task.train),
-        f"{split}_texts": len(data),
+        f"{found.split}_texts": len(found.data),
         "precision": task.precision.name,
         **account,
         "labels": by_label(counts, task.labels),
-        "most_confident_mistakes": [texts.row(order[row], mistake) for row, mistake in mistakes(scores, actual)],
+        "most_confident_mistakes": [texts.row(found.order[row], mistake) for row, mistake in wrong],
     }
     folder = task.job.output_data_dir
     with disk_errors_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / FILE, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-        plots.draw(trainer.state.log_history, counts, task.labels, split, folder)
+        plots.draw(log_history, counts, task.labels, found.split, folder)
 
 
 def softmax(logits: Any) -> Floats:

@@ -14,7 +14,7 @@ from byo_container.container.job import TrainingJob
 from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import say
 from byo_container.container.rank import Rank
-from byo_container.handlers.text_classification import artifact
+from byo_container.handlers.text_classification import artifact, quantization
 from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
 from byo_container.handlers.text_classification.preprocessing.padding import PadToBucket, savings
 from byo_container.handlers.text_classification.training import (
@@ -41,6 +41,7 @@ def run(job: TrainingJob[Hyperparameters]) -> None:
 
     for folder in (job.model_dir, job.checkpoint_dir):
         check_writable(folder)
+    quantization.check_packages(job.hyperparameters.int8)
     rank = Rank.from_environment()
     has_gpu = torch.cuda.is_available()
     with StopFlag() as stop, _joined(rank, has_gpu):
@@ -67,7 +68,7 @@ def _joined(rank: Rank, has_gpu: bool) -> Iterator[None]:
 
 def _train(task: Task, stop: StopFlag) -> None:
     # Transformers' Trainer is imported only here: bad data were refused before.
-    from byo_container.handlers.text_classification.training import evaluation
+    from byo_container.handlers.text_classification.training import evaluation, int8
     from byo_container.handlers.text_classification.training.compilation import measuring
     from byo_container.handlers.text_classification.training.compilation.compiler import Compiler
     from byo_container.handlers.text_classification.training.flow import Flow
@@ -91,7 +92,10 @@ def _train(task: Task, stop: StopFlag) -> None:
             f"after step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint and the model so far "
             "are saved"
         )
-    evaluation.write(trainer, task, measuring.summary(compiler.account()))
+    found = evaluation.measure(trainer, task)
+    if task.rank.is_first:
+        account = {**measuring.summary(compiler.account()), **int8.add(task, found)}
+        evaluation.write(found, task, trainer.state.log_history, account)
 
 
 def make_trainer(task: Task, callbacks: list[Any], compiler: Any) -> Any:

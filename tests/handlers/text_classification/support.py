@@ -69,6 +69,24 @@ def tiny_model(family: str, folder: Path) -> Path:
     return folder
 
 
+def classifier(family: str, folder: Path, **config: Any) -> Path:
+    """What plain Transformers leaves of a classifier of LABELS, whose scores differ."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tiny_model(family, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=3, id2label=dict(enumerate(LABELS)), **config
+    )
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def tiny_tokenizer(family: str = "bert", longest: int = LONGEST) -> Any:
     """Of the class that the family has, and with its special tokens and their places; a word of `lines` is one token,
     any other is its letters."""

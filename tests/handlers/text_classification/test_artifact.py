@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_of_save_pretrained_is_a_model(folder: Path) -> None:
     loaded = artifact.load(folder, {"HF_TASK": "text-classification"})
-    assert (loaded.model.config.num_labels, loaded.max_length) == (3, 64)
+    assert (loaded.model().config.num_labels, loaded.max_length) == (3, 64)
 
 
 def test_hf_model_id_names_the_model_of_an_empty_folder(folder: Path, tmp_path: Path) -> None:
@@ -42,10 +42,11 @@ def saved(folder: Path, seed: int) -> dict[str, bytes]:
     import torch
 
     loaded = artifact.load(folder.parent / "model", {})
+    model = loaded.model()
     torch.manual_seed(seed)
-    loaded.model.classifier.reset_parameters()
-    loaded.model.config.id2label = {number: f"{seed}-{number}" for number in range(3)}
-    artifact.save(loaded.model, loaded.tokenizer, folder)
+    model.classifier.reset_parameters()
+    model.config.id2label = {number: f"{seed}-{number}" for number in range(3)}
+    artifact.save(model, loaded.tokenizer, folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -56,7 +57,7 @@ def test_saving_replaces_a_model_and_what_a_killed_run_has_left(folder: Path, tm
     (place / ".unfinished-left" / "model.safetensors").touch()
     after = saved(place, 2)
     assert after.keys() == before.keys()
-    assert artifact.load(place, {}).model.config.id2label[0] == "2-0"
+    assert artifact.load(place, {}).config.id2label[0] == "2-0"
 
 
 @pytest.mark.parametrize("survives", range(4))
@@ -127,12 +128,12 @@ def test_what_is_missing_is_said(
 ) -> None:
     damage(folder)
     with pytest.raises(JobError, match=message):
-        artifact.load(folder, environ)
+        artifact.load(folder, environ).model()
 
 
 def test_pickled_weights_are_loaded_where_they_are_asked_for(folder: Path) -> None:
     pickled(folder)
-    assert artifact.load(folder, {"MODEL_ALLOW_PICKLE": "true"}).model.config.num_labels == 3
+    assert artifact.load(folder, {"MODEL_ALLOW_PICKLE": "true"}).model().config.num_labels == 3
 
 
 def test_code_that_comes_with_a_model_does_not_run(folder: Path) -> None:
@@ -140,5 +141,5 @@ def test_code_that_comes_with_a_model_does_not_run(folder: Path) -> None:
     config["auto_map"] = {"AutoConfig": "own.Own", "AutoModelForSequenceClassification": "own.Own"}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()")
-    artifact.load(folder, {})
+    artifact.load(folder, {}).model()
     assert not (folder / "ran").exists()

@@ -12,28 +12,10 @@ pytest.importorskip("transformers", reason="text classification needs Transforme
 
 from byo_container.handlers.text_classification import TextClassification
 from byo_container.testing import Endpoint
-from tests.handlers.text_classification.support import FAMILIES, LABELS, tiny_model
+from tests.handlers.text_classification.support import FAMILIES, classifier
 
 PAIR = {"text": "i feel happy", "text_pair": "today"}
 TEXTS = ["i feel so glad today", "i feel lonely", "i feel mad because of the weather and my friends", "zzz"]
-
-
-def classifier(family: str, folder: Path, **config: Any) -> Path:
-    """What plain Transformers leaves of a classifier."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tiny_model(family, folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    torch.manual_seed(1)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=3, id2label=dict(enumerate(LABELS)), **config
-    )
-    for weight in model.parameters():  # scores that differ
-        torch.nn.init.normal_(weight, std=0.3)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from byo_container.handlers.text_classification.training.job import run
 from tests.handlers.text_classification.support import FAMILIES, LABELS, lines, make_tree, tiny_model
 from tests.support.tree import Tree
 
-SMALL: dict[str, Any] = {"epochs": 3, "train_batch_size": 8, "learning_rate": 0.01, "compile": "false"}
+SMALL: dict[str, Any] = {"epochs": 3, "train_batch_size": 8, "learning_rate": 0.01, "compile": "false", "int8": "false"}
 
 
 @pytest.fixture(scope="module")

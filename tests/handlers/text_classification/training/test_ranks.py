@@ -27,7 +27,7 @@ def test_two_ranks_train_one_model_and_go_on_where_they_stopped(launcher: str, t
         "train_batch_size": 4,
         "learning_rate": 0.01,
     }
-    tree = make_tree(tmp_path / "ml", channels, epochs=1, compile="false", **given)
+    tree = make_tree(tmp_path / "ml", channels, epochs=1, compile="false", int8="false", **given)
     first = tree.finish(tree.start(), 180)
     assert first.status == 0, first.err
     assert first.out.count("epoch 1/1: train_loss=1.") == 1  # ln 3: the mean of both ranks, and not their sum

@@ -1,0 +1,74 @@
+"""8-bit weights beside the trained model, where they are as accurate as it is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from byo_container.container.failure import JobError
+from byo_container.container.log import log
+from byo_container.container.progress import say
+from byo_container.handlers.text_classification import quantization
+from byo_container.handlers.text_classification.artifact import INT8
+from byo_container.handlers.text_classification.inference import batches, networks
+from byo_container.handlers.text_classification.inference.encoding import Encoded
+from byo_container.handlers.text_classification.training.evaluation import Measured
+from byo_container.handlers.text_classification.training.task import Task
+
+MOST_LOST = 0.002
+"""Of the accuracy."""
+MOST_TEXTS = 2_000
+"""To compare them by; spread over the split."""
+
+
+def add(task: Task, found: Measured) -> Mapping[str, Any]:
+    """Writes model_int8.onnx beside the model in /opt/ml/model, and removes it where it is less accurate than `found`,
+    unless the job has int8=true. What summary.json tells of it. A failure is a warning: the model is trained."""
+    wanted = task.chosen.int8
+    if wanted is False or quantization.missing_packages():
+        return {}
+    began = time.monotonic()
+    try:
+        path = quantization.write(task.job.model_dir)
+    except JobError as error:
+        log.warning("the model is served without 8-bit weights: %s", error)
+        return {}
+    rows = spread(len(found.data), MOST_TEXTS)
+    before = accuracy(found.scores[rows].argmax(axis=1), found.actual[rows])
+    after = accuracy(predict(task, found, rows), found.actual[rows])
+    compared = f"accuracy {after:.4f} with 8-bit weights, {before:.4f} without, on {len(rows):,} texts"
+    if not (wanted is True or is_as_accurate(before, after, len(rows))):
+        path.unlink()
+        say(f"{compared}: {INT8} is not kept; int8=true would keep it")
+        return {"int8_accuracy": round(after, 4), "int8": "not kept"}
+    say(f"{compared}: saved {path} for serving on CPUs, in {time.monotonic() - began:.0f} s")
+    return {"int8_accuracy": round(after, 4), "int8": "saved"}
+
+
+def is_as_accurate(before: float, after: float, texts: int) -> bool:
+    """Whether no more than MOST_LOST is lost, or one text where the texts are few."""
+    return round((before - after) * texts) <= max(1, int(MOST_LOST * texts))
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most so many of `count` numbers, evenly."""
+    return [number * count // most for number in range(most)] if count > most else list(range(count))
+
+
+def accuracy(predicted: Any, actual: Any) -> float:
+    return float((predicted == actual).mean())
+
+
+def predict(task: Task, found: Measured, rows: Sequence[int]) -> Any:
+    """(texts,): labels by number, as the endpoint would find them."""
+    import numpy as np
+
+    path, padding = task.job.model_dir / INT8, task.tokenizer.pad_token_id
+    network = networks.in_onnx_runtime(quantization.load_session(path, os.cpu_count() or 1))
+    texts = [Encoded(list(found.data[found.order[row]]["input_ids"]), []) for row in rows]
+    labels = np.zeros(len(texts), np.int64)
+    for batch in batches.by_length([len(text.ids) for text in texts]):
+        labels[batch] = np.argmax(network([texts[number] for number in batch], padding), axis=1)
+    return labels

@@ -1,0 +1,37 @@
+"""Texts → tokens, as requests want them truncated."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("transformers", reason="text classification needs Transformers")
+
+from byo_container.container.handler import InputError
+from byo_container.handlers.text_classification.inference.encoding import MOST_CHARACTERS, Encoded, Encoder
+from byo_container.handlers.text_classification.requests import Parameters, Text
+from tests.handlers.text_classification.support import LONGEST, tiny_tokenizer
+
+LONG = "happy " * 100
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(tiny_tokenizer("bert"), LONGEST)
+
+
+def test_a_text_that_one_side_cannot_make_short_enough_fails_alone(encoder: Encoder) -> None:
+    by_second = Parameters(truncation="only_second")
+    found = encoder.encode(
+        [Text("happy", LONG, by_second), Text(LONG, "happy", by_second), Text("i feel", None, by_second)]
+    )
+    assert isinstance(found[0], Encoded)
+    assert len(found[0].ids) == LONGEST
+    assert isinstance(found[1], InputError)
+    assert 'cannot be cut to 64 tokens by "truncation": "only_second"; "longest_first" or true can' in str(found[1])
+    assert isinstance(found[2], Encoded | InputError)
+
+
+def test_a_text_of_megabytes_is_not_made_tokens_of(encoder: Encoder) -> None:
+    whole = Parameters(truncation=False)
+    (found,) = encoder.encode([Text("happy " * 1_000_000, None, whole)])
+    assert str(found).startswith(f"the text has {MOST_CHARACTERS // 6 + 4:,} tokens, and the model takes 64")
