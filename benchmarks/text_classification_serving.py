@@ -4,8 +4,9 @@
 
 MODEL_DIR is what `train` or `save_pretrained` left; TEXTS holds a `text;label` a line, such as emotion's test.txt. wrk
 sends {"inputs": "a text"} over 16 connections, each text in its turn. Every server has the same model, two processes
-(MLServer one, see there) with a core each, and batches where it can; nobody waits for a batch to fill. Before it is
-measured, each must give the labels that `serve` gives.
+(MLServer one, see there) with a core each, and batches where it can; LitServe and MLServer wait DELAY_MS for a batch to
+fill, as they would not batch otherwise. `serve` takes the model's 8-bit weights where it has them, and once more it
+computes in single precision, as the others do. Before it is measured, each must give the labels that `serve` gives.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ DELAY_MS = 5  # of MLServer and LitServe, who do not batch without; `serve` has 
 CHECKED = 100  # texts whose labels are compared
 SAME = 0.98  # and so many of them must be the same: bfloat16 and int8 decide otherwise where two are as likely
 ONE_CORE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # for each of two processes
-TARGETS = {"mms": "4", "litserve": "> 1", "mlserver": "3", "flask": "4"}
+TARGETS = {"float32": "", "mms": "4", "litserve": "> 1", "mlserver": "3", "flask": "4"}
 
 
 # --- the servers --------------------------------------------------------------------------------------------------
@@ -56,6 +57,9 @@ def servers(model_dir: Path) -> dict[str, Server]:
 
     def serve(place: Place) -> Launch:
         return ours(place, {"MODEL_HANDLER": "text_classification"}, model_dir)
+
+    def float32(place: Place) -> Launch:
+        return ours(place, {"MODEL_HANDLER": "text_classification", "MODEL_PRECISION": "float32"}, model_dir)
 
     def mms(place: Place) -> Launch:
         """Its handler service takes one request at a time."""
@@ -72,6 +76,7 @@ def servers(model_dir: Path) -> dict[str, Server]:
 
     return {
         "ours": Server("byo-container: `serve`", serve),
+        "float32": Server("byo-container: `serve`, MODEL_PRECISION=float32", float32),
         "mms": Server("sagemaker-huggingface-inference-toolkit + MMS", mms, "huggingface-toolkit"),
         "litserve": Server("LitServe, the same batches", litserve, "litserve-huggingface"),
         "mlserver": Server("MLServer, its Hugging Face runtime", mlserver(model_dir), "mlserver-huggingface"),

@@ -147,7 +147,7 @@ def speed(place: Path, options: argparse.Namespace) -> str:
 
 def measure(root: Path, side: Side, options: argparse.Namespace) -> float:
     """Samples a second of one run. BenchmarkError with the end of its output where it fails."""
-    chosen: dict[str, object] = {"epochs": 1, **side.hyperparameters}
+    chosen: dict[str, object] = {"epochs": 1, "int8": "false", **side.hyperparameters}
     if side.script == "padded":
         chosen["max_steps"] = options.padded_steps + 1
     tree = job(root, options, {"train": options.rows, "validation": FEW}, **chosen)
