@@ -25,7 +25,7 @@ class Predictor:
         self._function = scores.default_function(config)
         self._encoder = Encoder(loaded.tokenizer, loaded.max_length)
         self._padding = loaded.tokenizer.pad_token_id or 0
-        self._run = networks.load(loaded)
+        self._network = networks.load(loaded)
         for text in ("warm up", "warm up for a batch"):
             self.classify([Text(text, None, DEFAULTS)] * len(text.split()))
 
@@ -33,9 +33,9 @@ class Predictor:
         """For each text (label, score) of every label, in the model's order, or what is wrong with it."""
         found: list[Any] = self._encoder.encode(texts)
         right = [number for number, one in enumerate(found) if isinstance(one, Encoded)]
-        for batch in batches.by_length([len(found[number].ids) for number in right]):
+        for batch in batches.by_length([len(found[number].ids) for number in right], self._network.call_tokens):
             numbers = [right[index] for index in batch]
-            rows = self._run([found[number] for number in numbers], self._padding)
+            rows = self._network.run([found[number] for number in numbers], self._padding)
             for number, logits in zip(numbers, rows, strict=True):
                 found[number] = self._scores(logits, texts[number].parameters.function_to_apply)
         return found

@@ -6,14 +6,11 @@ from collections.abc import Iterator, Sequence
 
 MAX_TOKENS = 8_192
 """Of a batch, padding included; limits the memory."""
-CALL_TOKENS = 64
-"""So much padding is allowed rather than another call; for larger batches more."""
 
 
-def by_length(
-    lengths: Sequence[int], max_tokens: int = MAX_TOKENS, call_tokens: int = CALL_TOKENS
-) -> Iterator[list[int]]:
-    """The numbers of the texts in each batch, the longest first. A text with more than `max_tokens` is alone."""
+def by_length(lengths: Sequence[int], call_tokens: int, max_tokens: int = MAX_TOKENS) -> Iterator[list[int]]:
+    """The numbers of the texts in each batch, the longest first. `call_tokens` of padding are allowed rather than
+    another call, for larger batches more. A text with more than `max_tokens` is alone."""
     batch: list[int] = []
     width = padding = 0
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):

@@ -24,8 +24,15 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 BEST: Mapping[str, Precision] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
-Network = Callable[[Sequence[Encoded], int], list[list[float]]]
-"""Texts that are computed together, and the id that pads them → the logits of each."""
+
+@dataclass(frozen=True)
+class Network:
+    """A way to compute logits."""
+
+    run: Callable[[Sequence[Encoded], int], list[list[float]]]
+    """Texts that are computed together, and the id that pads them → the logits of each."""
+    call_tokens: int
+    """A call takes as long as so many tokens, apart from those that it has: see batches.py. Measured with 6 layers."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def in_pytorch(model: Any, device: str) -> Network:
             found: list[list[float]] = model(**there).logits.float().tolist()
         return found
 
-    return run
+    return Network(run, call_tokens=48)
 
 
 def in_onnx_runtime(session: Any) -> Network:
@@ -104,7 +111,7 @@ def in_onnx_runtime(session: Any) -> Network:
         found: list[list[float]] = session.run(None, arrays)[0].tolist()
         return found
 
-    return run
+    return Network(run, call_tokens=8)
 
 
 def ids(batch: Sequence[Encoded], width: int, padding: int) -> list[list[int]]:

@@ -69,6 +69,6 @@ def predict(task: Task, found: Measured, rows: Sequence[int]) -> Any:
     network = networks.in_onnx_runtime(quantization.load_session(path, os.cpu_count() or 1))
     texts = [Encoded(list(found.data[found.order[row]]["input_ids"]), []) for row in rows]
     labels = np.zeros(len(texts), np.int64)
-    for batch in batches.by_length([len(text.ids) for text in texts]):
-        labels[batch] = np.argmax(network([texts[number] for number in batch], padding), axis=1)
+    for batch in batches.by_length([len(text.ids) for text in texts], network.call_tokens):
+        labels[batch] = np.argmax(network.run([texts[number] for number in batch], padding), axis=1)
     return labels
