@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from byo_container.container.checkpoints import Checkpoints
     from byo_container.container.failure import JobError, JobStopped
     from byo_container.container.handler import Conversation, Handler, InputError, RequestContext
-    from byo_container.container.hyperparameters import Range
+    from byo_container.container.hyperparameters import Aliases, Range
     from byo_container.container.job import TrainingJob
     from byo_container.container.process.stop_flag import StopFlag
     from byo_container.container.progress import Progress
 
 __all__ = [
+    "Aliases",
     "Channel",
     "Checkpoints",
     "Conversation",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Aliases": "byo_container.container.hyperparameters",
     "Channel": "byo_container.container.channels",
     "Checkpoints": "byo_container.container.checkpoints",
     "Conversation": "byo_container.container.handler",
