@@ -111,7 +111,7 @@ def in_onnx_runtime(session: Any) -> Network:
         found: list[list[float]] = session.run(None, arrays)[0].tolist()
         return found
 
-    return Network(run, call_tokens=8)
+    return Network(run, call_tokens=16)
 
 
 def ids(batch: Sequence[Encoded], width: int, padding: int) -> list[list[int]]:
