@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import table
+from byo_container.handlers.text_classification import quantization
 
 BATCHES = (1, 8, 32)
 ROWS = {1: 50, 8: 160, 32: 320}
@@ -239,33 +240,22 @@ def onnx_session(path: str, threads: int) -> Network:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda ids, mask: session.run(None, {"ids": ids.numpy(), "mask": mask.numpy()})[0]
-
-
-def fused(path: str, model: Any) -> str:
-    """With attention, layer norm and GELU as one operator each, where ONNX Runtime recognises them."""
-    from onnxruntime.transformers import optimizer
-
-    config = model.config
-    better = optimizer.optimize_model(
-        path, model_type="bert", num_heads=config.num_attention_heads, hidden_size=config.hidden_size, opt_level=1
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=quantization.SLOWER
     )
-    print(better.get_fused_operator_statistics(), file=sys.stderr)
-    better.save_model_to_file(path + ".fused.onnx")
-    return path + ".fused.onnx"
+    return lambda ids, mask: session.run(None, {"ids": ids.numpy(), "mask": mask.numpy()})[0]
 
 
 def onnx(model: Any, threads: int, examples: Any) -> Network:
     with tempfile.TemporaryDirectory() as folder:
-        return onnx_session(fused(onnx_file(model, examples, folder), model), threads)
+        return onnx_session(onnx_file(model, examples, folder), threads)
 
 
 def onnx_int8(model: Any, threads: int, examples: Any) -> Network:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as folder:
-        path = fused(onnx_file(model, examples, folder), model)
+        path = onnx_file(model, examples, folder)
         quantize_dynamic(path, path + ".int8", per_channel=True, weight_type=QuantType.QInt8)
         return onnx_session(path + ".int8", threads)
 

@@ -4,8 +4,8 @@ STEP_CLOCK=FILE SAGEMAKER_BASE_DIR=FOLDER python -m benchmarks.peers.bare_traine
 
 `same` has all that a job of `train` has, from the same files: data, tokens, model, arguments, collator and order of the
 rows; it lacks the handler's callbacks, checkpoints, evaluation and log. `padded` is the way of SageMaker's sample:
-every row is padded to the longest that the model takes, rows come in random order, and PyTorch's optimizer and
-precision are the defaults.
+every row is padded to the longest that the model takes, and rows come in random order. Its mixed precision is the job's
+too: the sample's fp16 is for GPUs.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def padded(job: task.Task, folder: Path) -> Trainer:
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        bf16=job.precision.name == "bf16",
         use_cpu=not job.has_gpu,
     )
     return Trainer(model=job.model, args=arguments, train_dataset=job.train.map(pad, batched=True))
