@@ -140,7 +140,8 @@ def _compare(rows: Rows, keys: Sequence[str], trained: Mapping[str, int], tell: 
         labels = sorted({keys[row] for row in unknown})
         raise JobError(
             f"channel {rows.channel!r}: {rows.place(unknown[0])} has the label {shortened(keys[unknown[0]])}, which no "
-            f"row of channel 'train' has ({len(unknown):,} rows with {listed([shortened(one) for one in labels])}); "
+            f"row of channel 'train' has ({listed([shortened(one) for one in labels])}: {len(unknown):,} of "
+            f"{len(keys):,} rows); "
             f"{did_you_mean(labels[0], trained)}"
         )
     lacking = sorted(set(trained) - set(keys))

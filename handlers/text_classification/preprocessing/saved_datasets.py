@@ -23,7 +23,7 @@ SPLITS = {
     "validation": ("validation", "val", "valid", "dev", "eval"),
     "test": ("test", "testing"),
 }
-"""What a split of a dictionary is called that belongs to a channel."""
+"""What a channel may be called, and the split of a dictionary that belongs to it; the first that is there counts."""
 
 
 def find(files: Sequence[Path], channel: str) -> Path | None:
@@ -65,7 +65,7 @@ def pick(folder: Path, channel: str) -> Path:
     names = split_names(folder)
     if names is None:
         return folder
-    wanted = SPLITS.get(channel, (channel,))
+    wanted = next((names for names in SPLITS.values() if channel in names), (channel,))
     chosen = next((name for name in wanted if name in names), None)
     if chosen is None:
         raise JobError(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from byo_container.container.channels import Channel
 from byo_container.container.failure import JobError
 from byo_container.container.progress import say
-from byo_container.container.suggest import did_you_mean
 from byo_container.handlers.text_classification.preprocessing import labels, reading, saved_datasets
-from byo_container.handlers.text_classification.preprocessing.rows import LABEL, ROW, Rows, Tell
+from byo_container.handlers.text_classification.preprocessing.rows import LABEL, ROW, Rows, Tell, listed
+from byo_container.handlers.text_classification.pretrained import CHANNEL as MODEL
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,10 +37,8 @@ class Splits:
 def read(channels: Mapping[str, Channel], seed: int, quiet: bool = False) -> Splits:
     """The channels `train`, `validation` and `test`, of which only the first is needed. Nothing is written into the
     channels, and nothing into the log where `quiet`. Raises JobError that names channel, file and line or row."""
-    if "train" not in channels:
-        raise JobError(f"this job needs a channel 'train', with texts and labels; {did_you_mean('train', channels)}")
     tell = _silent if quiet else say
-    parts = _read_all(channels, tell)
+    parts = _read_all(_by_purpose(channels, tell), tell)
     names, numbers = labels.number(parts, tell)
     data = {channel: _labelled(rows, numbers[channel]) for channel, rows in parts.items()}
     if "validation" in data:
@@ -54,6 +52,26 @@ def read(channels: Mapping[str, Channel], seed: int, quiet: bool = False) -> Spl
     )
     train = data["train"]
     return Splits(names, train.select(kept), train.select(held_out), None)
+
+
+def _by_purpose(channels: Mapping[str, Channel], tell: Tell) -> dict[str, Channel]:
+    """The channels by those names of NAMES that they stand for: `fit` of SageMaker's SDK calls a single one `training`.
+    Raises JobError where there are no texts to train on."""
+    found: dict[str, Channel] = {}
+    others = set(channels) - {MODEL}
+    for name, known in saved_datasets.SPLITS.items():
+        given = next((each for each in known if each in channels), None)
+        if given is not None:
+            found[name] = channels[given]
+            others.discard(given)
+            if given != name:
+                tell(f"the channel {given!r} is taken for {name!r}")
+    if "train" not in found:
+        there = ", ".join(sorted(channels)) or "none"
+        raise JobError(f"this job needs a channel 'train', with texts and labels; its channels are: {there}")
+    if others:
+        tell(f"not read: channel {listed(sorted(others))}; those of texts are {', '.join(NAMES)}")
+    return found
 
 
 def _read_all(channels: Mapping[str, Channel], tell: Tell) -> dict[str, Rows]:

@@ -111,7 +111,7 @@ def test_a_dictionary_gives_the_other_channels(tmp_path: Path) -> None:
         (
             TWO,
             ["c;joy", "d;hapiness"],
-            "rows.txt, line 2 has the label 'hapiness', which no row of channel 'train' has",
+            "rows.txt, line 2 has the label 'hapiness', which no row of channel 'train' has ('hapiness': 1 of 2 rows)",
         ),
         (["a;joy", "b;"], TWO, "channel 'train': {root}/train/rows.txt, line 2 has no label (1 of 2 rows)"),
         (TWO, ["c;"], "channel 'test': {root}/test/rows.txt, line 1 has no label (every row)"),
@@ -144,5 +144,27 @@ def test_bad_labels_of_data_sets_are_explained(
 
 
 def test_a_job_without_train_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match=r"needs a channel 'train', .* known are: training"):
-        read(tmp_path, training=TWO)
+    with pytest.raises(JobError, match=r"needs a channel 'train', .* its channels are: code, test"):
+        read(tmp_path, test=TWO, code=TWO)
+
+
+def test_channels_may_have_the_names_of_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = read(tmp_path, training=["a;joy", "b;fear"], eval=["c;joy", "d;fear"], model=["x;y"], extra=TWO)
+    assert (list(found.train["text"]), list(found.validation["text"]), found.test) == (["a", "b"], ["c", "d"], None)
+    assert capsys.readouterr().out.splitlines() == [
+        "the channel 'training' is taken for 'train'",
+        "the channel 'eval' is taken for 'validation'",
+        "not read: channel extra; those of texts are train, validation, test",
+    ]
+
+
+def test_a_channel_of_another_name_takes_its_split_of_a_dictionary(tmp_path: Path) -> None:
+    parts = DatasetDict({name: _rows([name, "b"]) for name in ("train", "validation")})
+    parts.save_to_disk(tmp_path / "training")
+    parts.save_to_disk(tmp_path / "eval")
+    found = splits.read({name: Channel(name, tmp_path / name) for name in ("training", "eval")}, 1)
+    assert (found.train["text"][0], found.validation["text"][0]) == ("train", "validation")
+
+
+def _rows(texts: Sequence[str]) -> Dataset:
+    return Dataset.from_dict({"text": texts, "label": ["joy", "fear"]})
