@@ -81,7 +81,7 @@ class Hyperparameters:
     """Twice lora_r without it."""
     lora_dropout: Annotated[float, Range(0, 1)] = 0.0
     lora_target_modules: str | None = None
-    """Layer names, with commas between them; all linear layers of the encoder without it."""
+    """Layer names with commas between them, or a JSON list; all linear layers of the encoder without it."""
 
     # Evaluation, and when to save
     metric_for_best_model: Annotated[Literal["accuracy", "f1", "loss"], Aliases("best_metric")] = "accuracy"
@@ -112,6 +112,9 @@ class Hyperparameters:
             raise JobError(
                 f"warmup_steps={self.warmup_steps} and warmup_ratio={self.warmup_ratio} exclude each other; leave one"
             )
+        adapters = [name for name in ("lora_alpha", "lora_dropout", "lora_target_modules") if getattr(self, name)]
+        if adapters and self.lora_r is None:
+            raise JobError(f"{', '.join(adapters)} would have no effect; LoRA needs lora_r, the rank of its adapters")
         if self.fp16 and self.bf16:
             raise JobError("fp16 and bf16 are both true; leave one: fp16 alone takes bfloat16 where that is better")
 

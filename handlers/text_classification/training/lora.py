@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from byo_container.container.failure import JobError
@@ -24,6 +25,14 @@ def adapt(model: Any, chosen: Hyperparameters) -> Any:
         modules_to_save=heads(model),
     )
     return get_peft_model(model, config)
+
+
+def described(model: Any) -> str:
+    """How much of the model is trained, for the log; empty without adapters."""
+    if not hasattr(model, "get_nb_trainable_parameters"):
+        return ""
+    trained, everything = model.get_nb_trainable_parameters()
+    return f"LoRA: {trained:,} of {everything:,} parameters are trained, those of the adapters and of the head"
 
 
 def merge(trainer: Any) -> None:
@@ -52,8 +61,9 @@ def heads(model: Any) -> list[str]:
 
 
 def targets(layers: list[str], asked: str | None) -> list[str]:
-    """The `layers` to adapt: those whose last names are `asked` for, with commas between them. Raises JobError."""
-    names = [name.strip() for name in (asked or "").split(",") if name.strip()]
+    """The `layers` to adapt: those whose last names are `asked` for, with commas between them or as a JSON list. Raises
+    JobError."""
+    names = re.findall(r"[\w.-]+", asked or "")
     if not names or names == ["all-linear"]:
         return layers
     known = sorted({layer.rpartition(".")[2] for layer in layers})

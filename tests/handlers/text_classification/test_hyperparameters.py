@@ -54,10 +54,11 @@ def test_other_names_and_what_they_mean(texts: dict[str, str], attribute: str, v
         ({"epoch": "3"}, "unknown hyperparameter 'epoch'; did you mean 'epochs'"),
         ({"epochs": "0"}, "epochs = '0' is not right: it must be a whole number, at least 1"),
         ({"batch_size": "8", "train_batch_size": "8"}, "'train_batch_size' is given twice, as 'batch_size' and as"),
-        ({"compile": "yes"}, "compile = 'yes' is not right: it must be true or false or one of auto"),
+        ({"compile": "yes"}, "compile = 'yes' is not right: it must be true or false or auto"),
         ({"lr_scheduler_type": "cosin"}, "it must be one of linear, cosine"),
         ({"warmup_steps": "1", "warmup_ratio": "0.1"}, "warmup_steps=1 and warmup_ratio=0.1 exclude each other"),
         ({"fp16": "true", "bf16": "true"}, "fp16 and bf16 are both true"),
+        ({"lora_alpha": "8", "lora_target_modules": "query"}, "lora_alpha, lora_target_modules would have no effect"),
     ],
 )
 def test_wrong_ones_are_refused(texts: dict[str, str], why: str) -> None:

@@ -15,6 +15,7 @@ def test_targets() -> None:
     assert targets(LAYERS, "all-linear") == LAYERS
     assert targets(LAYERS, "query, ") == LAYERS[:1]
     assert targets(LAYERS, "output.dense,query") == LAYERS
+    assert targets(LAYERS, '["query"]') == targets(LAYERS, "['query']") == LAYERS[:1]
 
 
 def test_unknown_layers_are_refused() -> None:
