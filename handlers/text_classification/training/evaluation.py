@@ -71,6 +71,8 @@ def write(found: Measured, task: Task, log_history: Sequence[dict[str, Any]], ac
     if found.split == "test":
         say(line("test", {f"test_{name}": value for name, value in found.metrics.items()}))
     counts = confusion(found.scores.argmax(axis=1), found.actual, len(task.labels))
+    if warning := nothing_learnt(counts, task.labels):
+        say(f"{warning}: a longer training, or another learning_rate (now {task.chosen.learning_rate:g}), may help")
     texts = _Texts(task, found.split, found.data)
     wrong = mistakes(found.scores, found.actual)
     values = {
@@ -98,6 +100,14 @@ def softmax(logits: Any) -> Floats:
 def confusion(predicted: npt.NDArray[Any], actual: npt.NDArray[Any], size: int) -> Ints:
     """(size, size): the number of texts of label `row` that were classified as label `column`."""
     return np.bincount(actual * size + predicted, minlength=size * size).reshape(size, size)
+
+
+def nothing_learnt(counts: Ints, labels: Sequence[str]) -> str:
+    """A clause for the log where the most frequent label by itself would be right as often; else empty."""
+    frequent = int(counts.sum(axis=1).argmax())
+    if counts.trace() > counts[frequent].sum():
+        return ""
+    return f"warning: the model is no better than to answer {labels[frequent]!r} to every text"
 
 
 def by_label(counts: Ints, labels: Sequence[str]) -> list[dict[str, Any]]:

@@ -36,6 +36,14 @@ def test_of_many_labels_the_worst_are_shown() -> None:
     assert {row["label"] for row in rows[:2]} == {"label 150", "label 3"}
 
 
+def test_a_model_that_has_learnt_nothing_is_told_of() -> None:
+    always_joy, as_often, better = [[0, 2, 0], [0, 3, 0], [0, 2, 0]], [[2, 0], [2, 0]], [[2, 0], [1, 1]]
+    labels = ["fear", "joy", "love"]
+    assert "to answer 'joy' to every text" in evaluation.nothing_learnt(np.array(always_joy), labels)
+    assert "to answer 'fear' to every text" in evaluation.nothing_learnt(np.array(as_often), labels)
+    assert evaluation.nothing_learnt(np.array(better), labels) == ""
+
+
 def test_mistakes_are_those_of_the_highest_probability() -> None:
     found = evaluation.mistakes(SCORES, ACTUAL)
     assert [(row, mistake.predicted, mistake.actual, mistake.probability) for row, mistake in found] == [
