@@ -47,7 +47,7 @@ def find(job: TrainingJob[Hyperparameters], scratch: Path) -> str:
     name = job.hyperparameters.model_id
     if name and Path(name).is_dir():
         return str(_folder_in(Path(name), "the hyperparameter model_id"))
-    if CHANNEL in job.channels:
+    if _comes_in_channel(job):
         return str(_in_channel(job, scratch))
     if not name:
         raise JobError(
@@ -57,6 +57,19 @@ def find(job: TrainingJob[Hyperparameters], scratch: Path) -> str:
     if name.startswith(("/", "./", "../", "~")):
         raise JobError(f"model_id is {name!r}, and there is no such folder; it should hold {needed()}")
     return name
+
+
+def origin(job: TrainingJob[Hyperparameters]) -> str:
+    """Where `find` has found it, for the log."""
+    name = job.hyperparameters.model_id
+    if not _comes_in_channel(job):
+        return str(name)
+    return f"the model of channel {CHANNEL!r}" + (f", and not the hub's {name}" if name else "")
+
+
+def _comes_in_channel(job: TrainingJob[Hyperparameters]) -> bool:
+    name = job.hyperparameters.model_id
+    return CHANNEL in job.channels and not (name and Path(name).is_dir())
 
 
 def _in_channel(job: TrainingJob[Hyperparameters], scratch: Path) -> Path:

@@ -42,7 +42,8 @@ class Flow(TrainerCallback):  # type: ignore[misc]  # transformers has no types 
         self._logged_s = self._saved_s = self._begun_s = time.monotonic()
         self._logged_step = self._first_step = state.global_step
         if state.global_step and self.rank.is_first:
-            say(f"going on after step {state.global_step} of {state.max_steps}; the epochs before:")
+            left = "" if state.global_step < state.max_steps else ", so that no step is left"
+            say(f"going on after step {state.global_step} of {state.max_steps}{left}; the epochs before:")
             for text in metric_log.epoch_lines(state.log_history, state.num_train_epochs):
                 say(text)
         return control

@@ -14,7 +14,7 @@ from byo_container.container.job import TrainingJob
 from byo_container.container.process.stop_flag import StopFlag
 from byo_container.container.progress import say
 from byo_container.container.rank import Rank
-from byo_container.handlers.text_classification import artifact, quantization
+from byo_container.handlers.text_classification import artifact, pretrained, quantization
 from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
 from byo_container.handlers.text_classification.preprocessing.padding import PadToBucket, savings
 from byo_container.handlers.text_classification.training import (
@@ -127,6 +127,13 @@ def _announce(task: Task) -> None:
             f"{len(task.train):,} texts to train on and {len(task.validation):,} to validate with, {len(task.labels)} "
             f"labels: {', '.join(task.labels[:20])}{', …' if len(task.labels) > 20 else ''}"
         )
+        kind, size = task.model.config.model_type, sum(each.numel() for each in task.model.parameters())
+        say(
+            f"fine-tuning {pretrained.origin(task.job)} ({kind}, {size:,} parameters), on texts of {task.max_length:,} "
+            "tokens at most"
+        )
+        if adapters := lora.described(task.model):
+            say(adapters)
         by_length = task.chosen.sampling == "group_by_length"
         lengths, rows = list(task.train["length"]), task.chosen.train_batch_size
         say(savings(lengths, rows, task.max_length, by_length=by_length).line())

@@ -39,6 +39,12 @@ class FineTuner(Trainer):  # type: ignore[misc]  # transformers is not checked
         step = super().training_step
         return self._compiler.run(self, model, inputs, lambda: step(model, inputs, num_items_in_batch))
 
+    def _run_epoch(self, *arguments: Any, **named: Any) -> None:
+        """A job that had finished, and starts again, has no steps left; Trainer would take one more where max_steps
+        ended it in the midst of an epoch."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*arguments, **named)
+
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         return evaluation_order(eval_dataset)
 

@@ -64,6 +64,19 @@ def test_folder_channel_folder_below_and_archive(bert: Path, tmp_path: Path) -> 
     assert find(tmp_path / "five", packed) == str(tmp_path / "five" / "scratch" / "pretrained" / "model")
 
 
+def test_the_log_says_where_it_was_found(bert: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abcd"]
+    given: list[tuple[Path | None, dict[str, str]]] = [
+        (None, {"model_id": "bert-base-uncased"}),
+        (bert, {}),
+        (bert, {"model_id": "bert-base-uncased"}),
+        (bert, {"model_id": str(bert)}),
+    ]
+    found = [pretrained.origin(job(at, channel, **names)) for at, (channel, names) in zip(folders, given, strict=True)]
+    of_channel = "the model of channel 'model'"
+    assert found == ["bert-base-uncased", of_channel, f"{of_channel}, and not the hub's bert-base-uncased", str(bert)]
+
+
 def test_an_archive_may_not_write_elsewhere(bert: Path, tmp_path: Path) -> None:
     packed = archive(bert, tmp_path / "packed" / "model.tar.gz", "../model")
     with pytest.raises(JobError, match="would not stay in"):

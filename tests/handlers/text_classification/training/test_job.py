@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -133,6 +134,28 @@ def test_a_finished_job_that_starts_again_trains_nothing_more(models: Path, tmp_
     train(tree)
     assert same(weights(tree), made)
     assert steps(tree) == left
+
+
+def test_neither_does_one_that_ended_within_an_epoch(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = make(tmp_path, models / "bert", max_steps=3)
+    train(tree)
+    capsys.readouterr()
+    train(tree)
+    said = capsys.readouterr().out
+    assert "going on after step 3 of 3, so that no step is left" in said
+    assert "step 4/3" not in said
+    assert steps(tree) == {"checkpoint-3"}
+
+
+def test_the_log_says_what_is_trained(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(make(tmp_path, models / "distilbert", max_steps=1, lora_r=2, learning_rate=1e-9))
+    said = capsys.readouterr().out
+    source = r"fine-tuning the model of channel 'model' \(distilbert, [\d,]+ parameters\), on texts of 64 tokens at most"
+    assert re.search(f"^{source}", said, re.MULTILINE)
+    assert re.search(r"^LoRA: [\d,]+ of [\d,]+ parameters are trained", said, re.MULTILINE)
+    assert "warning: the model is no better than to answer" in said
 
 
 def test_a_damaged_checkpoint_is_skipped(models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
