@@ -60,6 +60,7 @@ class Compiler:
     _before: torch_compile.Counters = NOTHING
     _eager_peak: int | None = None
     _compiled_peak: int | None = None
+    _last_said: str = ""
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -239,8 +240,10 @@ class Compiler:
             log.warning("%s cannot be written, and a restart compiles again: %s", self.cache_file, error)
 
     def _say(self, text: str) -> None:
-        if self.rank.is_first:
+        """Where the account at the end is that after the first steps, it is said once."""
+        if self.rank.is_first and text != self._last_said:
             say(text)
+        self._last_said = text
 
 
 @contextlib.contextmanager

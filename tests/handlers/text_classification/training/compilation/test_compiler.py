@@ -73,7 +73,7 @@ def train(model: Any, rows: list[dict[str, Any]], folder: Path, setting: decisio
 
 @pytest.mark.slow
 def test_few_graphs_serve_all_lengths_and_a_restart_finds_them(
-    model: Any, rows: list[dict[str, Any]], tmp_path: Path
+    model: Any, rows: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import torch
 
@@ -85,6 +85,8 @@ def test_few_graphs_serve_all_lengths_and_a_restart_finds_them(
     assert account.rows == ROWS - decision.EAGER_PASSES * BATCH - 2 * BATCH
     assert account.comparison is not None
     assert list(model.state_dict()) == names
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(set(said)), "no line comes twice"
     torch._dynamo.reset()
     again = train(model, rows, tmp_path)
     assert again.state == "compiled"
