@@ -110,13 +110,15 @@ def _load_tokenizer(model: str) -> Any:
 
     from byo_container.handlers.text_classification.pretrained import hub_is_reachable
 
-    if not Path(model).is_dir() and not hub_is_reachable():
+    offline = not Path(model).is_dir() and not hub_is_reachable()
+    if offline:
         constants.HF_HUB_OFFLINE = True  # the hub's client would retry for minutes
 
     try:
         return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     except Exception as error:  # of every kind: each file has a reader of its own
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = "the hub cannot be reached from here, and its files are not in the cache" if offline else found
         raise JobError(
             f"the tokenizer of {model!r} cannot be loaded: {reason}; --model should be a folder with tokenizer.json or "
             "vocab.txt, or a name of the hub where that can be reached"

@@ -113,7 +113,7 @@ def write(folder: Path) -> Path:
             try:
                 _export(classifier, exported)
                 _quantize(exported, quantized, digest)
-            except OSError:
+            except (JobError, OSError):
                 raise
             except Exception as error:  # of every kind: exporters fail in their own ways
                 text = " ".join(str(error).split())[:300]

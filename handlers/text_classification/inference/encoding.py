@@ -103,7 +103,7 @@ class Encoder:
             if len(ids) > self._max_length:
                 yield InputError(
                     f"the text has {len(ids):,} tokens, and the model takes {self._max_length:,}; shorten it, or send "
-                    f'"parameters": {{"truncation": true}} instead of "{strategy}"'
+                    '"parameters": {"truncation": true}'
                 )
             else:
                 yield Encoded(ids, kinds)

@@ -14,7 +14,7 @@ from byo_container.container.env_reader import EnvReader
 from byo_container.container.failure import JobError
 from byo_container.container.hardware import Hardware, this_hardware
 from byo_container.container.log import log
-from byo_container.handlers.text_classification import quantization
+from byo_container.handlers.text_classification import artifact, quantization
 from byo_container.handlers.text_classification.artifact import Classifier
 from byo_container.handlers.text_classification.inference.encoding import Encoded
 from byo_container.handlers.text_classification.quantization import Finding
@@ -22,6 +22,7 @@ from byo_container.handlers.text_classification.quantization import Finding
 VARIABLE = "MODEL_PRECISION"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
+DESCRIBED = {"int8": f"8-bit weights ({artifact.INT8})"}
 BEST: Mapping[str, Precision] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -69,6 +70,7 @@ def load(classifier: Classifier, environ: Mapping[str, str] = os.environ) -> Net
     choice = choose(asked, hardware, found)
     if choice.warning:
         log.warning("%s", choice.warning)
+    log.info("the model computes in %s", DESCRIBED.get(choice.name, choice.name))
     if choice.name == "int8":
         return in_onnx_runtime(session)
     import torch

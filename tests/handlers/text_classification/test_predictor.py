@@ -135,8 +135,12 @@ def test_threads_with_different_parameters_do_not_disturb_each_other(bert: Path)
     assert close(found, expected)
 
 
-def test_bfloat16_finds_the_same_labels(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_finds_the_same_labels(
+    bert: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     expected = [one["label"] for one in TextClassification().predict(TextClassification().load(bert), TEXTS)]
     monkeypatch.setenv("MODEL_PRECISION", "bfloat16")
     found = TextClassification().predict(TextClassification().load(bert), TEXTS)
     assert [one["label"] for one in found] == expected
+    assert "the model computes in bfloat16" in caplog.text

@@ -17,7 +17,7 @@ from byo_container.container.failure import JobError
 from byo_container.handlers.text_classification import TextClassification, quantization
 from byo_container.handlers.text_classification.artifact import INT8
 from byo_container.handlers.text_classification.quantization import Finding, open_session
-from tests.handlers.text_classification.support import FAMILIES, classifier
+from tests.handlers.text_classification.support import FAMILIES, classifier, tiny_model
 
 PAIR = {"text": "i feel happy", "text_pair": "today"}
 TEXTS = ["i feel so glad today", "i feel lonely", "i feel mad because of the weather and my friends", "z" * 500, PAIR]
@@ -100,6 +100,11 @@ def test_a_model_that_cannot_be_exported_is_told_of(bert: Path, monkeypatch: pyt
         quantization.write(bert)
     assert not (bert / INT8).exists()
     assert not list(bert.glob(".unfinished*"))
+
+
+def test_a_model_without_a_head_is_called_that(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=f"^{tmp_path} is no classifier of texts"):
+        quantization.write(tiny_model("bert", tmp_path))
 
 
 @pytest.mark.slow

@@ -35,3 +35,4 @@ def test_a_text_of_megabytes_is_not_made_tokens_of(encoder: Encoder) -> None:
     whole = Parameters(truncation=False)
     (found,) = encoder.encode([Text("happy " * 1_000_000, None, whole)])
     assert str(found).startswith(f"the text has {MOST_CHARACTERS // 6 + 4:,} tokens, and the model takes 64")
+    assert str(found).endswith('shorten it, or send "parameters": {"truncation": true}')
