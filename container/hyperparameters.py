@@ -229,7 +229,7 @@ def expectation(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(expectation(kind) for kind in args)
     if origin is Literal:
-        return "one of " + ", ".join(str(choice) for choice in args)
+        return ("one of " if len(args) > 1 else "") + ", ".join(str(choice) for choice in args)
     if origin is list:
         return f"a JSON list, each item {expectation(args[0])}"
     words = {
