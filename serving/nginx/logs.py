@@ -7,6 +7,7 @@ If nobody reads our log, lines are dropped: nginx would wait until it can write 
 from __future__ import annotations
 
 import os
+import re
 import select
 import time
 from contextlib import suppress
@@ -22,6 +23,7 @@ SUMMARY_S = 1.0  # how often refused requests are logged, at most
 # nginx's messages when the workers' queue is full; and as root in a container without capabilities, which is no error.
 QUEUE_FULL = "(11: Resource temporarily unavailable) while connecting to upstream"
 HARMLESS = "initgroups("
+PORT_IN_USE = re.compile(r"bind\(\) to (\S+) failed \(98: ")
 
 
 class AccessLog:
@@ -62,13 +64,22 @@ class NginxErrorLog:
     def __init__(self) -> None:
         self._refused = 0
         self._summed_up = 0.0
+        self._in_use = ""
 
     def line(self, text: str) -> None:
         if QUEUE_FULL in text:
             self._refused += 1
             self.flush()
+        elif found := PORT_IN_USE.search(text):
+            self._say_in_use(found[1])
         elif HARMLESS not in text:
             log.warning("nginx: %s", text)
+
+    def _say_in_use(self, address: str) -> None:
+        """Once, though nginx tries for some seconds."""
+        if address != self._in_use:
+            log.warning("%s is in use; end what listens there, or set SAGEMAKER_BIND_TO_PORT to another port", address)
+        self._in_use = address
 
     def flush(self) -> None:
         if self._refused and time.monotonic() - self._summed_up > SUMMARY_S:
