@@ -60,9 +60,7 @@ def test_port_in_use_is_said_once(messages: list[str]) -> None:
     error_log = NginxErrorLog()
     for _ in range(4):
         error_log.line("[emerg] 7#7: bind() to 0.0.0.0:8080 failed (98: Address already in use)")
-    assert messages == [
-        "0.0.0.0:8080 is in use; end what listens there, or set SAGEMAKER_BIND_TO_PORT to another port"
-    ]
+    assert messages == ["0.0.0.0:8080 is in use; end what listens there, or set SAGEMAKER_BIND_TO_PORT to another port"]
 
 
 def test_lack_of_a_capability_is_not_an_error(messages: list[str]) -> None:

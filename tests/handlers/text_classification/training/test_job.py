@@ -152,7 +152,7 @@ def test_neither_does_one_that_ended_within_an_epoch(
 def test_the_log_says_what_is_trained(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(make(tmp_path, models / "distilbert", max_steps=1, lora_r=2, learning_rate=1e-9))
     said = capsys.readouterr().out
-    source = r"fine-tuning the model of channel 'model' \(distilbert, [\d,]+ parameters\), on texts of 64 tokens at most"
+    source = r"fine-tuning the model of channel 'model' \(distilbert, [\d,]+ parameters\), on texts of 64 tokens"
     assert re.search(f"^{source}", said, re.MULTILINE)
     assert re.search(r"^LoRA: [\d,]+ of [\d,]+ parameters are trained", said, re.MULTILINE)
     assert "warning: the model is no better than to answer" in said
