@@ -34,7 +34,7 @@ def at_start(setting: Setting, has_gpu: bool) -> Decision:
         return Decision(False, "compile=false")
     if setting == "auto" and not has_gpu:
         return Decision(
-            False, "on CPUs the compiled model has not been faster than PyTorch's kernels; compile=true measures it"
+            False, "on CPUs compiling has not paid in our measurements; compile=true tries it, and says what it gains"
         )
     return Decision(True, f"compile={str(setting).lower()}")
 
