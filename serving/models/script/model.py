@@ -26,7 +26,7 @@ from byo_container.serving.engine.queue import BatchPolicy
 from byo_container.serving.engine.streaming import Stream
 from byo_container.serving.engine.work import Work
 from byo_container.serving.models import execution_parameters as batch_transform
-from byo_container.serving.models.script import stand_ins
+from byo_container.serving.models.script import older_pipelines, stand_ins
 from byo_container.serving.models.script.context import Context, RequestProcessor
 from byo_container.serving.models.script.defaults.choose import imports_of
 from byo_container.serving.models.script.defaults.family import Defaults
@@ -101,6 +101,7 @@ class ScriptModel:
         stand_ins.provide(self._imports)
         provide_event_loop()
         module = import_script(path, self._module)
+        older_pipelines.provide()
         self._functions = functions_of(module, path)
         own = batch_transform.of_script(module)
         self.execution_parameters = batch_transform.checked(own, str(path))

@@ -21,6 +21,7 @@ from byo_container.container.files.json_object import read_object
 from byo_container.serving.codecs import decoding, media_types, negotiation, plain_values, stream_parts
 from byo_container.serving.codecs.media_types import MediaType
 from byo_container.serving.errors import RequestError
+from byo_container.serving.models.script import older_pipelines
 from byo_container.serving.models.script.defaults import encoding, formats
 from byo_container.serving.models.script.defaults.family import Defaults
 
@@ -54,6 +55,7 @@ def model_fn(model_dir: str, context: Any) -> Any:
         from transformers import pipeline
     except ImportError as error:
         raise JobError(f"a pipeline needs transformers and PyTorch, which this image does not have: {error}") from None
+    older_pipelines.provide()
     config = Path(model_dir, "config.json")
     source = os.environ.get("HF_MODEL_ID", "") if not config.exists() else ""
     task = os.environ.get("HF_TASK") or task_of(config)
@@ -90,11 +92,18 @@ def _csv(data: formats.Data, media: MediaType) -> dict[str, Any]:
     return {"inputs": [row["inputs"] for row in rows] if "inputs" in rows[0] else rows}
 
 
+def _json_lines(data: formats.Data, media: MediaType) -> dict[str, Any]:
+    """A line may be an input, or an object that has it under `inputs` as a body of JSON does."""
+    values = decoding.decode(formats.bytes_of(data), media)[0]
+    bare = all(isinstance(value, dict) and value.keys() == {"inputs"} for value in values)
+    return {"inputs": [value["inputs"] for value in values] if bare else values}
+
+
 READERS: dict[str, formats.Reader] = {
     media_types.JSON: formats.json_value,
     media_types.CSV: _csv,
     media_types.NPY: formats.npy_array,
-    media_types.JSON_LINES: lambda data, media: {"inputs": decoding.decode(formats.bytes_of(data), media)[0]},
+    media_types.JSON_LINES: _json_lines,
     media_types.TEXT: lambda data, media: {"inputs": formats.text_of(data, media)},
     formats.OCTETS: lambda data, media: {"inputs": formats.bytes_of(data)},
     "image/*": lambda data, media: {"inputs": formats.image(data, media)},

@@ -379,6 +379,18 @@ def test_huggingface_answers() -> None:
         output_fn([1], "image/png", None)
 
 
+@pytest.mark.parametrize(
+    ("lines", "inputs"),
+    [
+        (b'{"inputs": "a"}\n{"inputs": "b"}\n', ["a", "b"]),
+        (b'"a"\n{"text": "b"}\n', ["a", {"text": "b"}]),
+        (b'{"inputs": "a"}\n"b"\n', [{"inputs": "a"}, "b"]),
+    ],
+)
+def test_huggingface_json_lines(lines: bytes, inputs: list[Any]) -> None:
+    assert read("huggingface", lines, "application/jsonlines") == {"inputs": inputs}
+
+
 def test_huggingface_pipeline_gets_inputs_and_parameters(load: Any) -> None:
     code = """
         import transformers
