@@ -109,7 +109,9 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ) -> Classifier:
         from transformers import AutoConfig, AutoTokenizer
 
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        pretrained.check_family(source, config)
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        pretrained.give_padding(tokenizer, config)
     longest = pretrained.model_limit(tokenizer, config) or pretrained.DEFAULT_LENGTH
     return Classifier(source, allow_pickle, config, tokenizer, longest)
 

@@ -133,6 +133,7 @@ def load(source: str, labels: tuple[str, ...], chosen: Hyperparameters) -> Pretr
 
         own = {"trust_remote_code": False}
         config = AutoConfig.from_pretrained(source, **own)
+        check_family(source, config)
         tokenizer: Any = AutoTokenizer.from_pretrained(source, **own)
         max_length = longest(tokenizer, config, chosen.max_length)
         tokenizer.model_max_length = max_length
@@ -147,6 +148,7 @@ def load(source: str, labels: tuple[str, ...], chosen: Hyperparameters) -> Pretr
             ignore_mismatched_sizes=True,  # the head of a classifier with other labels
             **own,
         )
+    give_padding(tokenizer, model.config)
     check_vocabulary(source, tokenizer, model)
     return Pretrained(model, tokenizer, max_length)
 
@@ -174,8 +176,27 @@ def model_limit(tokenizer: Any, config: Any) -> int | None:
 
 
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "data2vec-text")
+PADDED_LEFT = ("xlnet",)
 UNLIMITED = 1_000_000
 """Transformers writes 10^30 for a tokenizer without a limit."""
+
+
+def give_padding(tokenizer: Any, config: Any) -> None:
+    """A decoder such as GPT-2 comes without a token for padding, and has one for the end of a text, which serves. Its
+    head classifies by the last token before the padding, so the model has to know it."""
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = tokenizer.pad_token_id
+
+
+def check_family(source: str, config: Any) -> None:
+    """Raises JobError for a model whose texts end at the right: here they begin at the left of their batch."""
+    if getattr(config, "model_type", "") in PADDED_LEFT:
+        raise JobError(
+            f"{source} is of the family {config.model_type}, which needs texts that are padded at the left, and the "
+            "handler text_classification pads at the right; use a script of your own, and serve it without the handler"
+        )
 
 
 def check_vocabulary(source: str, tokenizer: Any, model: Any) -> None:

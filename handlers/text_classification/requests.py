@@ -28,7 +28,8 @@ from byo_container.container.hyperparameters import Range, convert, expectation
 from byo_container.container.suggest import did_you_mean
 
 EXPECTED = 'a text, or {"inputs": a text or a list of texts, "parameters": {"top_k": 3, …}}'
-KEYS = ("inputs", "parameters")
+KEYS = ("inputs", "parameters", "options")
+"""`options` are those of the hub's Inference API (use_cache, wait_for_model), and without effect."""
 PAIR = ("text", "text_pair")
 SHOWN = 60
 LONGEST_COST = 2_500
@@ -53,6 +54,9 @@ class Parameters:
     """In tokens."""
     padding: Padding = None
     """Without effect: scores do not depend on it."""
+    batch_size: Annotated[int, Range(1)] | None = None
+    num_workers: Annotated[int, Range(0)] | None = None
+    """Both without effect: the server makes the batches."""
     return_all_scores: bool | None = None
     """The former name of "top_k": null, with the labels in the model's order, and in a list more for a single text."""
 

@@ -9,11 +9,11 @@ from byo_container.handlers.text_classification.preprocessing.rows import TOKENS
 
 TEXTS = (
     "text", "texts", "sentence", "content", "review", "tweet", "comment", "utterance", "document", "message", "body",
-    "headline", "description", "query", "question", "inputs", "input", "title",
+    "headline", "description", "query", "question", "inputs", "input", "title", "review_body", "review_text",
 )  # fmt: skip
 LABELS = (
     "label_text", "label_name", "label", "labels", "category", "class", "target", "emotion", "sentiment", "intent",
-    "topic", "y",
+    "topic", "y", "star_rating", "stars", "rating",
 )  # fmt: skip
 """The likelier come first. label_text stands beside a label of numbers, and has their names."""
 

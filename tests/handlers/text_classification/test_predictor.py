@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 pytest.importorskip("transformers", reason="text classification needs Transformers")
 
-from byo_container.handlers.text_classification import TextClassification
+from byo_container.container.failure import JobError
+from byo_container.handlers.text_classification import TextClassification, artifact
 from byo_container.testing import Endpoint
 from tests.handlers.text_classification.support import FAMILIES, classifier
 
@@ -60,6 +62,31 @@ def test_each_family_answers_as_the_pipeline_does(family: str, tmp_path: Path) -
                 answer = ours.json({"inputs": inputs, "parameters": parameters})
                 assert answer.status == 200, answer.error
                 assert close(answer.value, theirs(inputs, **parameters)), (inputs, parameters)
+
+
+def test_a_decoder_without_a_token_for_padding(tmp_path: Path) -> None:
+    import torch
+    from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2Tokenizer
+
+    letters = ["<|endoftext|>", "Ġ", *"abcdefghijklmnopqrstuvwxyz"]
+    tokenizer = GPT2Tokenizer(vocab={letter: number for number, letter in enumerate(letters)}, merges=[])
+    assert tokenizer.pad_token is None
+    torch.manual_seed(0)
+    sizes = {"n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2, "num_labels": 3, "initializer_range": 0.5}
+    config = GPT2Config(vocab_size=len(letters), bos_token_id=0, eos_token_id=0, **sizes)
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    theirs = pipeline(tmp_path)  # which takes one text at a time, since it cannot make batches
+    with Endpoint(TextClassification, tmp_path) as ours:
+        answer = ours.json({"inputs": TEXTS, "parameters": {"top_k": None}})
+    assert close(answer.value, [theirs(text, top_k=None) for text in TEXTS]), answer.text
+
+
+def test_a_family_that_is_padded_at_the_left(tmp_path: Path) -> None:
+    classifier("bert", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "xlnet"}))
+    with pytest.raises(JobError, match=r"family xlnet, .* padded at the left"):
+        artifact.load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ def _respond(parts: list[Any]) -> list[Any]:
         ({"inputs": "x", "parameters": {"return_all_scores": True}}, [[A, B, C]]),
         ({"inputs": "x", "parameters": {"return_all_scores": False}}, [B]),
         ({"inputs": "x", "parameters": {"function_to_apply": "SoftMax", "padding": "max_length"}}, [B]),
+        ({"inputs": "x", "options": {"wait_for_model": True}}, [B]),
+        ({"inputs": ["x", "y"], "parameters": {"batch_size": 2, "num_workers": 0}}, [B, B]),
         ({"inputs": {"text": "x", "text_pair": "y"}}, B),
         ({"inputs": {"text": "x"}, "parameters": {"top_k": 2}}, [B, A]),
         ({"inputs": []}, []),

@@ -67,6 +67,12 @@ def test_class_labels_without_names_are_numbers(tmp_path: Path) -> None:
     assert (rows.names, list(rows.labels)) == (None, [4, 1])
 
 
+def test_reviews_with_the_index_that_pandas_writes(tmp_path: Path) -> None:
+    rows = read(write(tmp_path / "d", a__csv=",star_rating,review_body\n0,5,good\n1,1,bad\n"))
+    assert list(rows.data["text"]) == ["good", "bad"]
+    assert [str(label) for label in rows.labels] == ["5", "1"]
+
+
 def test_data_sets_and_dictionaries_of_today(tmp_path: Path) -> None:
     features = Features({"content": Value("string"), "labels": ClassLabel(names=NAMES)})
     made = Dataset.from_dict({"content": ["a", "b"], "labels": [0, 1]}, features=features)
