@@ -56,6 +56,7 @@ GONE = frozenset(
         "split_batches",
     )
 )
+RENAMED_VALUES = {"optim": {"adamw_hf": "adamw_torch"}}  # AdamW of Transformers' own
 OLD = frozenset(RENAMED) | frozenset(TRANSLATED) | GONE
 HALF = {"fp16": "bf16", "fp16_full_eval": "bf16_full_eval"}
 
@@ -73,6 +74,11 @@ def mapped(given: Mapping[str, Any], known: Collection[str], machine: Machine) -
         used = {} if value is None else {key: it for key, it in new.items() if not arguments.get(key)}
         arguments |= used
         lines.append(f"{name}={value!r} {_became(used, bool(new))}")
+    for name, values in RENAMED_VALUES.items():
+        value = getattr(arguments.get(name), "value", arguments.get(name))  # of an enumeration, or a text
+        if value in values:
+            arguments[name] = values[value]
+            lines.append(f"{name}={value!r} is {values[value]!r}")
     return _compiled(*_precise(arguments, lines, machine), known, machine)
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from byo_container.training.hugging_face.arguments import mapped
+from byo_container.training.hugging_face.arguments import GONE, mapped
 from byo_container.training.hugging_face.machine import Machine
 
 
@@ -24,6 +24,11 @@ def mapped_words(words: Sequence[str], known: Collection[str], machine: Machine)
     new = {name: value for name, value in arguments.items() if name not in given or value != given[name]}
     added = [word for name, value in new.items() for word in (f"--{name}", *_words(value))]
     return kept + added, lines
+
+
+def left_out(words: Sequence[str], known: Collection[str]) -> dict[str, Any]:
+    """The old options that nothing takes the place of, with their values: scripts read some of them."""
+    return {name: _value(values) for name, values in _options(words) if name in GONE and name not in known}
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

@@ -1,4 +1,5 @@
-"""`datasets.load_metric` for classification, computed by scikit-learn. What it loaded was code on the hub."""
+"""`datasets.load_metric`, and `evaluate.load`, for classification, computed by scikit-learn. What they load is code on
+the hub."""
 
 from __future__ import annotations
 
@@ -6,6 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Score = Callable[..., Any]
+KNOWN = {
+    "accuracy": "accuracy_score",
+    "f1": "f1_score",
+    "precision": "precision_score",
+    "recall": "recall_score",
+    "matthews_correlation": "matthews_corrcoef",
+}
+"""Their names in scikit-learn."""
 
 
 class Metric:
@@ -18,8 +27,8 @@ class Metric:
         self._references: list[Any] = []
 
     def add_batch(self, *, predictions: Sequence[Any], references: Sequence[Any]) -> None:
-        self._predictions += list(predictions)
-        self._references += list(references)
+        self._predictions += _values(predictions)
+        self._references += _values(references)
 
     def add(self, *, prediction: Any, reference: Any) -> None:
         self.add_batch(predictions=[prediction], references=[reference])
@@ -33,23 +42,22 @@ class Metric:
         return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in found.items()}
 
 
+def _values(given: Any) -> list[Any]:
+    """Of a list, an array or a tensor."""
+    return list(given.tolist() if hasattr(given, "tolist") else given)
+
+
 def load_metric(path: str, config_name: str | None = None, **_: Any) -> Metric:
     """The metric of that name. Raises ValueError for one that scikit-learn does not have."""
     from sklearn import metrics
 
-    scores: dict[str, Score] = {
-        "accuracy": metrics.accuracy_score,
-        "f1": metrics.f1_score,
-        "precision": metrics.precision_score,
-        "recall": metrics.recall_score,
-        "matthews_correlation": metrics.matthews_corrcoef,
-    }
+    scores: dict[str, Score] = {name: getattr(metrics, function) for name, function in KNOWN.items()}
     of_glue = {"cola": ["matthews_correlation"], "mrpc": ["accuracy", "f1"], "qqp": ["accuracy", "f1"]}
     if path == "glue" and config_name != "stsb":
         return Metric(f"glue {config_name}", {n: scores[n] for n in of_glue.get(str(config_name), ["accuracy"])})
     if path not in scores:
         raise ValueError(
-            f"load_metric({path!r}) is no longer in datasets, and byo-container has {', '.join(scores)} and glue in "
-            "its place; compute others by scikit-learn, or by the package evaluate in a requirements.txt"
+            f"the metric {path!r} is no part of datasets any more, and byo-container has {', '.join(KNOWN)} and glue; "
+            "compute others by scikit-learn, or by the package evaluate in a requirements.txt"
         )
     return Metric(path, {path: scores[path]})

@@ -20,6 +20,7 @@ def change_transformers(module: ModuleType) -> None:
             "EvaluationStrategy": lambda: _of("transformers.trainer_utils", "IntervalStrategy"),
             "is_torch_tpu_available": lambda: _of("transformers.utils", "is_torch_xla_available"),
             "is_tf_available": lambda: _never,
+            "is_flax_available": lambda: _never,
         },
     )
 
@@ -34,12 +35,31 @@ def change_trainer_utils(module: ModuleType) -> None:
 
 def change_utils(module: ModuleType) -> None:
     """transformers.utils: example scripts report their use, which nobody collects here."""
-    _provide(module, {"send_example_telemetry": lambda: _nothing})
+    _provide(
+        module,
+        {
+            "send_example_telemetry": lambda: _nothing,
+            "is_offline_mode": lambda: _of("huggingface_hub", "is_offline_mode"),
+        },
+    )
+
+
+def change_file_utils(module: ModuleType) -> None:
+    """transformers.file_utils, the older name of transformers.utils."""
+    change_utils(module)
+    _provide(module, {"is_torch_tpu_available": lambda: _of("transformers.utils", "is_torch_xla_available")})
+
+
+def change_accelerate(module: ModuleType) -> None:
+    """accelerate.utils.dataclasses: its examples ask whether they run on a TPU."""
+    kinds: Any = module.DistributedType
+    if not hasattr(kinds, "TPU"):
+        kinds.TPU = kinds.XLA
 
 
 def change_datasets(module: ModuleType) -> None:
     """datasets: `load_metric` became a package of its own, which fetches the code of metrics from the hub."""
-    _provide(module, {"load_metric": lambda: load_metric})
+    _provide(module, {"load_metric": lambda: load_metric, "set_caching_enabled": lambda: _set_caching})
 
 
 def change_tokenizers(module: ModuleType) -> None:
@@ -116,6 +136,10 @@ def _of(module: str, name: str) -> Any:
 
 def _never() -> bool:
     return False
+
+
+def _set_caching(enabled: bool) -> None:
+    _of("datasets", "enable_caching" if enabled else "disable_caching")()
 
 
 def _nothing(*_: Any, **__: Any) -> None:

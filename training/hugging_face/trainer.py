@@ -11,13 +11,18 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from byo_container.training.hugging_face.arguments import mapped
-from byo_container.training.hugging_face.command_line import mapped_words
+from byo_container.training.hugging_face.arguments import OLD, RENAMED, mapped
+from byo_container.training.hugging_face.command_line import left_out, mapped_words
+from byo_container.training.hugging_face.loading import in_single_precision
 from byo_container.training.hugging_face.machine import Machine, this_machine
 from byo_container.training.hugging_face.notes import is_older, tell
 
 # Methods that scripts override, and that the Trainer calls with arguments they did not have.
 OVERRIDDEN = ("compute_loss", "training_step", "log", "_get_train_sampler")
+# An __init__ that maps what it is given has this attribute.
+MAPS = "_byo_container_maps"
+# Of the models whose loss counts the tokens of all batches of a step.
+LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
 
 @functools.cache
@@ -26,18 +31,35 @@ def _machine() -> Machine:
 
 
 def change_training_args(module: ModuleType) -> None:
-    """transformers.training_args: TrainingArguments take the old names too."""
-    _change_arguments(module.TrainingArguments)
+    """transformers.training_args: TrainingArguments take the old names too, and have them as attributes."""
+    base: Any = module.TrainingArguments
+    for name in OLD:
+        if not hasattr(base, name):
+            setattr(base, name, _attribute(name))
+
+    def new(cls: Any, *_: Any, **__: Any) -> Any:
+        for kind in cls.__mro__:  # each dataclass that inherits has an __init__ of its own
+            if issubclass(kind, base) and "__init__" in vars(kind):
+                _change_arguments(kind)
+        return object.__new__(cls)
+
+    base.__new__ = staticmethod(new)
 
 
-def change_seq2seq_args(module: ModuleType) -> None:
-    """transformers.training_args_seq2seq: its dataclass has an __init__ of its own."""
-    _change_arguments(module.Seq2SeqTrainingArguments)
+def _attribute(name: str) -> Any:
+    """The class's attribute of an old name: today's one, or what is false."""
+    today = RENAMED.get(name)
+    if today is None or today == "warmup_steps":  # whose meaning differs
+        return None
+    return property(lambda self: getattr(self, today), lambda self, value: setattr(self, today, value))
 
 
 def _change_arguments(arguments_class: Any) -> None:
     init = arguments_class.__init__
-    known = inspect.signature(init).parameters.keys() - {"self"}
+    parameters = inspect.signature(init).parameters
+    if hasattr(init, MAPS) or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return  # what takes any argument passes them on
+    known = parameters.keys() - {"self"}
 
     @functools.wraps(init)
     def init_mapped(self: Any, *positional: Any, **given: Any) -> None:
@@ -48,7 +70,12 @@ def _change_arguments(arguments_class: Any) -> None:
         if _machine().compile and arguments.get("torch_compile"):
             _tolerate_what_cannot_be_compiled()
         init(self, *positional, **arguments)
+        for name in OLD.intersection(given) - known - RENAMED.keys():
+            setattr(self, name, given[name])  # scripts read some, such as overwrite_output_dir
+        if is_older() and getattr(self, "local_rank", None) == -1 and "LOCAL_RANK" in os.environ:
+            self.local_rank = int(os.environ["LOCAL_RANK"])  # by which scripts let one rank write; 5 does not set it
 
+    setattr(init_mapped, MAPS, True)
     arguments_class.__init__ = init_mapped
 
 
@@ -64,6 +91,9 @@ def change_argument_parser(module: ModuleType) -> None:
             known = {option[2:] for option in self._option_string_actions if option.startswith("--")}
             if "logging_dir" not in known and "--logging_dir" in words[:-1]:
                 _set_logging_dir(words[words.index("--logging_dir") + 1])
+            for name, value in left_out(words, known).items():
+                for kind in self.dataclass_types:
+                    setattr(kind, name, value)  # what is made of it is given what it knows
             words, lines = mapped_words(words, known, _machine())
             _tell("the command line", lines)
         return parse(self, args=words, namespace=namespace)
@@ -83,10 +113,13 @@ def change_trainer(module: ModuleType) -> None:
         if "tokenizer" in given:
             _tell("Trainer", ["tokenizer is processing_class"])
             given.setdefault("processing_class", given.pop("tokenizer"))
+        if is_older():
+            in_single_precision(given.get("model", positional[0] if positional else None))
         shortened = [name for name in OVERRIDDEN if shorten(self, trainer, name)]
         init(self, *positional, **given)
-        if "compute_loss" in shortened:
-            # Its loss is that of a batch: with accumulated gradients the Trainer divides it, as it did.
+        if "compute_loss" in shortened or (is_older() and not is_language_model(self.model)):
+            # The loss is the mean of a batch. Trainer takes it for the sum of a step's batches on all ranks over their
+            # number, so it would multiply it by the ranks, and not divide it by the accumulated batches.
             self.model_accepts_loss_kwargs = False
 
     trainer.__init__ = init_mapped
@@ -116,6 +149,10 @@ def _printing(original: Callable[..., None], writer: Callable[[Any, Any], Callab
             write(str({name: value for name, value in (logs or {}).items() if name != "total_flos"}))
 
     return on_log
+
+
+def is_language_model(model: Any) -> bool:
+    return type(model).__name__.endswith(LANGUAGE_MODELS)
 
 
 def shorten(instance: Any, base: type, name: str) -> bool:

@@ -22,12 +22,14 @@ from byo_container.container.log import configure
 from byo_container.training.after_import import AfterImport
 from byo_container.training.hugging_face import changes
 from byo_container.training.hugging_face.command import CALLS_ENTRY, ENTRY
+from byo_container.training.hugging_face.evaluate_package import StandIn
 from byo_container.training.user_script import put_on_path, run
 
 
 def main(arguments: Sequence[str]) -> None:
     configure()
     sys.meta_path.insert(0, AfterImport(changes.BY_MODULE))
+    sys.meta_path.append(StandIn())
     if arguments[0] == CALLS_ENTRY:
         call_entry(list(arguments[1:]))
     else:

@@ -50,6 +50,7 @@ CPU = Machine(has_bfloat16=True, compiler=True)
         ({"logging_dir": "logs", "report_to": "none"}, {"report_to": "none"}),
         ({"overwrite_output_dir": True, "fp16_opt_level": "O2", "save_safetensors": False}, {}),
         ({"push_to_hub_token": "t"}, {"hub_token": "t"}),
+        ({"optim": "adamw_torch_fused"}, {"optim": "adamw_torch_fused"}),
         ({"no_release_had_this": 1}, {"no_release_had_this": 1}),  # Transformers' own error names it
     ],
 )
@@ -57,6 +58,13 @@ def test_old_names_become_new_ones(given: dict[str, Any], arguments: dict[str, A
     found, lines = mapped(given, KNOWN, GPU)
     assert found == arguments
     assert len(lines) == len([name for name in given if name not in KNOWN and "release" not in name])
+
+
+def test_an_optimizer_that_is_gone() -> None:
+    assert mapped({"optim": "adamw_hf"}, KNOWN, GPU) == (
+        {"optim": "adamw_torch"},
+        ["optim='adamw_hf' is 'adamw_torch'"],
+    )
 
 
 def test_a_release_that_knows_the_old_names_gets_them() -> None:

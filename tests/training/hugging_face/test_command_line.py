@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from byo_container.training.hugging_face.command_line import mapped_words
+from byo_container.training.hugging_face.command_line import left_out, mapped_words
 from byo_container.training.hugging_face.machine import Machine
 
 KNOWN = {
@@ -37,6 +37,7 @@ KNOWN = {
         ("--fp16 True --output_dir o", "--output_dir o --bf16 True --use_cpu True"),
         ("--fp16 --output_dir o", "--output_dir o --bf16 True --use_cpu True"),
         ("--fp16 false", "--fp16 false"),
+        ("--optim adamw_hf", "--optim adamw_torch"),
     ],
 )
 def test_words(words: str, expected: str) -> None:
@@ -47,3 +48,9 @@ def test_words(words: str, expected: str) -> None:
 
 def test_training_compiler() -> None:
     assert mapped_words([], KNOWN, Machine(compile=True, compiler=True))[0] == ["--torch_compile", "True"]
+
+
+def test_values_of_options_that_are_left_out() -> None:
+    words = ["--overwrite_output_dir", "--past_index", "3", "--evaluation_strategy", "epoch", "--output_dir", "o"]
+    assert left_out(words, KNOWN) == {"overwrite_output_dir": True, "past_index": 3}
+    assert left_out(words, {*KNOWN, "overwrite_output_dir", "past_index"}) == {}

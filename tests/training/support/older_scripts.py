@@ -4,9 +4,11 @@
 PARSES = """
 import sys
 from dataclasses import dataclass, field
+import evaluate
 import numpy as np
 from datasets import load_from_disk, load_metric
-from transformers import (AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction, HfArgumentParser, Trainer,
+from transformers import (AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, EvalPrediction,
+    HfArgumentParser, Trainer,
     TrainingArguments, default_data_collator, is_torch_tpu_available, set_seed)
 from transformers.trainer_utils import EvaluationStrategy, get_last_checkpoint
 from transformers.utils import check_min_version, send_example_telemetry
@@ -18,6 +20,7 @@ require_version("datasets>=1.8.0")
 @dataclass
 class ModelArguments:
     model_name_or_path: str = field(metadata={"help": "the model"})
+    use_auth_token: bool = field(default=False)
 
 @dataclass
 class DataArguments:
@@ -30,11 +33,15 @@ def main():
     send_example_telemetry("run_glue", model_args, data_args)
     set_seed(training_args.seed)
     assert training_args.eval_strategy == EvaluationStrategy.EPOCH == "epoch" and training_args.warmup_steps == 0.1
-    assert not is_torch_tpu_available()
+    assert training_args.overwrite_output_dir and not is_torch_tpu_available()
     dataset = load_from_disk(data_args.dataset)
-    model = AutoModelForSequenceClassification.from_pretrained(model_args.model_name_or_path, num_labels=3)
-    tokenizer = AutoTokenizer.from_pretrained(model_args.model_name_or_path, use_fast=True)
-    metric = load_metric("glue", "sst2")
+    options = {"cache_dir": None, "revision": "main", "use_auth_token": True if model_args.use_auth_token else None}
+    config = AutoConfig.from_pretrained(model_args.model_name_or_path, num_labels=3, **options)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        model_args.model_name_or_path, from_tf=False, config=config, **options)
+    tokenizer = AutoTokenizer.from_pretrained(model_args.model_name_or_path, use_fast=True, **options)
+    metric = evaluate.load("glue", "sst2")
+    assert load_metric("accuracy").compute(predictions=[1, 0], references=[1, 1]) == {"accuracy": 0.5}
 
     def compute_metrics(p: EvalPrediction):
         return metric.compute(predictions=np.argmax(p.predictions, axis=1), references=p.label_ids)
