@@ -85,7 +85,7 @@ class Stripper:
 
         self._rows = batch[ROW]
         ids, lengths = self._flat(batch, TOKENS)
-        columns = {TOKENS: ids} | ({TYPES: self._like(batch, TYPES, lengths)} if self.pairs else {})
+        columns = {TOKENS: ids} | ({TYPES: self._types(batch, lengths)} if self.pairs else {})
         keep = self._unpadded(batch, ids, lengths)
         columns, lengths = _kept(columns, keep, lengths)
         if not lengths.all():
@@ -125,6 +125,19 @@ class Stripper:
                 row, f"has {found[row]} numbers in {column} and {lengths[row]} in {TOKENS}; they should be as many"
             )
         return flat
+
+    def _types(self, batch: pa.Table, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        import numpy as np
+
+        types = self._like(batch, TYPES, lengths)
+        wrong = (types < 0) | (types > 1)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            row = int(np.repeat(np.arange(len(lengths)), lengths)[at])
+            raise self._error(
+                row, f"has {types[at]} among its {TYPES}; they should be 0 for the first text and 1 for the second"
+            )
+        return types
 
     def _unpadded(
         self, batch: pa.Table, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]

@@ -174,7 +174,7 @@ def _of_dataset(data: Dataset, channel: str, where: str, place: Place) -> Rows:
             check_texts(data.with_format("arrow")[:][text].to_pylist(), place, channel)
             kept = {text: TEXT} | kept
         if TOKENS in kept:
-            _check_tokens_column(data.features[TOKENS], where)
+            _check_numbers_columns(data, where)
         data = data.select_columns(list(kept)).rename_columns(kept) if kept else data
     return Rows(channel, data, labels, named.get(label), place)
 
@@ -193,13 +193,17 @@ def _check_text_column(feature: Any, where: str, column: str) -> None:
         raise JobError(f"{where}: the column {column!r} should have texts (string), and has {kind}")
 
 
-def _check_tokens_column(feature: Any, where: str) -> None:
-    inner = getattr(feature, "feature", None)
-    kind = feature if inner is None else getattr(inner, "dtype", inner)
-    if inner is None or not str(kind).startswith(("int", "uint")):
-        raise JobError(
-            f"{where}: the column {TOKENS!r} should have lists of whole numbers (int32, int64), and has {kind}"
-        )
+def _check_numbers_columns(data: Dataset, where: str) -> None:
+    """input_ids and what belongs to them; a mask may be of bools."""
+    for name in TOKEN_COLUMNS:
+        if name not in data.column_names:
+            continue
+        inner = getattr(data.features[name], "feature", None)
+        kind = data.features[name] if inner is None else getattr(inner, "dtype", inner)
+        if inner is None or not str(kind).startswith(("int", "uint") if name == TOKENS else ("int", "uint", "bool")):
+            raise JobError(
+                f"{where}: the column {name!r} should have lists of whole numbers (int32, int64), and has {kind}"
+            )
 
 
 def check_texts(texts: Sequence[Any], place: Place, channel: str) -> None:

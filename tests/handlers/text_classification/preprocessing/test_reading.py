@@ -203,6 +203,10 @@ def test_damaged_data_sets_are_explained(tmp_path: Path) -> None:
             {"input_ids": ["a", "b"], "label": [0, 1]},
             "should have lists of whole numbers (int32, int64), and has Value('string')",
         ),
+        (
+            {"input_ids": [[2, 3], [2, 3]], "attention_mask": [[0.5, 1], [1, 1]], "label": [0, 1]},
+            "the column 'attention_mask' should have lists of whole numbers (int32, int64), and has float64",
+        ),
         ({"input_ids": [7, 8], "label": [0, 1]}, "should have lists of whole numbers (int32, int64), and has Value"),
         ({"text": ["a", None], "label": [0, 1]}, "row 2 has no text"),
         ({"label": [0, 1]}, "has no column of texts"),

@@ -98,6 +98,10 @@ def test_the_notebooks_data_set_of_datasets_1(tmp_path: Path) -> None:
             {"input_ids": [[2, 3], [2, 3]], "attention_mask": [[1, 1], [1]]},
             "row 2 has 1 numbers in attention_mask and 2",
         ),
+        (
+            {"input_ids": [[2, 5, 3], [2, 5, 3]], "token_type_ids": [[0, 0, 1], [0, 9, 1]]},
+            "row 2 has 9 among its token_type_ids; they should be 0 for the first text and 1 for the second",
+        ),
         ({"input_ids": [[2, 9, 10, 3]], "text": ["mad"]}, "of the tokens in input_ids 0% are those that this model's"),
     ],
 )
