@@ -10,6 +10,8 @@ from byo_container.container.suggest import did_you_mean
 from byo_container.handlers.text_classification.preprocessing.rows import Rows, Tell, listed, shortened
 
 MOST_LABELS_TO_LIST = 20
+MOST_DIGITS = 40
+"""Of a label that is a number."""
 ONE_FOR_EACH = 50
 """Rows from which on a label of its own for every row is taken for a mistake."""
 
@@ -55,7 +57,7 @@ def _key(rows: Rows, row: int, names: Sequence[str] | None) -> str:
     value = rows.labels[row]
     if isinstance(value, str) and (name := value.strip()):
         # A channel of CSV may have the numbers, where another has their names too.
-        return _name(rows, row, int(name), names) if names and name.isdecimal() and name not in names else name
+        return _name(rows, row, int(name), names) if names and _is_whole(name) and name not in names else name
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
@@ -92,17 +94,22 @@ def _name(rows: Rows, row: int, value: int, names: Sequence[str] | None) -> str:
 def _are_numbers(parts: Mapping[str, Rows], keys: Mapping[str, Sequence[str]]) -> bool:
     """Whether every label is a whole number. Raises JobError where they are decimal numbers."""
     found = {key for values in keys.values() for key in values}
-    if all(key.isdecimal() for key in found):
+    if all(map(_is_whole, found)):
         return True
     if all(_is_float(key) for key in found):
         channel, row = next(
-            (channel, row) for channel, values in keys.items() for row, key in enumerate(values) if not key.isdecimal()
+            (channel, row) for channel, values in keys.items() for row, key in enumerate(values) if not _is_whole(key)
         )
         raise JobError(
-            f"channel {channel!r}: {parts[channel].place(row)} has the label {keys[channel][row]}; labels should be "
-            "names or whole numbers from 0"
+            f"channel {channel!r}: {parts[channel].place(row)} has the label {shortened(keys[channel][row])}; labels "
+            "should be names or whole numbers from 0"
         )
     return False
+
+
+def _is_whole(key: str) -> bool:
+    """Whether it is a number; a longer one is a name, and Python would refuse one of thousands of digits."""
+    return key.isdecimal() and len(key) <= MOST_DIGITS
 
 
 def _is_float(key: str) -> bool:

@@ -116,7 +116,12 @@ def test_a_dictionary_gives_the_other_channels(tmp_path: Path) -> None:
         (["a;joy", "b;"], TWO, "channel 'train': {root}/train/rows.txt, line 2 has no label (1 of 2 rows)"),
         (TWO, ["c;"], "channel 'test': {root}/test/rows.txt, line 1 has no label (every row)"),
         (["a;joy", "b;  "], TWO, "channel 'train': {root}/train/rows.txt, line 2 has no label (1 of 2 rows)"),
-        (["a;0.0", "b;1.0"], ["c;1.0"], "rows.txt, line 1 has the label 0.0; labels should be names or whole numbers"),
+        (["a;0.0", "b;1.0"], ["c;1.0"], "rows.txt, line 1 has the label '0.0'; labels should be names or whole n"),
+        (
+            ["a;1", f"b;{'9' * 5000}"],
+            TWO,
+            f"rows.txt, line 2 has the label '{'9' * 60}…'; labels should be names or wh",
+        ),
         ([f"a;{row}x" for row in range(60)], TWO, "each of 60 rows has a label of its own"),
     ],
 )
