@@ -6,6 +6,7 @@ MODEL_HANDLER=text_classification serve     # {"inputs": "text"} → [{"label": 
 handler.py          the methods that train and serve call
 hyperparameters.py  what a job may set
 pretrained.py       where the encoder and its tokenizer come from
+model_parts.py      whether its files belong together
 requests.py         inputs ↔ outputs
 predictor.py        the loaded model
 artifact.py         the model folder

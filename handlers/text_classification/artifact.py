@@ -17,11 +17,14 @@ from typing import Any
 from byo_container.container.env_reader import EnvReader
 from byo_container.container.failure import JobError
 from byo_container.container.files.disk_errors import UNFINISHED, disk_errors_explained
-from byo_container.handlers.text_classification import pretrained
+from byo_container.handlers.text_classification import model_parts, pretrained
 from byo_container.handlers.text_classification.training import quiet
 
 ALLOW_PICKLE = "MODEL_ALLOW_PICKLE"
 INT8 = "model_int8.onnx"
+ENDPOINT = pretrained.Advice(
+    f"the environment variable {ALLOW_PICKLE}=true", "bring its files in /opt/ml/model", "HF_MODEL_ID"
+)
 TASKS = ("text-classification", "sentiment-analysis")
 
 
@@ -52,15 +55,20 @@ def _put(path: Path, place: Path) -> None:
 
 
 def _write(model: Any, tokenizer: Any, folder: Path) -> None:
+    save_weights(model, folder)
+    tokenizer.save_pretrained(folder)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """By save_pretrained. Raises OSError, or RuntimeError with the system's error in its message."""
     from safetensors import SafetensorError
 
     try:
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    except SafetensorError as error:  # it hides the system's error in its message
+    except SafetensorError as error:  # neither of them
         raise RuntimeError(str(error)) from error
-    for path in folder.iterdir():
-        path.chmod(0o644)
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Classifier:
 
     def model(self) -> Any:
         """Transformers' model, in single precision. Raises JobError where it is damaged, or no classifier."""
-        with pretrained.explained(self.source, self.allow_pickle):
+        with pretrained.explained(self.source, self.allow_pickle, ENDPOINT):
             from transformers import AutoModelForSequenceClassification
 
             model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -85,6 +93,7 @@ class Classifier:
                 use_safetensors=None if self.allow_pickle else True,
                 dtype="float32",
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # otherwise its message has no names
                 trust_remote_code=False,
             )
         if missing := sorted(info["missing_keys"]):
@@ -94,7 +103,7 @@ class Classifier:
                 f"{', '.join(missing[:4])}; fine-tune it with `train`, or bring what save_pretrained of a "
                 "…ForSequenceClassification writes"
             )
-        pretrained.check_vocabulary(self.source, self.tokenizer, model)
+        model_parts.check_weights(self.source, model, info)
         return model
 
 
@@ -102,10 +111,10 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ) -> Classifier:
     """The classifier that `save`, or Transformers' `save_pretrained`, left in `folder`; where that has no config.json,
     the one that HF_MODEL_ID names, a path or a name of the hub. Raises JobError that says what is missing."""
     source, allow_pickle = source_of(folder, environ), EnvReader(environ).switch(ALLOW_PICKLE, False)
-    if Path(source).is_dir():
-        pretrained.check_files(Path(source), allow_pickle, f"the environment variable {ALLOW_PICKLE}=true")
+    if pretrained.is_folder(source):
+        pretrained.check_files(Path(source), allow_pickle, ENDPOINT)
     quiet.silence_transformers()
-    with pretrained.explained(source, allow_pickle):
+    with pretrained.explained(source, allow_pickle, ENDPOINT):
         from transformers import AutoConfig, AutoTokenizer
 
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -113,6 +122,8 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ) -> Classifier:
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         pretrained.give_padding(tokenizer, config)
     longest = pretrained.model_limit(tokenizer, config) or pretrained.DEFAULT_LENGTH
+    model_parts.check_length(source, tokenizer, longest)
+    model_parts.check_vocabulary(source, tokenizer, getattr(config, "vocab_size", None))
     return Classifier(source, allow_pickle, config, tokenizer, longest)
 
 
@@ -131,11 +142,10 @@ def source_of(folder: Path, environ: Mapping[str, str]) -> str:
             "completely; train it again, or bring its whole folder"
         )
     if not name:
-        held = ", ".join(sorted(path.name for path in folder.glob("*"))[:20]) or "nothing"
         raise JobError(
             f"{folder / pretrained.CONFIG} is missing: a model's folder has {pretrained.needed()}, and this one holds "
-            f"{held}; HF_MODEL_ID may name a model elsewhere"
+            f"{pretrained.held(folder)}; HF_MODEL_ID may name a model elsewhere"
         )
-    if name.startswith(("/", "./", "../", "~")) and not Path(name).is_dir():
+    if name.startswith(("/", "./", "../", "~")) and not pretrained.is_folder(name):
         raise JobError(f"HF_MODEL_ID is {name!r}, and there is no such folder")
     return name

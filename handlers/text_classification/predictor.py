@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from byo_container.container.failure import JobError
 from byo_container.container.handler import InputError
-from byo_container.handlers.text_classification import artifact
+from byo_container.handlers.text_classification import artifact, model_parts
 from byo_container.handlers.text_classification.inference import batches, networks, scores
 from byo_container.handlers.text_classification.inference.encoding import Encoded, Encoder
 from byo_container.handlers.text_classification.requests import DEFAULTS, Scores, Text
@@ -21,13 +22,25 @@ class Predictor:
         where the model is missing or damaged."""
         loaded = artifact.load(folder)
         config = loaded.config
-        self.labels = [str(config.id2label[number]) for number in range(config.num_labels)]
+        self.labels = model_parts.labels_of(loaded.source, config)
         self._function = scores.default_function(config)
         self._encoder = Encoder(loaded.tokenizer, loaded.max_length)
         self._padding = loaded.tokenizer.pad_token_id or 0
         self._network = networks.load(loaded)
-        for text in ("warm up", "warm up for a batch"):
-            self.classify([Text(text, None, DEFAULTS)] * len(text.split()))
+        self._warm_up(loaded.source)
+
+    def _warm_up(self, source: str) -> None:
+        """Raises JobError where the parts of the model do not fit, or it computes no numbers."""
+        texts = [Text("warm up", None, DEFAULTS), Text("warm up for a batch", None, DEFAULTS)]
+        try:
+            encoded = [one for one in self._encoder.encode(texts) if isinstance(one, Encoded)]
+            logits = [self._network.run(batch, self._padding) for batch in (encoded[:1], encoded) if batch]
+        except Exception as error:  # of PyTorch, ONNX Runtime or the tokenizer, each of its own kind
+            reason = " ".join(str(error).split())[:300]
+            raise JobError(
+                f"the model in {source} cannot classify a text: {type(error).__name__}: {reason}; {model_parts.ADVICE}"
+            ) from error
+        model_parts.check_outputs(source, self.labels, [row for rows in logits for row in rows])
 
     def classify(self, texts: Sequence[Text]) -> list[Scores | InputError]:
         """For each text (label, score) of every label, in the model's order, or what is wrong with it."""

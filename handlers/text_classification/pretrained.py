@@ -17,6 +17,7 @@ from typing import Any
 from byo_container.container.failure import JobError
 from byo_container.container.files import archives
 from byo_container.container.job import TrainingJob
+from byo_container.handlers.text_classification import model_parts
 from byo_container.handlers.text_classification.hyperparameters import Hyperparameters
 
 CHANNEL = "model"
@@ -25,11 +26,23 @@ ARCHIVE = "model.tar.gz"
 SAFE = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
-PICKLE_SETTING = "the hyperparameter allow_pickle=true"
+OTHERS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 DEFAULT_LENGTH = 512
 """Tokens of a text where the job does not say, as the sample has it: ModernBERT would take 8,192."""
 HUB = "https://huggingface.co"
 REACHABLE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What messages tell to do: a job is set up in another way than an endpoint."""
+
+    allow_pickle: str
+    bring_files: str
+    name: str
+
+
+JOB = Advice("the hyperparameter allow_pickle=true", "bring its files in a channel `model`", "model_id")
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ def find(job: TrainingJob[Hyperparameters], scratch: Path) -> str:
     """What `from_pretrained` takes: a folder, or a name of the hub. Raises JobError. An archive in the channel is
     unpacked in `scratch`, which is removed after the job."""
     name = job.hyperparameters.model_id
-    if name and Path(name).is_dir():
+    if name and is_folder(name):
         return str(_folder_in(Path(name), "the hyperparameter model_id"))
     if _comes_in_channel(job):
         return str(_in_channel(job, scratch))
@@ -69,7 +82,14 @@ def origin(job: TrainingJob[Hyperparameters]) -> str:
 
 def _comes_in_channel(job: TrainingJob[Hyperparameters]) -> bool:
     name = job.hyperparameters.model_id
-    return CHANNEL in job.channels and not (name and Path(name).is_dir())
+    return CHANNEL in job.channels and not (name and is_folder(name))
+
+
+def is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # a name that is too long for a path
+        return False
 
 
 def _in_channel(job: TrainingJob[Hyperparameters], scratch: Path) -> Path:
@@ -95,31 +115,40 @@ def _folder_in(folder: Path, where: str) -> Path:
     if outermost:
         names = ", ".join(str(path.relative_to(folder)) for path in outermost[:5])
         raise JobError(f"{where}: {folder} holds {len(outermost)} models ({names}); leave one, or name it by model_id")
-    held = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
-    raise JobError(f"{where}: {folder} has no {CONFIG}; a model's folder has {needed()}, and this one holds {held}")
+    raise JobError(
+        f"{where}: {folder} has no {CONFIG}; a model's folder has {needed()}, and this one holds {held(folder)}"
+    )
+
+
+def held(folder: Path) -> str:
+    """The names of what is in a folder, for messages."""
+    return ", ".join(sorted(path.name for path in folder.glob("*"))[:20]) or "nothing"
 
 
 def needed() -> str:
     return f"{CONFIG}, {SAFE[0]} and the tokenizer's files ({', '.join(TOKENIZER[:2])} or the like)"
 
 
-def check_files(folder: Path, allow_pickle: bool, setting: str = PICKLE_SETTING) -> None:
-    """Raises JobError that names the file which a model's folder lacks, and the `setting` that allows
-    pickled weights."""
+def check_files(folder: Path, allow_pickle: bool, advice: Advice = JOB) -> None:
+    """Raises JobError that names the file which a model's folder lacks, or which is none."""
+    known = {CONFIG, *SAFE, *PICKLED, *TOKENIZER, *OTHERS}
+    for path in sorted(folder.iterdir()):
+        if path.name in known and not path.is_file():  # Transformers would wait for a pipe, or do without a tokenizer
+            raise JobError(f"{path} is no file, but a folder, a pipe or a link to nothing; it should be a model's file")
     names = {path.name for path in folder.iterdir()}
     if not names & set(SAFE):
         if not names & set(PICKLED):
-            raise JobError(f"{folder} lacks {SAFE[0]}, the model's weights; it holds {', '.join(sorted(names))}")
+            raise JobError(f"{folder} lacks {SAFE[0]}, the model's weights; it holds {held(folder)}")
         if not allow_pickle:
             raise JobError(
                 f"{folder} has its weights in {', '.join(sorted(names & set(PICKLED)))}, which is pickled, and could "
-                f"hold code; bring {SAFE[0]}, or set {setting} (it is read by PyTorch's "
+                f"hold code; bring {SAFE[0]}, or set {advice.allow_pickle} (it is read by PyTorch's "
                 "restricted unpickler then)"
             )
     if not names & set(TOKENIZER):
         raise JobError(
             f"{folder} lacks the tokenizer: one of {', '.join(TOKENIZER)} should be there, as save_pretrained of the "
-            f"tokenizer writes it; it holds {', '.join(sorted(names))}"
+            f"tokenizer writes it; it holds {held(folder)}"
         )
 
 
@@ -136,8 +165,9 @@ def load(source: str, labels: tuple[str, ...], chosen: Hyperparameters) -> Pretr
         check_family(source, config)
         tokenizer: Any = AutoTokenizer.from_pretrained(source, **own)
         max_length = longest(tokenizer, config, chosen.max_length)
+        model_parts.check_length(source, tokenizer, max_length)
         tokenizer.model_max_length = max_length
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, info = AutoModelForSequenceClassification.from_pretrained(
             source,
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
@@ -146,10 +176,12 @@ def load(source: str, labels: tuple[str, ...], chosen: Hyperparameters) -> Pretr
             use_safetensors=None if chosen.allow_pickle else True,
             dtype="float32",
             ignore_mismatched_sizes=True,  # the head of a classifier with other labels
+            output_loading_info=True,
             **own,
         )
     give_padding(tokenizer, model.config)
-    check_vocabulary(source, tokenizer, model)
+    model_parts.check_weights(source, model, info, new_head=True)
+    model_parts.check_vocabulary(source, tokenizer, model.get_input_embeddings().num_embeddings)
     return Pretrained(model, tokenizer, max_length)
 
 
@@ -171,7 +203,8 @@ def model_limit(tokenizer: Any, config: Any) -> int | None:
     positions = getattr(config, "max_position_embeddings", None)
     if positions and getattr(config, "model_type", "") in OFFSET_POSITIONS:
         positions -= (getattr(config, "pad_token_id", None) or 0) + 1
-    known = [limit for limit in (positions, tokenizer.model_max_length) if limit and 0 < limit < UNLIMITED]
+    limits = (positions, model_parts.whole(tokenizer.model_max_length))
+    known = [limit for limit in limits if limit and 0 < limit < UNLIMITED]
     return min(known, default=None)
 
 
@@ -199,39 +232,27 @@ def check_family(source: str, config: Any) -> None:
         )
 
 
-def check_vocabulary(source: str, tokenizer: Any, model: Any) -> None:
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise JobError(
-            f"{source}: the tokenizer has {len(tokenizer):,} tokens and the model embeddings for {rows:,}; they do not "
-            "belong together"
-        )
-    if tokenizer.pad_token_id is None:
-        raise JobError(f"{source}: the tokenizer has no token for padding, so batches cannot be made")
-
-
 @contextmanager
-def explained(source: str, allow_pickle: bool) -> Iterator[None]:
+def explained(source: str, allow_pickle: bool, advice: Advice = JOB) -> Iterator[None]:
     """Turns the errors of `from_pretrained` into a JobError; a hub that cannot be reached is not waited for."""
-    is_folder = Path(source).is_dir()
-    with _offline(is_folder or not hub_is_reachable()) as offline:
+    is_local = is_folder(source)
+    with _offline(is_local or not hub_is_reachable()) as offline:
         try:
             yield
         except JobError:
             raise
         except Exception as error:  # of every kind: each file has a reader of its own
             text = " ".join(str(error).split())[:500]
-            if is_folder:
+            if is_local:
                 raise JobError(f"the model in {source} cannot be loaded: {type(error).__name__}: {text}") from error
             if not allow_pickle and any(name in text for name in (*SAFE, "safetensors")):
                 raise JobError(
-                    f"{source} has no {SAFE[0]}, and pickled weights are loaded only with the hyperparameter "
-                    f"allow_pickle=true: {text}"
+                    f"{source} has no {SAFE[0]}, and pickled weights are loaded only with {advice.allow_pickle}: {text}"
                 ) from error
             reach = "the hub cannot be reached from here, and its files are not in the cache" if offline else text
             raise JobError(
-                f"the model {source!r} cannot be loaded: {reach}; bring its files in a channel `model` "
-                f"({needed()}), or correct model_id"
+                f"the model {source!r} cannot be loaded: {reach}; {advice.bring_files} ({needed()}), or correct "
+                f"{advice.name}"
             ) from error
 
 

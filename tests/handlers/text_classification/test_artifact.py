@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("transformers", reason="text classification needs Transformers")
 
 from byo_container.container.failure import JobError
-from byo_container.handlers.text_classification import artifact
+from byo_container.handlers.text_classification import artifact, pretrained
 from tests.handlers.text_classification.support import tiny_model
 
 
@@ -100,6 +101,25 @@ def without_head(folder: Path) -> None:
     tiny_model("bert", folder)
 
 
+def pipe(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def other_size(folder: Path) -> None:
+    change(folder / "config.json", id2label={number: f"label {number}" for number in range(5)}, label2id=None)
+
+
+def other_words(folder: Path) -> None:
+    made = json.loads((folder / "tokenizer.json").read_text())
+    made["model"]["vocab"]["happy"] += 100_000
+    (folder / "tokenizer.json").write_text(json.dumps(made))
+
+
 def pickled(folder: Path) -> None:
     import torch
     from safetensors.torch import load_file
@@ -119,6 +139,9 @@ def pickled(folder: Path) -> None:
         (cut, {}, "cannot be loaded: .*[Ss]afetensor"),
         (without_tokenizer, {}, "lacks the tokenizer"),
         (without_head, {}, "holds BertModel, and lacks classifier.bias"),
+        (pipe, {}, "model.safetensors is no file, but a folder, a pipe or a link to nothing"),
+        (other_size, {}, r"classifier.bias has the shape \(3,\) in the weights, and \(5,\) by config.json"),
+        (other_words, {}, r"the tokenizer has 100,0\d\d tokens and the model embeddings for \d+"),
         (pickled, {}, "pickled, and could hold code.*MODEL_ALLOW_PICKLE=true"),
         (lambda folder: None, {"HF_TASK": "fill-mask"}, "HF_TASK is 'fill-mask', and the handler"),
     ],
@@ -129,6 +152,12 @@ def test_what_is_missing_is_said(
     damage(folder)
     with pytest.raises(JobError, match=message):
         artifact.load(folder, environ).model()
+
+
+def test_an_endpoint_is_told_of_its_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "hub_is_reachable", lambda: False)
+    with pytest.raises(JobError, match=r"bring its files in /opt/ml/model \(.*\), or correct HF_MODEL_ID"):
+        artifact.load(tmp_path, {"HF_MODEL_ID": "no/such-model"})
 
 
 def test_pickled_weights_are_loaded_where_they_are_asked_for(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,40 @@ def test_threads_with_different_parameters_do_not_disturb_each_other(bert: Path)
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda one: handler.predict(model, [one])[0], asked))
     assert close(found, expected)
+
+
+def damaged(folder: Path, scale: float, **config: Any) -> Path:
+    """A model whose weights are multiplied, and whose config.json has other values."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    save_file({name: weight * scale for name, weight in load_file(path).items()}, path, {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("scale", "config", "message"),
+    [
+        (math.nan, {}, "the model computes nan in place of scores; its weights are damaged"),
+        (1, {"id2label": {"0": "a", "1": "b", "5": "c"}, "label2id": None}, "id2label in config.json has the numbers"),
+    ],
+)
+def test_a_damaged_model_does_not_serve(
+    scale: float, config: dict[str, Any], message: str, bert: Path, tmp_path: Path
+) -> None:
+    folder = damaged(Path(shutil.copytree(bert, tmp_path / "bert")), scale, **config)
+    with pytest.raises(JobError, match=message):
+        TextClassification().load(folder)
+
+
+def test_a_tokenizer_that_fails_is_told_before_the_first_request(bert: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(bert, tmp_path / "bert"))
+    made = json.loads((folder / "tokenizer.json").read_text())
+    made["model"]["vocab"] = {}
+    (folder / "tokenizer.json").write_text(json.dumps(made))
+    with pytest.raises(JobError, match=r"the model in .* cannot classify a text: .*; bring all files as one"):
+        TextClassification().load(folder)
 
 
 def test_bfloat16_finds_the_same_labels(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tarfile
 import time
@@ -113,6 +115,55 @@ def test_damaged_weights(bert: Path, tmp_path: Path) -> None:
     (tmp_path / "model" / "model.safetensors").write_bytes(b"\x00" * 50)
     with pytest.raises(JobError, match=r"the model in .* cannot be loaded: SafetensorError"):
         pretrained.load(str(tmp_path / "model"), LABELS, Hyperparameters())
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_is_no_file_is_told_and_not_waited_for(name: str, kind: str, bert: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(bert, tmp_path / "model") / name
+    path.unlink()
+    {"pipe": os.mkfifo, "folder": Path.mkdir, "link": lambda link: link.symlink_to("/no/such")}[kind](path)
+    with pytest.raises(JobError, match=rf"{name} is no file, but a folder, a pipe or a link to nothing"):
+        pretrained.load(str(path.parent), LABELS, Hyperparameters())
+
+
+def changed(folder: Path, name: str, **values: Any) -> Path:
+    """A model whose JSON file has other values."""
+    (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | values))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hidden_size": 32}, r"has the shape \(.*16.*\) in the weights, and \(.*32.*\) by config.json, and so have"),
+        ({"num_hidden_layers": 3}, r"it is a BertForSequenceClassification, and the weights lack bert.encoder.layer.2"),
+        ({"model_type": "distilbert"}, "it is a DistilBertForSequenceClassification, and the weights lack distilbert"),
+    ],
+)
+def test_an_encoder_of_other_weights_is_not_trained_from_random_numbers(
+    values: dict[str, Any], message: str, bert: Path, tmp_path: Path
+) -> None:
+    folder = changed(shutil.copytree(bert, tmp_path / "model"), "config.json", **values)
+    with pytest.raises(JobError, match=f"config.json and the weights do not belong together: .*{message}"):
+        pretrained.load(str(folder), LABELS, Hyperparameters())
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("many", "model_max_length in tokenizer_config.json is 'many'"),
+        (2, "may have 2 tokens, and 2 of them are special"),
+    ],
+)
+def test_a_limit_that_leaves_no_text(limit: Any, message: str, bert: Path, tmp_path: Path) -> None:
+    folder = changed(shutil.copytree(bert, tmp_path / "model"), "tokenizer_config.json", model_max_length=limit)
+    with pytest.raises(JobError, match=message):
+        pretrained.load(str(folder), LABELS, Hyperparameters())
+
+
+def test_a_name_that_is_too_long_for_a_path() -> None:
+    assert not pretrained.is_folder("x" * 5000)
 
 
 def test_pickled_weights_are_loaded_only_where_the_job_allows_it(bert: Path, tmp_path: Path) -> None:
