@@ -36,7 +36,7 @@ class Encoder:
         self._max_length = max_length
         self._has_types = "token_type_ids" in tokenizer.model_input_names
         self._lock = threading.Lock()
-        self._least = tokenizer.num_special_tokens_to_add(pair=True)
+        self._special = {pair: tokenizer.num_special_tokens_to_add(pair=pair) for pair in (False, True)}
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded | InputError]:
         """For each text its tokens, or what is wrong with it."""
@@ -64,8 +64,8 @@ class Encoder:
         return ("longest_first" if wanted else "do_not_truncate"), length
 
     def _encode(self, texts: list[Text], paired: bool, strategy: str, length: int) -> list[Encoded | InputError]:
-        if length <= self._least:
-            fault = InputError(f"'max_length' is {length}, and {self._least} tokens of it may be special; ask for more")
+        if length <= (special := self._special[paired]):
+            fault = InputError(f"'max_length' is {length}, and {special} tokens are special; ask for more")
             return [fault] * len(texts)
         if strategy in ("only_first", "only_second"):
             return [self._of_one_side(text, paired, strategy, length) for text in texts]
@@ -105,5 +105,7 @@ class Encoder:
                     f"the text has {len(ids):,} tokens, and the model takes {self._max_length:,}; shorten it, or send "
                     '"parameters": {"truncation": true}'
                 )
+            elif not ids:
+                yield InputError("the text has no token, as the model's tokenizer reads it; it should hold a word")
             else:
                 yield Encoded(ids, kinds)

@@ -31,6 +31,25 @@ def test_a_text_that_one_side_cannot_make_short_enough_fails_alone(encoder: Enco
     assert isinstance(found[2], Encoded | InputError)
 
 
+@pytest.mark.parametrize(("pair", "special"), [(None, 2), ("sad", 3)])
+def test_a_length_without_room_for_a_word_is_refused(encoder: Encoder, pair: str | None, special: int) -> None:
+    few, enough = (Text("happy", pair, Parameters(max_length=special + more)) for more in (0, 1))
+    found = encoder.encode([few, enough])
+    assert str(found[0]) == f"'max_length' is {special}, and {special} tokens are special; ask for more"
+    assert isinstance(found[1], Encoded)
+
+
+def test_a_text_without_any_token_fails_alone() -> None:
+    from tokenizers import processors
+
+    tokenizer = tiny_tokenizer("bert")
+    plain = processors.TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    tokenizer.backend_tokenizer.post_processor = plain
+    found = Encoder(tokenizer, LONGEST).encode([Text("\x00", None, Parameters()), Text("happy", None, Parameters())])
+    assert "the text has no token, as the model's tokenizer reads it" in str(found[0])
+    assert isinstance(found[1], Encoded)
+
+
 def test_a_text_of_megabytes_is_not_made_tokens_of(encoder: Encoder) -> None:
     whole = Parameters(truncation=False)
     (found,) = encoder.encode([Text("happy " * 1_000_000, None, whole)])
