@@ -23,6 +23,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.files.disk_errors import disk_errors_explained
 from byo_container.container.log import configure
 from byo_container.container.progress import Progress, say
+from byo_container.handlers.text_classification import model_parts
 from byo_container.handlers.text_classification.preprocessing import labels, reading
 from byo_container.handlers.text_classification.preprocessing.rows import LABEL, TEXT, TOKENS, Rows
 from byo_container.handlers.text_classification.preprocessing.saved_datasets import SPLITS
@@ -73,6 +74,7 @@ def find(source: Path) -> dict[str, list[Path]]:
     if not source.is_dir():
         raise JobError(f"{source} is no folder; it should hold files such as train.txt, val.txt and test.txt")
     entries = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+    entries = [path for path in entries if path.is_file() or path.is_dir()]  # a pipe would be waited for
     found = {}
     for channel, names in SPLITS.items():
         of_split = [path for path in entries if path.name.lower().split(".")[0] in names]
@@ -125,11 +127,20 @@ def _load_tokenizer(model: str) -> Any:
         ) from error
 
 
+def _longest(tokenizer: Any, options: PrepareOptions) -> int:
+    """The tokens of a text, at most. Raises JobError."""
+    limit = model_parts.whole(tokenizer.model_max_length)
+    longest = min(LONGEST if options.max_length is None else options.max_length, limit)
+    if longest <= (special := tokenizer.num_special_tokens_to_add()):
+        raise JobError(f"--max-length is {longest}, and {special} tokens are special; it must be above {special}")
+    return longest
+
+
 def _tokenised(data: Dataset, tokenizer: Any, channel: str, options: PrepareOptions) -> Dataset:
     """With the columns input_ids and attention_mask too."""
     from datasets import Features, List, Value
 
-    longest = min(options.max_length or LONGEST, tokenizer.model_max_length)
+    longest = _longest(tokenizer, options)
     how = {"truncation": True, "max_length": longest, "padding": "max_length" if options.pad else False}
     kinds = {TOKENS: List(Value("int32")), "attention_mask": List(Value("int8"))}
     with Progress(f"tokenizing {channel}", len(data), "texts") as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,22 @@ def test_what_a_killed_run_left_is_replaced(source: Path, tmp_path: Path) -> Non
     (tmp_path / ".made.new" / "train").mkdir(parents=True)
     assert run(source, tmp_path / "made") == 0
     assert not (tmp_path / ".made.new").exists()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "raw").mkdir()
+    os.mkfifo(tmp_path / "raw" / "train.txt")
+    assert run(tmp_path / "raw", tmp_path / "made") == 1
+    assert "has no train, such as train.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", [-5, 0, 2])
+def test_a_length_without_room_for_a_word(
+    length: int, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_tokenizer("bert").save_pretrained(tmp_path / "model")
+    assert run(source, tmp_path / "made", "--model", tmp_path / "model", "--max-length", length) == 1
+    assert f"--max-length is {length}, and 2 tokens are special; it must be above 2" in capsys.readouterr().err
 
 
 def test_errors_leave_nothing(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
