@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from importlib.util import find_spec
@@ -52,8 +52,10 @@ class Finding(Enum):
 def open_session(source: str) -> tuple[Finding, Any]:
     """onnxruntime.InferenceSession of model_int8.onnx in a folder, or why there is none. A name of the hub has none."""
     path = Path(source) / INT8
-    if not path.is_file():
+    if not os.path.lexists(path):
         return Finding.MISSING, None
+    if not path.is_file():  # ONNX Runtime would wait for a pipe
+        return Finding.DAMAGED, None
     if find_spec("onnxruntime") is None:
         return Finding.NO_RUNTIME, None
     try:
@@ -80,7 +82,7 @@ def load_session(path: Path, threads: int = 1) -> Any:
 def weights_digest(folder: Path) -> str:
     """Of the safetensors files, by name."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(filter(Path.is_file, folder.glob("*.safetensors"))):
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
@@ -99,9 +101,9 @@ def check_packages(wanted: bool | str) -> None:
         )
 
 
-def write(folder: Path) -> Path:
-    """Writes model_int8.onnx beside the model in `folder`. Raises JobError where the model cannot be exported, or the
-    file cannot be written."""
+def write(folder: Path, is_good: Callable[[Path], bool] = lambda path: True) -> Path | None:
+    """Writes model_int8.onnx beside the model in `folder`, if `is_good` says so of the file; a kill leaves none that
+    has not been looked at. Raises JobError where the model cannot be exported, or the file cannot be written."""
     if missing := missing_packages():
         raise JobError(f"{INT8} is made with {', '.join(missing)}: install the extra text_classification")
     classifier, digest = artifact.load(folder, {}), weights_digest(folder)
@@ -121,7 +123,7 @@ def write(folder: Path) -> Path:
                     f"the model in {folder} cannot be exported to ONNX: {type(error).__name__}: {text}"
                 ) from error
         quantized.chmod(0o644)
-        return quantized.replace(folder / INT8)
+        return quantized.replace(folder / INT8) if is_good(quantized) else None
 
 
 def _export(classifier: Classifier, path: Path) -> None:

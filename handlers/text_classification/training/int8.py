@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from byo_container.container.failure import JobError
@@ -24,23 +25,29 @@ MOST_TEXTS = 2_000
 
 
 def add(task: Task, found: Measured) -> Mapping[str, Any]:
-    """Writes model_int8.onnx beside the model in /opt/ml/model, and removes it where it is less accurate than `found`,
-    unless the job has int8=true. What summary.json tells of it. A failure is a warning: the model is trained."""
+    """Writes model_int8.onnx beside the model in /opt/ml/model, if it is as accurate as `found`, or the job has
+    int8=true. What summary.json tells of it. A failure is a warning: the model is trained."""
     wanted = task.chosen.int8
     if wanted is False or quantization.missing_packages():
         return {}
     began = time.monotonic()
-    try:
-        path = quantization.write(task.job.model_dir)
-    except JobError as error:
-        log.warning("the model is served without 8-bit weights: %s", error)
-        return {}
     rows = spread(len(found.data), MOST_TEXTS)
     before = accuracy(found.scores[rows].argmax(axis=1), found.actual[rows])
-    after = accuracy(predict(task, found, rows), found.actual[rows])
+    after = 0.0
+
+    def is_good(path: Path) -> bool:
+        nonlocal after
+        after = accuracy(predict(task, found, rows, path), found.actual[rows])
+        return wanted is True or is_as_accurate(before, after, len(rows))
+
+    try:
+        path = quantization.write(task.job.model_dir, is_good)
+    except Exception as error:  # of ONNX Runtime's own kinds too
+        reason = error if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
+        log.warning("the model is served without 8-bit weights: %s", reason)
+        return {}
     compared = f"accuracy {after:.4f} with 8-bit weights, {before:.4f} without, on {len(rows):,} texts"
-    if not (wanted is True or is_as_accurate(before, after, len(rows))):
-        path.unlink()
+    if path is None:
         say(f"{compared}: {INT8} is not kept; int8=true would keep it")
         return {"int8_accuracy": round(after, 4), "int8": "not kept"}
     say(f"{compared}: saved {path} for serving on CPUs, in {time.monotonic() - began:.0f} s")
@@ -61,11 +68,11 @@ def accuracy(predicted: Any, actual: Any) -> float:
     return float((predicted == actual).mean())
 
 
-def predict(task: Task, found: Measured, rows: Sequence[int]) -> Any:
-    """(texts,): labels by number, as the endpoint would find them."""
+def predict(task: Task, found: Measured, rows: Sequence[int], path: Path) -> Any:
+    """(texts,): labels by number, as the endpoint would find them by the 8-bit weights in `path`."""
     import numpy as np
 
-    path, padding = task.job.model_dir / INT8, task.tokenizer.pad_token_id
+    padding = task.tokenizer.pad_token_id
     network = networks.in_onnx_runtime(quantization.load_session(path, os.cpu_count() or 1))
     texts = [Encoded(list(found.data[found.order[row]]["input_ids"]), []) for row in rows]
     labels = np.zeros(len(texts), np.int64)

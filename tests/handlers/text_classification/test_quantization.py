@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,26 @@ def test_a_damaged_file_is_found(bert: Path, content: bytes | None) -> None:
     whole = (bert / INT8).read_bytes()
     (bert / INT8).write_bytes(whole[: len(whole) // 2] if content is None else content)
     assert open_session(str(bert)) == (Finding.DAMAGED, None)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/no/such", path)])
+def test_what_is_no_file_is_damaged_and_not_waited_for(bert: Path, make: Callable[[Path], None]) -> None:
+    (bert / INT8).unlink()
+    make(bert / INT8)
+    assert open_session(str(bert)) == (Finding.DAMAGED, None)
+
+
+def test_a_file_that_is_not_good_never_lies_beside_the_model(bert: Path) -> None:
+    (bert / INT8).unlink()
+    looked_at: list[Path] = []
+
+    def is_good(path: Path) -> bool:
+        looked_at.append(path)
+        return (bert / INT8).exists()
+
+    assert quantization.write(bert, is_good) is None
+    assert len(looked_at) == 1
+    assert not (bert / INT8).exists()
 
 
 def test_a_model_without_them_and_a_name_of_the_hub(bert: Path, tmp_path: Path) -> None:

@@ -71,23 +71,36 @@ def test_a_job_saves_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_less_accurate_ones_are_kept_only_where_the_job_asks_for_them(
     asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(int8, "predict", lambda task, found, rows: (found.actual[rows] + 1) % 3)
+    monkeypatch.setattr(int8, "predict", lambda task, found, rows, path: (found.actual[rows] + 1) % 3)
     tree = trained(tmp_path, int8=asked)
     assert (tree.paths.model / INT8).exists() is (asked == "true")
     assert summary(tree)["int8"] == ("saved" if asked == "true" else "not kept")
 
 
+@pytest.mark.parametrize(
+    ("failing", "error", "said"),
+    [
+        ((quantization, "write"), JobError("no such operator"), "no such operator"),
+        ((quantization, "load_session"), IndexError("no such node"), "IndexError: no such node"),
+    ],
+)
 def test_a_job_whose_model_cannot_be_exported_is_done_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    failing: tuple[Any, str],
+    error: Exception,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(folder: Path) -> None:
-        raise JobError("no such operator")
+    def fail(*_: Any) -> None:
+        raise error
 
-    monkeypatch.setattr(quantization, "write", fail)
+    monkeypatch.setattr(*failing, fail)
     tree = trained(tmp_path)
     assert "int8" not in summary(tree)
     assert (tree.paths.model / "model.safetensors").is_file()
-    assert "served without 8-bit weights: no such operator" in caplog.text
+    assert not (tree.paths.model / INT8).exists()
+    assert f"served without 8-bit weights: {said}" in caplog.text
 
 
 @pytest.mark.parametrize("asked", ["auto", "true"])
