@@ -15,6 +15,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.files.disk_space import FULL
 
 UNFINISHED = ".unfinished-"  # the beginning of a file's name while it is written
+SHORT_WRITE = r"inline_container.*(unexpected pos|file write failed)"  # what PyTorch's torch.save tells of a full disk
 MOST_COPY_ERRORS = 3  # in a message
 
 
@@ -24,7 +25,7 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        # HDF5 hides the system's error number in the message, at times of a RuntimeError.
+        # HDF5 and safetensors hide the system's error number in the message, at times of a RuntimeError.
         number = getattr(error, "errno", None) or _number_in(str(error))
         if number in FULL:
             raise JobError(
@@ -44,7 +45,8 @@ def _number_in(text: str) -> int | None:
     match = re.search(r"errno = (\d+)|\[Errno (\d+)\]", text)
     if match:
         return int(match[1] or match[2])
-    return errno.ENOSPC if os.strerror(errno.ENOSPC) in text else None
+    is_full = os.strerror(errno.ENOSPC) in text or re.search(SHORT_WRITE, text)
+    return errno.ENOSPC if is_full else None
 
 
 def check_writable(folder: Path) -> None:

@@ -12,8 +12,11 @@ import torch
 from transformers import PrinterCallback, Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from byo_container.container.failure import JobError
+from byo_container.container.files.disk_errors import disk_errors_explained
 from byo_container.container.log import log
 from byo_container.container.rank import Rank
+from byo_container.handlers.text_classification import artifact
 from byo_container.handlers.text_classification.training import checkpoints
 from byo_container.handlers.text_classification.training.arguments import LENGTH
 from byo_container.handlers.text_classification.training.compilation.compiler import Compiler
@@ -69,15 +72,16 @@ class FineTuner(Trainer):  # type: ignore[misc]  # transformers is not checked
             folder = Path(self.args.output_dir)
             path = checkpoints.path_of(folder, self.state.global_step)
             try:
-                self._write(checkpoints.begin(folder, self.state.global_step), states)
-            except (OSError, RuntimeError) as error:  # of a full disk PyTorch makes the latter
-                log.warning("%s cannot be saved: %s", path, error)
+                with disk_errors_explained(folder):
+                    self._write(checkpoints.begin(folder, self.state.global_step), states)
+            except (JobError, RuntimeError) as error:
+                log.warning("%s cannot be saved: %s", path.name, error)
                 shutil.rmtree(path, ignore_errors=True)
                 return
             checkpoints.rotate(folder, KEEP, self.state.best_global_step)
 
     def _write(self, path: Path, states: list[dict[str, Any]]) -> None:
-        self.accelerator.unwrap_model(self.model).save_pretrained(path)
+        artifact.save_weights(self.accelerator.unwrap_model(self.model), path)
         self._save_optimizer_and_scheduler(str(path))
         self._save_scaler(str(path))
         for number, state in enumerate(states):

@@ -31,6 +31,7 @@ def test_copy_error_of_any_other_exception(tmp_path: Path) -> None:
     [
         (OSError(28, "x"), "the disk is full; free some space"),
         (RuntimeError("HDF5 cannot write: errno = 28, message"), "the disk is full"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 21 vs 20"), "the disk is full"),
         (OSError(13, "x"), "Permission denied; it should be a folder in which this user"),
     ],
 )

@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,18 @@ def test_a_damaged_checkpoint_is_skipped(models: Path, tmp_path: Path, caplog: p
     newest.write_bytes(newest.read_bytes()[:-10])
     train(tree)
     assert same(weights(tree), made)
+
+
+@pytest.mark.parametrize("size", ["16k", "64k"])
+def test_a_full_disk_for_checkpoints_does_not_end_a_training(
+    size: str, models: Path, tmp_path: Path, mount: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = make(tmp_path / "ml", models / "bert", epochs=1)
+    mount(tree.paths.checkpoints, f"size={size}")
+    train(tree)
+    assert f"cannot be saved: cannot write to {tree.paths.checkpoints}: the disk is full" in caplog.text
+    assert not steps(tree)
+    assert (tree.paths.model / "model.safetensors").exists()
 
 
 def test_checkpoints_of_another_job_are_refused_and_more_epochs_go_on(models: Path, tmp_path: Path) -> None:
