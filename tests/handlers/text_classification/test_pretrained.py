@@ -7,6 +7,7 @@ import os
 import shutil
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -122,7 +123,12 @@ def test_damaged_weights(bert: Path, tmp_path: Path) -> None:
 def test_what_is_no_file_is_told_and_not_waited_for(name: str, kind: str, bert: Path, tmp_path: Path) -> None:
     path = shutil.copytree(bert, tmp_path / "model") / name
     path.unlink()
-    {"pipe": os.mkfifo, "folder": Path.mkdir, "link": lambda link: link.symlink_to("/no/such")}[kind](path)
+    makers: dict[str, Callable[[Path], None]] = {
+        "pipe": os.mkfifo,
+        "folder": os.mkdir,
+        "link": lambda link: link.symlink_to("/no/such"),
+    }
+    makers[kind](path)
     with pytest.raises(JobError, match=rf"{name} is no file, but a folder, a pipe or a link to nothing"):
         pretrained.load(str(path.parent), LABELS, Hyperparameters())
 
