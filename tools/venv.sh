@@ -44,7 +44,7 @@ esac
 case $EXTRAS in
 *torch* | *text_classification* | *translation*) [ -z "${TORCH_INDEX:-}" ] || $install --index-url "$TORCH_INDEX" torch ;;
 esac
-$install -e ".[$EXTRAS]"
+$install -e ".[$(echo "$EXTRAS" | tr _ -)]" # pip before 23.3 knows extras by their names with hyphens alone
 # Keras 2, by which TensorFlow trains on several hosts. It requires the package tensorflow, which is tensorflow-cpu here.
 $install --no-deps tf-keras
 case $EXTRAS in
