@@ -215,12 +215,16 @@ def test_responses_are_not_mixed_up_in_batches(server: Server) -> None:
 
 
 def test_waiting_requests_are_batched(server: Server) -> None:
-    with ThreadPoolExecutor(20) as pool:
-        busy = [pool.submit(server.ask, {"sleep": 1.0}) for _ in range(4)]
-        time.sleep(0.4)
-        sizes = [waiting.result() for waiting in [pool.submit(server.ask, {"ask": "together"}) for _ in range(16)]]
-        assert all(isinstance(future.result(), int) for future in busy)
-    assert max(sizes) > 1
+    largest = 1
+    for _ in range(5):  # on a busy machine requests may come when the workers are idle again
+        with ThreadPoolExecutor(20) as pool:
+            busy = [pool.submit(server.ask, {"sleep": 1.0}) for _ in range(4)]
+            time.sleep(0.4)
+            sizes = [waiting.result() for waiting in [pool.submit(server.ask, {"ask": "together"}) for _ in range(16)]]
+            assert all(isinstance(future.result(), int) for future in busy)
+        if (largest := max(sizes)) > 1:
+            break
+    assert largest > 1
 
 
 @pytest.fixture(params=["busy", "sleep"])
