@@ -110,10 +110,12 @@ def test_a_compiler_that_fails_leaves_the_training_eager(
     model: Any, rows: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
+    import torch._dynamo
     import torch._inductor.config
     import torch._inductor.cpp_builder
 
     torch._dynamo.reset()
+    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)  # as in a new process
     # PyTorch reads CXX when its settings are imported, and remembers the compiler that it has found.
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (str(shutil.which("false")),))
     torch._inductor.cpp_builder.cpp_compiler_search.cache_clear()
