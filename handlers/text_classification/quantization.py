@@ -25,7 +25,7 @@ from typing import Any
 
 from byo_container.container.failure import JobError
 from byo_container.container.files.disk_errors import UNFINISHED, disk_errors_explained
-from byo_container.handlers.text_classification import artifact
+from byo_container.handlers.text_classification import artifact, pretrained
 from byo_container.handlers.text_classification.artifact import INT8, Classifier
 
 IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
@@ -106,6 +106,8 @@ def write(folder: Path, is_good: Callable[[Path], bool] = lambda path: True) -> 
     has not been looked at. Raises JobError where the model cannot be exported, or the file cannot be written."""
     if missing := missing_packages():
         raise JobError(f"{INT8} is made with {', '.join(missing)}: install the extra text_classification")
+    if not (folder / pretrained.CONFIG).is_file():
+        raise JobError(f"{folder / pretrained.CONFIG} is missing: a model's folder has {pretrained.needed()}")
     classifier, digest = artifact.load(folder, {}), weights_digest(folder)
     if not any(folder.glob("*.safetensors")):
         raise JobError(f"{folder} has pickled weights; save the model by save_pretrained, which writes safetensors")

@@ -15,6 +15,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from byo_container.container.failure import JobError
+from byo_container.container.files.disk_errors import disk_errors_explained
+
 SEED = 42
 ROWS = 600
 TEST_SHARE = 0.2
@@ -139,11 +142,16 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     if given.rows < 5 * len(PATTERNS):
         parser.error(f"--rows should be {5 * len(PATTERNS)} at least, so that each label is in train and in test")
-    train, test = write(given.folder, given.rows)
-    print(f"wrote {train:,} texts to {given.folder / 'train'} and {test:,} to {given.folder / 'test'}")
-    if given.encoder:
-        write_encoder(given.encoder)
-        print(f"saved an untrained encoder in {given.encoder}")
+    try:
+        with disk_errors_explained(given.folder):
+            train, test = write(given.folder, given.rows)
+        print(f"wrote {train:,} texts to {given.folder / 'train'} and {test:,} to {given.folder / 'test'}")
+        if given.encoder:
+            with disk_errors_explained(given.encoder):
+                write_encoder(given.encoder)
+            print(f"saved an untrained encoder in {given.encoder}")
+    except JobError as error:
+        sys.exit(f"sample: {error}")
 
 
 if __name__ == "__main__":

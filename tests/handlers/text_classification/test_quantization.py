@@ -141,3 +141,4 @@ def test_the_command_writes_them_or_says_why_not(bert: Path, tmp_path: Path) -> 
         assert failed.returncode == 1
         assert reason in failed.stderr
         assert "Traceback" not in failed.stderr
+        assert "HF_MODEL_ID" not in failed.stderr

@@ -38,3 +38,9 @@ def test_encoder_knows_every_word_of_the_texts(tmp_path: Path) -> None:
     for text, _ in sample.texts(100):
         assert tokenizer.unk_token not in tokenizer.tokenize(text)
     assert transformers.AutoModel.from_pretrained(tmp_path).config.hidden_size == 64
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"sample: cannot write to .*file: .*; it should be a folder"):
+        sample.main([str(tmp_path / "file")])
