@@ -236,13 +236,7 @@ def onnx_file(model: Any, examples: Any, folder: str) -> str:
 
 
 def onnx_session(path: str, threads: int) -> Network:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=quantization.SLOWER
-    )
+    session = quantization.load_session(Path(path), threads)
     return lambda ids, mask: session.run(None, {"ids": ids.numpy(), "mask": mask.numpy()})[0]
 
 

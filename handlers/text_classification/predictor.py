@@ -9,7 +9,7 @@ from typing import Any
 from byo_container.container.failure import JobError
 from byo_container.container.handler import InputError
 from byo_container.handlers.text_classification import artifact, model_parts
-from byo_container.handlers.text_classification.inference import batches, networks, scores
+from byo_container.handlers.text_classification.inference import networks, scores
 from byo_container.handlers.text_classification.inference.encoding import Encoded, Encoder
 from byo_container.handlers.text_classification.requests import DEFAULTS, Scores, Text
 
@@ -25,7 +25,7 @@ class Predictor:
         self.labels = model_parts.labels_of(loaded.source, config)
         self._function = scores.default_function(config)
         self._encoder = Encoder(loaded.tokenizer, loaded.max_length)
-        self._padding = loaded.tokenizer.pad_token_id or 0
+        self._padding = loaded.tokenizer.pad_token_id
         self._network = networks.load(loaded)
         self._warm_up(loaded.source)
 
@@ -46,11 +46,9 @@ class Predictor:
         """For each text (label, score) of every label, in the model's order, or what is wrong with it."""
         found: list[Any] = self._encoder.encode(texts)
         right = [number for number, one in enumerate(found) if isinstance(one, Encoded)]
-        for batch in batches.by_length([len(found[number].ids) for number in right], self._network.call_tokens):
-            numbers = [right[index] for index in batch]
-            rows = self._network.run([found[number] for number in numbers], self._padding)
-            for number, logits in zip(numbers, rows, strict=True):
-                found[number] = self._scores(logits, texts[number].parameters.function_to_apply)
+        rows = self._network.compute([found[number] for number in right], self._padding)
+        for number, logits in zip(right, rows, strict=True):
+            found[number] = self._scores(logits, texts[number].parameters.function_to_apply)
         return found
 
     def _scores(self, logits: list[float], function: str | None) -> Scores:

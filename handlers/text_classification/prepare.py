@@ -23,7 +23,7 @@ from byo_container.container.failure import JobError
 from byo_container.container.files.disk_errors import disk_errors_explained
 from byo_container.container.log import configure
 from byo_container.container.progress import Progress, say
-from byo_container.handlers.text_classification import model_parts
+from byo_container.handlers.text_classification import model_parts, pretrained
 from byo_container.handlers.text_classification.preprocessing import labels, reading
 from byo_container.handlers.text_classification.preprocessing.rows import LABEL, TEXT, TOKENS, Rows
 from byo_container.handlers.text_classification.preprocessing.saved_datasets import SPLITS
@@ -107,20 +107,15 @@ def _labelled(parts: Mapping[str, Rows]) -> dict[str, Dataset]:
 
 
 def _load_tokenizer(model: str) -> Any:
-    from huggingface_hub import constants
     from transformers import AutoTokenizer
 
-    from byo_container.handlers.text_classification.pretrained import hub_is_reachable
-
-    offline = not Path(model).is_dir() and not hub_is_reachable()
-    if offline:
-        constants.HF_HUB_OFFLINE = True  # the hub's client would retry for minutes
-
+    offline = not pretrained.is_folder(model) and not pretrained.hub_is_reachable()
     try:
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        with pretrained.cache_alone(offline):  # the hub's client would retry for minutes
+            return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     except Exception as error:  # of every kind: each file has a reader of its own
         found = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        reason = "the hub cannot be reached from here, and its files are not in the cache" if offline else found
+        reason = pretrained.UNREACHABLE if offline else found
         raise JobError(
             f"the tokenizer of {model!r} cannot be loaded: {reason}; --model should be a folder with tokenizer.json or "
             "vocab.txt, or a name of the hub where that can be reached"

@@ -31,6 +31,7 @@ DEFAULT_LENGTH = 512
 """Tokens of a text where the job does not say, as the sample has it: ModernBERT would take 8,192."""
 HUB = "https://huggingface.co"
 REACHABLE_S = 3.0
+UNREACHABLE = "the hub cannot be reached from here, and its files are not in the cache"
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def check_family(source: str, config: Any) -> None:
 def explained(source: str, allow_pickle: bool, advice: Advice = JOB) -> Iterator[None]:
     """Turns the errors of `from_pretrained` into a JobError; a hub that cannot be reached is not waited for."""
     is_local = is_folder(source)
-    with _offline(is_local or not hub_is_reachable()) as offline:
+    with cache_alone(is_local or not hub_is_reachable()) as offline:
         try:
             yield
         except JobError:
@@ -249,7 +250,7 @@ def explained(source: str, allow_pickle: bool, advice: Advice = JOB) -> Iterator
                 raise JobError(
                     f"{source} has no {SAFE[0]}, and pickled weights are loaded only with {advice.allow_pickle}: {text}"
                 ) from error
-            reach = "the hub cannot be reached from here, and its files are not in the cache" if offline else text
+            reach = UNREACHABLE if offline else text
             raise JobError(
                 f"the model {source!r} cannot be loaded: {reach}; {advice.bring_files} ({needed()}), or correct "
                 f"{advice.name}"
@@ -257,7 +258,7 @@ def explained(source: str, allow_pickle: bool, advice: Advice = JOB) -> Iterator
 
 
 @contextmanager
-def _offline(offline: bool) -> Iterator[bool]:
+def cache_alone(offline: bool) -> Iterator[bool]:
     """Whether huggingface_hub looks at its cache alone, for this block."""
     from huggingface_hub import constants
 

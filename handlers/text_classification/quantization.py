@@ -10,7 +10,6 @@ not used.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import os
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from byo_container.container.failure import JobError
+from byo_container.container.files import digest
 from byo_container.container.files.disk_errors import UNFINISHED, disk_errors_explained
 from byo_container.handlers.text_classification import artifact, pretrained
 from byo_container.handlers.text_classification.artifact import INT8, Classifier
@@ -80,12 +80,8 @@ def load_session(path: Path, threads: int = 1) -> Any:
 
 
 def weights_digest(folder: Path) -> str:
-    """Of the safetensors files, by name."""
-    digest = hashlib.sha256()
-    for path in sorted(filter(Path.is_file, folder.glob("*.safetensors"))):
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+    """Of the safetensors files."""
+    return digest.of_files(sorted(filter(Path.is_file, folder.glob("*.safetensors"))))
 
 
 def missing_packages() -> list[str]:
@@ -108,15 +104,13 @@ def write(folder: Path, is_good: Callable[[Path], bool] = lambda path: True) -> 
         raise JobError(f"{INT8} is made with {', '.join(missing)}: install the extra text_classification")
     if not (folder / pretrained.CONFIG).is_file():
         raise JobError(f"{folder / pretrained.CONFIG} is missing: a model's folder has {pretrained.needed()}")
-    classifier, digest = artifact.load(folder, {}), weights_digest(folder)
-    if not any(folder.glob("*.safetensors")):
-        raise JobError(f"{folder} has pickled weights; save the model by save_pretrained, which writes safetensors")
+    classifier, made_of = artifact.load(folder, {}), weights_digest(folder)
     with disk_errors_explained(folder), tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as scratch:
         exported, quantized = Path(scratch) / "model.onnx", Path(scratch) / INT8
         with _quietly():
             try:
                 _export(classifier, exported)
-                _quantize(exported, quantized, digest)
+                _quantize(exported, quantized, made_of)
             except (JobError, OSError):
                 raise
             except Exception as error:  # of every kind: exporters fail in their own ways
@@ -163,13 +157,13 @@ def _export(classifier: Classifier, path: Path) -> None:
         )
 
 
-def _quantize(source: Path, target: Path, digest: str) -> None:
+def _quantize(source: Path, target: Path, made_of: str) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
     graph = onnx.load(target)
-    onnx.helper.set_model_props(graph, {WEIGHTS: digest})
+    onnx.helper.set_model_props(graph, {WEIGHTS: made_of})
     onnx.save(graph, target)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import ModuleType
 
 from byo_container.training.hugging_face import dataset_cache, dataset_texts, loading, names, trainer
+from byo_container.training.hugging_face.loading import taking_older_token
 
 
 def change_tokenizers(module: ModuleType) -> None:
     names.change_tokenizers(module)
-    loading.change_tokenizer(module)
+    taking_older_token("PreTrainedTokenizerBase")(module)
 
 
 BY_MODULE = {
@@ -19,13 +20,14 @@ BY_MODULE = {
     "datasets.load": loading.change_load,
     "datasets.table": dataset_texts.change_table,
     "transformers": names.change_transformers,
-    "transformers.configuration_utils": loading.change_config,
+    "transformers.configuration_utils": taking_older_token("PreTrainedConfig"),
     "transformers.file_utils": names.change_file_utils,
     "transformers.hf_argparser": trainer.change_argument_parser,
     "transformers.modeling_utils": loading.change_models,
-    "transformers.models.auto.auto_factory": loading.change_auto_models,
-    "transformers.models.auto.configuration_auto": loading.change_auto_config,
-    "transformers.models.auto.tokenization_auto": loading.change_auto_tokenizer,
+    # AutoModel… pass what they are given to the configuration first.
+    "transformers.models.auto.auto_factory": taking_older_token("_BaseAutoModelClass"),
+    "transformers.models.auto.configuration_auto": taking_older_token("AutoConfig"),
+    "transformers.models.auto.tokenization_auto": taking_older_token("AutoTokenizer"),
     "transformers.optimization": names.change_optimization,
     "transformers.tokenization_utils_base": change_tokenizers,
     "transformers.trainer": trainer.change_trainer,

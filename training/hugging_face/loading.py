@@ -12,27 +12,9 @@ from byo_container.training.hugging_face.notes import is_older, tell
 _AS_SAVED = "_byo_container_precision_as_saved"
 
 
-def change_auto_models(module: ModuleType) -> None:
-    """transformers.models.auto.auto_factory: AutoModel… pass what they are given to the configuration first."""
-    _take_older_token(module._BaseAutoModelClass)
-
-
-def change_auto_config(module: ModuleType) -> None:
-    _take_older_token(module.AutoConfig)
-
-
-def change_auto_tokenizer(module: ModuleType) -> None:
-    _take_older_token(module.AutoTokenizer)
-
-
-def change_config(module: ModuleType) -> None:
-    """transformers.configuration_utils"""
-    _take_older_token(module.PreTrainedConfig)
-
-
-def change_tokenizer(module: ModuleType) -> None:
-    """transformers.tokenization_utils_base"""
-    _take_older_token(module.PreTrainedTokenizerBase)
+def taking_older_token(name: str) -> Callable[[ModuleType], None]:
+    """The change of a module with a class of that name: its `from_pretrained` takes `use_auth_token`."""
+    return lambda module: _take_older_token(getattr(module, name))
 
 
 def change_models(module: ModuleType) -> None:

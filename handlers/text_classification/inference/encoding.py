@@ -94,9 +94,9 @@ class Encoder:
                 return_attention_mask=False,
                 verbose=False,
             )
-        return list(self._checked(encoded, strategy))
+        return list(self._checked(encoded))
 
-    def _checked(self, encoded: Any, strategy: str) -> Iterator[Encoded | InputError]:
+    def _checked(self, encoded: Any) -> Iterator[Encoded | InputError]:
         rows = encoded["input_ids"]
         types = encoded["token_type_ids"] if self._has_types else [[]] * len(rows)
         for ids, kinds in zip(rows, types, strict=True):

@@ -16,6 +16,7 @@ from byo_container.container.hardware import Hardware, this_hardware
 from byo_container.container.log import log
 from byo_container.handlers.text_classification import artifact, quantization
 from byo_container.handlers.text_classification.artifact import Classifier
+from byo_container.handlers.text_classification.inference import batches
 from byo_container.handlers.text_classification.inference.encoding import Encoded
 from byo_container.handlers.text_classification.quantization import Finding
 
@@ -34,6 +35,14 @@ class Network:
     """Texts that are computed together, and the id that pads them → the logits of each."""
     call_tokens: int
     """A call takes as long as so many tokens, apart from those that it has: see batches.py. Measured with 6 layers."""
+
+    def compute(self, texts: Sequence[Encoded], padding: int) -> list[list[float]]:
+        """The logits of each, in batches of similar length."""
+        found: list[list[float]] = [[]] * len(texts)
+        for batch in batches.by_length([len(text.ids) for text in texts], self.call_tokens):
+            for number, logits in zip(batch, self.run([texts[number] for number in batch], padding), strict=True):
+                found[number] = logits
+        return found
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,14 +42,17 @@ class Measured:
 
     split: str
     data: Dataset
-    order: Sequence[int]
-    """The rows of `data`."""
     metrics: Mapping[str, float]
     """loss, accuracy and f1."""
     scores: Floats
     """(texts, labels): probabilities."""
     actual: Ints
     """(texts,): labels by number."""
+
+    @cached_property
+    def order(self) -> Sequence[int]:
+        """The rows of `data`."""
+        return evaluation_order(self.data)
 
 
 def measure(trainer: Any, task: Task) -> Measured:
@@ -59,7 +63,6 @@ def measure(trainer: Any, task: Task) -> Measured:
     return Measured(
         split=split,
         data=data,
-        order=evaluation_order(data),
         metrics={name: found.metrics[f"{split}_{name}"] for name in ("loss", "accuracy", "f1")},
         scores=softmax(logits),
         actual=np.asarray(found.label_ids, np.int64),

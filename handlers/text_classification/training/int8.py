@@ -13,7 +13,7 @@ from byo_container.container.log import log
 from byo_container.container.progress import say
 from byo_container.handlers.text_classification import quantization
 from byo_container.handlers.text_classification.artifact import INT8
-from byo_container.handlers.text_classification.inference import batches, networks
+from byo_container.handlers.text_classification.inference import networks
 from byo_container.handlers.text_classification.inference.encoding import Encoded
 from byo_container.handlers.text_classification.training.evaluation import Measured
 from byo_container.handlers.text_classification.training.task import Task
@@ -75,7 +75,4 @@ def predict(task: Task, found: Measured, rows: Sequence[int], path: Path) -> Any
     padding = task.tokenizer.pad_token_id
     network = networks.in_onnx_runtime(quantization.load_session(path, os.cpu_count() or 1))
     texts = [Encoded(list(found.data[found.order[row]]["input_ids"]), []) for row in rows]
-    labels = np.zeros(len(texts), np.int64)
-    for batch in batches.by_length([len(text.ids) for text in texts], network.call_tokens):
-        labels[batch] = np.argmax(network.run([texts[number] for number in batch], padding), axis=1)
-    return labels
+    return np.argmax(network.compute(texts, padding), axis=1)
